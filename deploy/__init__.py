@@ -1,0 +1,1 @@
+"""How Tollbook runs: the one-machine stack (`deploy.local`), containers and Kubernetes."""

@@ -1,0 +1,1 @@
+"""The one-machine stack: real engines and every service, started by one command."""

@@ -1,0 +1,164 @@
+"""Events of `tollbook.attempts.v1`, written by router. RequestCompleted is the one event that settles."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.envelope import Contract, Event, Identifier, UtcDatetime
+from schemas.money import AmountNano, Usage
+from schemas.requests import KeyRef
+
+RouteType = Literal["direct", "pooled", "subscription"]
+Outcome = Literal["succeeded", "failed", "cancelled"]
+UsageSource = Literal["reported", "estimated", "none"]
+ErrorClass = Literal[
+    "rate_limited",
+    "upstream_error",
+    "upstream_unavailable",
+    "connection_failed",
+    "timeout",
+    "stream_cut",
+    "malformed_reply",
+    "invalid_request",
+    "unauthorized",
+    "content_filtered",
+    "client_gone",
+    "deadline_exceeded",
+    "ledger_unavailable",
+    "log_unavailable",
+    "internal",
+]
+FallbackReason = ErrorClass | Literal["circuit_open", "cooldown"]
+Millis = Annotated[float, Field(ge=0)]
+
+
+class Candidate(Contract):
+    """One place of a plan: a channel and the model that it would be asked for."""
+
+    channel: Identifier
+    route_type: RouteType
+    brand: Identifier
+    upstream_model: Identifier
+
+
+class Attempt(Contract):
+    """One upstream call and how it ended. A failed attempt that burned tokens shows them in `usage`.
+
+    `operator_cost_nano` is what the attempt cost the operator, in `operator_cost_currency`; None where the channel declares no cost.
+    """
+
+    attempt: Annotated[int, Field(ge=1)]
+    channel: Identifier
+    route_type: RouteType
+    brand: Identifier
+    upstream_model: Identifier
+    hold_id: UUID
+    started_at: UtcDatetime
+    outcome: Outcome
+    error_class: ErrorClass | None = None
+    http_status: int | None = None
+    latency_ms: Millis
+    ttft_ms: Millis | None = None
+    usage: Usage
+    usage_source: UsageSource
+    operator_cost_nano: AmountNano | None = None
+    operator_cost_currency: Identifier | None = None
+
+
+class Fallback(Contract):
+    """Why the plan moved on. Attempt numbers refer to `Attempt.attempt`; `to_attempt` is None for a candidate that was skipped."""
+
+    from_channel: Identifier
+    to_channel: Identifier
+    from_attempt: int | None = None
+    to_attempt: int | None = None
+    reason: FallbackReason
+    crossed_bucket: bool = False
+
+
+class AttemptStartedData(Contract):
+    """The upstream call that is about to be made under a hold."""
+
+    key: KeyRef
+    attempt: Annotated[int, Field(ge=1)]
+    requested_model: Identifier
+    channel: Identifier
+    route_type: RouteType
+    brand: Identifier
+    upstream_model: Identifier
+    hold_id: UUID
+
+
+class AttemptFinishedData(Contract):
+    """How an upstream call ended."""
+
+    key: KeyRef
+    requested_model: Identifier
+    attempt: Attempt
+
+
+class FallbackTakenData(Contract):
+    """The plan moved from one channel to the next."""
+
+    key: KeyRef
+    requested_model: Identifier
+    fallback: Fallback
+
+
+class RequestCompletedData(Contract):
+    """Everything that settlement and the receipt need about a request that was held.
+
+    `charged_attempt` is the number of the attempt that the customer pays for, None when nothing is charged. All of `hold_ids`
+    end with this event: the hold of the charged attempt is captured, the others are released.
+    `cost_nano` is the charge as router quoted it to the client, in `currency`; settlement prices by itself.
+    """
+
+    key: KeyRef
+    client_api: Identifier
+    requested_model: Identifier
+    stream: bool
+    outcome: Outcome
+    http_status: int
+    error_class: ErrorClass | None = None
+    plan: list[Candidate]
+    attempts: list[Attempt]
+    fallbacks: list[Fallback]
+    hold_ids: list[UUID]
+    charged_attempt: int | None
+    bucket: Identifier | None = None
+    currency: Identifier | None = None
+    cost_nano: AmountNano | None = None
+    accepted_at: UtcDatetime
+    latency_ms: Millis
+    ttft_ms: Millis | None = None
+    overhead_ms: Millis
+    client_request_id: str | None = None
+
+
+class AttemptStarted(Event):
+    """Written before an upstream call; acknowledged first for every attempt after the first."""
+
+    type: Literal["AttemptStarted"] = "AttemptStarted"
+    data: AttemptStartedData
+
+
+class AttemptFinished(Event):
+    """Written when an upstream call has ended."""
+
+    type: Literal["AttemptFinished"] = "AttemptFinished"
+    data: AttemptFinishedData
+
+
+class FallbackTaken(Event):
+    """Written when the plan moves on."""
+
+    type: Literal["FallbackTaken"] = "FallbackTaken"
+    data: FallbackTakenData
+
+
+class RequestCompleted(Event):
+    """The one event that settles. Acknowledged by Kafka before the client sees the end of the reply."""
+
+    type: Literal["RequestCompleted"] = "RequestCompleted"
+    data: RequestCompletedData

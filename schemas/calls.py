@@ -1,0 +1,155 @@
+"""Wire models of the calls between services: edge → router (context), router → settlement (holds)."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.attempts import RouteType
+from schemas.envelope import Contract, Identifier, Tags, UtcDatetime
+from schemas.ledger import EnvelopeRef
+from schemas.money import AmountNano, Prices, SignedAmountNano, TokenCount
+from schemas.requests import KeyRef
+
+CONTEXT_HEADER = "x-tollbook-context"
+"""Header from edge to router: a :class:`CallContext` as JSON."""
+REJECTED_HEADER = "x-tollbook-rejected"
+"""Header from router to edge, value = error code: refused before any upstream call, so edge writes RequestRejected."""
+
+
+class Policy(Contract):
+    """What a key may do. `models` and `route_types` are allow-lists; `["*"]` allows every model."""
+
+    models: list[str] = Field(default_factory=lambda: ["*"])
+    route_types: list[RouteType] = Field(default_factory=lambda: ["direct", "pooled", "subscription"])
+    fallback: bool = True
+    cross_bucket: bool = False
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 4
+
+    def allows_model(self, model: str) -> bool:
+        """Whether the key may ask for the model."""
+        return "*" in self.models or model in self.models
+
+
+class CallContext(Contract):
+    """Who asks, as edge established it. Router trusts it because it came with edge's token."""
+
+    request_id: UUID
+    account_id: Identifier
+    key: KeyRef
+    environment: Identifier
+    policy: Policy
+    tags: Tags = Field(default_factory=dict)
+    run_id: Identifier | None = None
+    client_request_id: str | None = None
+    traceparent: str | None = None
+    accepted_at: UtcDatetime
+
+
+class HoldCandidate(Contract):
+    """A place of the plan that the hold may have to pay for."""
+
+    channel: Identifier
+    route_type: RouteType
+    model: Identifier
+
+
+class HoldRequest(Contract):
+    """Bounds of one request. Router mints `hold_id`; asking again under it gives the same answer.
+
+    `input_tokens_bound` is a true upper bound of the prompt. `max_output_tokens` is the client's own cap, None if it gave
+    none. `choices` is OpenAI's `n`: the output bound counts for each.
+    """
+
+    hold_id: UUID
+    request_id: UUID
+    account_id: Identifier
+    key: KeyRef
+    environment: Identifier = "default"
+    tags: Tags = Field(default_factory=dict)
+    run_id: Identifier | None = None
+    candidates: Annotated[list[HoldCandidate], Field(min_length=1, max_length=32)]
+    input_tokens_bound: TokenCount
+    max_output_tokens: TokenCount | None = None
+    model_max_output_tokens: TokenCount
+    choices: Annotated[int, Field(ge=1, le=128)] = 1
+    deadline_at: UtcDatetime
+
+
+class HoldGranted(Contract):
+    """The hold is committed. `covered[i]` says whether candidate i is paid by this bucket; `prices[i]` is None where not.
+
+    `output_cap` is the most output tokens per choice that the hold pays for: it is sent upstream as the cap.
+    """
+
+    status: Literal["held"] = "held"
+    hold_id: UUID
+    bucket: Identifier
+    currency: Identifier
+    amount_nano: AmountNano
+    price_version: int
+    output_cap: TokenCount
+    covered: list[bool]
+    prices: list[Prices | None]
+
+
+class HoldRefusal(Contract):
+    """No hold, and asking again under the same id says so again. `message` names the envelope, what was needed and what was left."""
+
+    status: Literal["refused"] = "refused"
+    hold_id: UUID
+    http_status: int
+    code: Identifier
+    message: str
+    envelope: EnvelopeRef | None = None
+    bucket: Identifier | None = None
+    currency: Identifier | None = None
+    needed_nano: AmountNano | None = None
+    left_nano: SignedAmountNano | None = None
+    resets_at: UtcDatetime | None = None
+
+
+HoldResult = Annotated[HoldGranted | HoldRefusal, Field(discriminator="status")]
+
+
+class HoldBatch(Contract):
+    """Body of `POST /internal/holds`."""
+
+    holds: Annotated[list[HoldRequest], Field(min_length=1, max_length=256)]
+
+
+class HoldBatchResult(Contract):
+    """Answer to a :class:`HoldBatch`, in the same order."""
+
+    results: list[HoldResult]
+
+
+class HoldProgress(Contract):
+    """A stream's sign of life: renews the hold's deadline and records how much output the client has seen so far."""
+
+    hold_id: UUID
+    deadline_at: UtcDatetime
+    input_tokens: TokenCount
+    output_tokens: TokenCount
+
+
+class ProgressBatch(Contract):
+    """Body of `POST /internal/holds/progress`."""
+
+    holds: Annotated[list[HoldProgress], Field(min_length=1, max_length=1000)]
+
+
+class IngressEvent(Contract):
+    """One event that could not be written to Kafka. `value` is the event's JSON text, `key` the account id."""
+
+    topic: Identifier
+    key: Identifier
+    type: Identifier
+    event_id: UUID
+    value: str
+
+
+class IngressBatch(Contract):
+    """Body of `POST /internal/ingress`."""
+
+    events: Annotated[list[IngressEvent], Field(min_length=1, max_length=1000)]

@@ -1,0 +1,225 @@
+"""Events of `tollbook.ledger.v1`, written by settlement's outbox. Amounts are nano of `currency`."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.envelope import Contract, Event, Identifier, UtcDatetime
+from schemas.money import AmountNano, Prices, SignedAmountNano, TokenCount, Usage
+from schemas.requests import KeyRef
+
+EnvelopeKind = Literal["bucket", "account", "project", "key", "run"]
+WindowKind = Literal["total", "day", "month", "run"]
+
+
+class EnvelopeRef(Contract):
+    """An envelope and one of its windows; `window` is None for a bucket itself."""
+
+    kind: EnvelopeKind
+    id: Identifier
+    window: WindowKind | None = None
+
+
+class BalanceMove(Contract):
+    """A bucket before and after a posting, and what was held after it."""
+
+    bucket: Identifier
+    currency: Identifier
+    before_nano: SignedAmountNano
+    after_nano: SignedAmountNano
+    held_after_nano: AmountNano
+
+
+class HoldPlacedData(Contract):
+    hold_id: UUID
+    key: KeyRef
+    bucket: Identifier
+    currency: Identifier
+    amount_nano: AmountNano
+    price_version: int
+    input_tokens_bound: TokenCount
+    output_cap: TokenCount
+    channel: Identifier
+    deadline_at: UtcDatetime
+
+
+class HoldRefusedData(Contract):
+    hold_id: UUID
+    key: KeyRef
+    code: Identifier
+    message: str
+    envelope: EnvelopeRef | None
+    currency: Identifier | None
+    needed_nano: AmountNano | None
+    left_nano: SignedAmountNano | None
+    resets_at: UtcDatetime | None
+
+
+class CapturedData(Contract):
+    """Money moved for one request. `captured_nano` + `released_nano` = the hold; `overrun_nano` is what exceeded it."""
+
+    hold_id: UUID
+    txn_id: UUID
+    key: KeyRef
+    requested_model: Identifier
+    channel: Identifier
+    route_type: Identifier
+    upstream_model: Identifier
+    usage: Usage
+    price_version: int
+    hold_nano: AmountNano
+    captured_nano: AmountNano
+    released_nano: AmountNano
+    overrun_nano: AmountNano = 0
+    balance: BalanceMove
+
+
+class ReleasedData(Contract):
+    hold_id: UUID
+    key: KeyRef
+    bucket: Identifier
+    currency: Identifier
+    amount_nano: AmountNano
+    reason: Identifier
+
+
+class ExpiredData(Contract):
+    """A hold whose request never completed: charged for the last recorded progress at most, the rest is `exposure_nano`."""
+
+    hold_id: UUID
+    key: KeyRef
+    bucket: Identifier
+    currency: Identifier
+    charged_nano: AmountNano
+    exposure_nano: AmountNano
+    case_id: UUID
+
+
+class LateUsageData(Contract):
+    hold_id: UUID
+    key: KeyRef
+    currency: Identifier
+    amount_nano: AmountNano
+    usage: Usage
+
+
+class ToppedUpData(Contract):
+    txn_id: UUID
+    provider: Identifier
+    payment_id: Identifier
+    amount_nano: Annotated[int, Field(strict=True, gt=0)]
+    balance: BalanceMove
+
+
+class PriceItem(Contract):
+    """One line of a price book: what a model costs on a route type, in the currency of that route type's bucket."""
+
+    route_type: Identifier
+    model: Identifier
+    currency: Identifier
+    prices: Prices
+
+
+class PriceBookPublishedData(Contract):
+    version: int
+    sha256: Identifier
+    items: list[PriceItem]
+
+
+class LimitChangedData(Contract):
+    envelope: EnvelopeRef
+    currency: Identifier
+    limit_nano: AmountNano | None
+    author: Identifier
+
+
+class CaseOpenedData(Contract):
+    case_id: UUID
+    kind: Identifier
+    detail: str
+    exposure_nano: AmountNano | None = None
+    currency: Identifier | None = None
+
+
+class CaseClosedData(Contract):
+    case_id: UUID
+    resolution: str
+    author: Identifier
+
+
+class HoldPlaced(Event):
+    """Money was set aside for a request."""
+
+    type: Literal["HoldPlaced"] = "HoldPlaced"
+    data: HoldPlacedData
+
+
+class HoldRefused(Event):
+    """An envelope or a bucket could not carry the hold."""
+
+    type: Literal["HoldRefused"] = "HoldRefused"
+    data: HoldRefusedData
+
+
+class Captured(Event):
+    """A hold was captured: the charge is posted."""
+
+    type: Literal["Captured"] = "Captured"
+    data: CapturedData
+
+
+class Released(Event):
+    """A hold was given back whole."""
+
+    type: Literal["Released"] = "Released"
+    data: ReleasedData
+
+
+class Expired(Event):
+    """A hold ran out of time and became a case."""
+
+    type: Literal["Expired"] = "Expired"
+    data: ExpiredData
+
+
+class LateUsage(Event):
+    """Usage arrived after its hold had expired: posted to write-off, never to the customer."""
+
+    type: Literal["LateUsage"] = "LateUsage"
+    data: LateUsageData
+
+
+class ToppedUp(Event):
+    """A payment was added to a bucket."""
+
+    type: Literal["ToppedUp"] = "ToppedUp"
+    data: ToppedUpData
+
+
+class PriceBookPublished(Event):
+    """A new version of all price lists; `account_id` is "operator"."""
+
+    type: Literal["PriceBookPublished"] = "PriceBookPublished"
+    data: PriceBookPublishedData
+
+
+class LimitChanged(Event):
+    """A limit of an envelope was set, changed or removed."""
+
+    type: Literal["LimitChanged"] = "LimitChanged"
+    data: LimitChangedData
+
+
+class CaseOpened(Event):
+    """Something needs a person's decision."""
+
+    type: Literal["CaseOpened"] = "CaseOpened"
+    data: CaseOpenedData
+
+
+class CaseClosed(Event):
+    """A case was decided."""
+
+    type: Literal["CaseClosed"] = "CaseClosed"
+    data: CaseClosedData
