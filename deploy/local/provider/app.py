@@ -1,0 +1,99 @@
+"""The simulator's wiring: which URL goes where."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from deploy.local.provider import framing
+from deploy.local.provider.channel import Channel, Channels
+from deploy.local.provider.completion import complete
+from deploy.local.provider.control import Control
+from deploy.local.provider.delivery import Delivery
+from deploy.local.provider.dialects import Dialect, Stamp
+from deploy.local.provider.dialects.openai import OpenAI
+from deploy.local.provider.errors import BadControlError, RefusedError
+from deploy.local.provider.request import Request
+
+ROUTES_MAX = 4_096
+DIALECTS: tuple[Dialect, ...] = (OpenAI(),)
+
+
+class Route(NamedTuple):
+    """A target taken apart: the channel, the dialect that knows the path, and the path below the channel."""
+
+    channel: Channel
+    dialect: Dialect
+    path: bytes
+
+
+class Simulator:
+    """Answers every request of every connection."""
+
+    def __init__(
+        self,
+        dialects: Sequence[Dialect] = DIALECTS,
+        clock: Callable[[], float] = time.time,
+        id_prefix: bytes | None = None,
+    ) -> None:
+        self.channels = Channels()
+        self._control = Control(self.channels)
+        self._dialects = dialects
+        self._clock = clock
+        self._prefix = os.urandom(4).hex().encode() if id_prefix is None else id_prefix
+        self._numbers = count(1)
+        self._routes: dict[bytes, Route] = {}
+
+    def answer(self, request: Request) -> bytes | Delivery:
+        """The reply: bytes to write at once, or a delivery to play."""
+        route = self._routes.get(request.target)
+        if route is None:
+            route = self._resolve(request.target)
+            if route is None:
+                return self._elsewhere(request)
+        if route.path == route.dialect.completion_path and request.method == b"POST":
+            stamp = Stamp(b"%b%016x" % (self._prefix, next(self._numbers)), int(self._clock()))
+            return complete(route.channel, route.dialect, request, stamp)
+        try:
+            return framing.reply(200, _catalog(route, request))
+        except RefusedError as refused:
+            return framing.reply(refused.status, route.dialect.refusal(refused))
+
+    def _resolve(self, target: bytes) -> Route | None:
+        """Find a target's route, and remember it: few targets are asked for again and again."""
+        name, _, path = target.partition(b"?")[0].removeprefix(b"/").partition(b"/")
+        for dialect in self._dialects:
+            models = dialect.models_path
+            if path in {dialect.completion_path, models} or path.startswith(models + b"/"):
+                channel = self.channels.open(name.decode("latin-1"))
+                if channel is None:
+                    return None
+                if len(self._routes) >= ROUTES_MAX:
+                    self._routes.clear()
+                return self._routes.setdefault(target, Route(channel, dialect, path))
+        return None
+
+    def _elsewhere(self, request: Request) -> bytes:
+        """What belongs to no channel: health, control, and paths that nobody knows."""
+        if request.target == b"/healthz" and request.method == b"GET":
+            return framing.json_reply(200, {"status": "ok"})
+        if request.target.startswith(b"/control/"):
+            try:
+                answer = self._control.answer(request.method, request.target, request.body)
+            except BadControlError as error:
+                return framing.json_reply(error.status, {"error": error.message})
+            return framing.json_reply(200, answer)
+        what = f"{request.method.decode('latin-1')} {request.target.decode('latin-1')}"
+        return framing.reply(404, self._dialects[0].refusal(RefusedError(404, f"Invalid URL ({what})")))
+
+
+def _catalog(route: Route, request: Request) -> bytes:
+    route.dialect.authorize(request.headers)
+    if request.method != b"GET" or route.path == route.dialect.completion_path:
+        method = request.method.decode("latin-1")
+        raise RefusedError(405, f"Not allowed to {method} on /{route.path.decode('latin-1')}.")
+    below = route.path.removeprefix(route.dialect.models_path).removeprefix(b"/")
+    return route.dialect.model(below.decode("latin-1")) if below else route.dialect.models()

@@ -1,0 +1,78 @@
+"""What a provider understood of a request, whatever the wire format it came in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Pace(NamedTuple):
+    """When the bytes go out, all in milliseconds.
+
+    `latency_ms` passes before the first byte, `ttft_ms` before the first event of a stream and
+    `chunk_ms` between the events of a stream.
+    """
+
+    latency_ms: float = 0
+    ttft_ms: float = 0
+    chunk_ms: float = 0
+
+    def over(self, base: Pace) -> Pace:
+        """This pace where it says something, `base` elsewhere."""
+        return Pace(
+            self.latency_ms or base.latency_ms,
+            self.ttft_ms or base.ttft_ms,
+            self.chunk_ms or base.chunk_ms,
+        )
+
+
+INSTANT = Pace()
+
+
+class Usage(NamedTuple):
+    """Token counts of one reply over all its choices. `cached` is part of `prompt`, `reasoning` of `completion`."""
+
+    prompt: int
+    cached: int
+    completion: int
+    reasoning: int
+
+
+class ToolCall(NamedTuple):
+    """The one function that the simulated model calls. `arguments` is JSON text."""
+
+    name: str
+    arguments: str
+
+
+class Ask(NamedTuple):
+    """One request, decided: everything that the reply needs and nothing about how it is written.
+
+    `words` is the visible output of one choice in tokens (one filler word is one token), `start` where
+    in the filler text it begins. `finish` is "stop" or "length"; a tool call that was not cut finishes
+    in the dialect's own way.
+    """
+
+    model: str
+    usage: Usage
+    words: int
+    start: int
+    choices: int
+    finish: str
+    stream: bool
+    include_usage: bool
+    obfuscate: bool
+    tool: ToolCall | None
+    pace: Pace
+
+
+class Shape(NamedTuple):
+    """What tests may know of a request body: its form, and never its text."""
+
+    model: str | None
+    keys: tuple[str, ...]
+    max_tokens: int | None
+    stream: bool
+    include_usage: bool
+    choices: int
+    messages: int
+    tools: int
