@@ -1,0 +1,49 @@
+"""`python -m services.analytics`: the loader and its API."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from services.analytics.app import build, configure_logging
+from services.analytics.settings import Settings
+
+
+class _Server(uvicorn.Server):
+    """uvicorn ends by raising the signal again; here SIGTERM is a clean end with status 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+async def main(settings: Settings) -> int:
+    """Serve until a signal comes, or until the loader meets a bug; the exit status."""
+    app = build(settings)
+    server = _Server(
+        uvicorn.Config(app, settings.host, settings.port, access_log=False, log_level="warning", timeout_graceful_shutdown=10)
+    )
+    serving = asyncio.create_task(server.serve())
+    while not serving.done():
+        loading = getattr(app.state, "loader_task", None)
+        if loading is None:
+            await asyncio.wait({serving}, timeout=0.05)
+            continue
+        await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+        return 1 if not loading.cancelled() and loading.exception() is not None else 0
+    await serving
+    return 1
+
+
+if __name__ == "__main__":
+    configure_logging()
+    with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        sys.exit(runner.run(main(Settings())))

@@ -1,0 +1,114 @@
+"""The admin calls: how far the loader is, what it has loaded, which alerts there were."""
+
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from services.analytics import metrics
+from services.analytics.errors import QueryRefusedError, TransientError
+from services.analytics.http_errors import UnauthorizedError
+from services.analytics.loader import LoaderState
+from services.analytics.rows.registry import TOPICS, tables_of
+from services.analytics.sqlfile import queries
+from services.analytics.warehouse import Warehouse
+
+ALERTS_SHOWN = 500
+Since = Annotated[datetime | None, Query(alias="from")]
+Until = Annotated[datetime | None, Query(alias="to")]
+
+
+class NotLoadingError(TransientError):
+    """The loader has no connection to Kafka at the moment: ask again."""
+
+
+def as_utc(instant: datetime | None) -> datetime | None:
+    """The instant in UTC; one without an offset is taken to be in UTC."""
+    if instant is None:
+        return None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def json_response(value: Any) -> Response:
+    """The value as JSON; instants as RFC 3339 in UTC."""
+    options = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY
+    return Response(orjson.dumps(value, option=options), media_type="application/json")
+
+
+def admin_only(admin_token: str) -> Callable[[Request], None]:
+    """A dependency that lets only the admin token pass."""
+    expected = f"Bearer {admin_token}".encode()
+
+    def check(request: Request) -> None:
+        given = request.headers.get("authorization", "").encode("latin-1", "replace")
+        if not secrets.compare_digest(given, expected):
+            raise UnauthorizedError
+
+    return check
+
+
+async def lag(state: LoaderState) -> dict[str, Any]:
+    """What `GET /admin/lag` answers. Asks Kafka for the ends, and sets the gauges by the way."""
+    if state.reader is None:
+        raise NotLoadingError(state.reason or "the loader is starting")
+    ends = await state.reader.ends()
+    partitions = []
+    for (topic, partition), end in sorted(ends.items()):
+        next_offset = state.next_offsets.get((topic, partition), 0)
+        metrics.LAG_RECORDS.labels(topic, partition).set(end - next_offset)
+        partitions.append({"topic": topic, "partition": partition, "next": next_offset, "end": end, "lag": end - next_offset})
+    return {"partitions": partitions, "event_to_row_ms": event_to_row(state)}
+
+
+def event_to_row(state: LoaderState) -> dict[str, Any]:
+    """Event to queryable row over the last five minutes, in ms."""
+    now_s = time.time()
+    p50, p99 = state.lag.quantiles((0.5, 0.99), now_s)
+    for quantile, value in (("0.5", p50), ("0.99", p99)):
+        metrics.EVENT_TO_ROW_MS.labels(quantile).set(float("nan") if value is None else value)
+    return {"p50": p50, "p99": p99, "count": state.lag.count(now_s)}
+
+
+async def counts(warehouse: Warehouse) -> dict[str, dict[str, int]]:
+    """Rows and distinct event ids per topic, over all its tables. Rows are counted as queries see them: under FINAL."""
+    found: dict[str, dict[str, int]] = {}
+    for topic in TOPICS:
+        totals = {"rows": 0, "distinct_event_ids": 0}
+        for table in tables_of(topic):
+            row = (await warehouse.rows(queries("warehouse.sql")[f"counts_{table.name}"]))[0]
+            totals = {name: value + int(row[name]) for name, value in totals.items()}
+        found[topic] = totals
+    return found
+
+
+async def alerts(warehouse: Warehouse, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    """The latest state of each alert of the time asked for, newest first."""
+    if since >= until:
+        raise QueryRefusedError("from", "`from` must lie before `to`")
+    parameters = {"from": since, "to": until, "limit": ALERTS_SHOWN}
+    return await warehouse.rows(queries("warehouse.sql")["alerts"], parameters)
+
+
+def router(warehouse: Warehouse, state: LoaderState, admin_token: str) -> APIRouter:
+    """The routes under `/admin`."""
+    routes = APIRouter(prefix="/admin", dependencies=[Depends(admin_only(admin_token))])
+
+    @routes.get("/lag")
+    async def get_lag() -> Response:
+        return json_response(await lag(state))
+
+    @routes.get("/counts")
+    async def get_counts() -> Response:
+        return json_response(await counts(warehouse))
+
+    @routes.get("/alerts")
+    async def get_alerts(since: Since = None, until: Until = None) -> Response:
+        end = as_utc(until) or datetime.now(UTC) + timedelta(minutes=1)
+        return json_response({"data": await alerts(warehouse, as_utc(since) or end - timedelta(days=7), end)})
+
+    return routes

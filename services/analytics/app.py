@@ -1,0 +1,95 @@
+"""The wiring of the loader and its API: one process, which owns the embedded ClickHouse."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from services.analytics import admin_api, http_errors
+from services.analytics.loader import STOP_TIMEOUT_S, Loader, Wiring
+from services.analytics.publisher import Publisher
+from services.analytics.reader import Limits, Reader
+from services.analytics.rows.registry import TOPICS
+from services.analytics.settings import Settings
+from services.analytics.warehouse import Warehouse, connector
+
+LOADING_THREADS = 1
+READING_THREADS = 2
+
+
+def configure_logging() -> None:
+    """JSON lines on standard output; libraries from WARNING on."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+
+
+def build(settings: Settings) -> FastAPI:
+    """The application. Its lifespan runs the loader; `app.state.loader_task` ends only by stop or by a bug."""
+    where = (settings.clickhouse_url, settings.data_dir, settings.clickhouse_database)
+    writing = Warehouse(connector(*where, max_threads=LOADING_THREADS), "load")
+    reading = Warehouse(connector(*where, max_threads=READING_THREADS), "read")
+    loader = Loader(
+        Wiring(
+            database_url=settings.database_url,
+            warehouse=writing,
+            new_reader=lambda: Reader(settings.kafka_bootstrap_servers, TOPICS),
+            new_publisher=lambda: Publisher(settings.kafka_bootstrap_servers),
+            limits=Limits(flush_seconds=settings.flush_seconds, rows=settings.batch_rows),
+        )
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.loader_task = asyncio.create_task(loader.run())
+        yield
+        await _stop(loader, app.state.loader_task)
+        await reading.close()
+        await writing.close()
+
+    app = FastAPI(title="Tollbook analytics", lifespan=lifespan, openapi_url=None)
+    http_errors.install(app)
+    app.include_router(admin_api.router(reading, loader.state, settings.admin_token.get_secret_value()))
+    _add_health(app, loader)
+    return app
+
+
+async def _stop(loader: Loader, task: asyncio.Task[None]) -> None:
+    """Let the batch under way finish; a loader that waits for something is ended at once, as by a crash."""
+    loader.stop()
+    if loader.state.reason is None:
+        await asyncio.wait({task}, timeout=STOP_TIMEOUT_S)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _add_health(app: FastAPI, loader: Loader) -> None:
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        return admin_api.json_response({"ok": True})
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        if loader.state.reason is None:
+            return admin_api.json_response({"ready": True})
+        response = admin_api.json_response({"ready": False, "reason": loader.state.reason})
+        response.status_code = 503
+        return response
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        admin_api.event_to_row(loader.state)
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

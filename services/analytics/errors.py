@@ -1,0 +1,57 @@
+"""What can go wrong in analytics, and what to do about it.
+
+AnalyticsError
+├── PoisonRecordError      set the record aside in tollbook.dead.v1 and go on
+├── TransientError         start the loader's session again after a pause
+│   ├── LeaseLostError     another loader has taken over, or Postgres was away: ask for the lease again
+│   ├── TopicMissingError  wait until the topic exists
+│   └── ReplayShortError   Kafka does not yet return records that were recorded as read: wait for it
+├── LogTruncatedError      halt: Kafka no longer has what was not loaded; a person decides
+├── SchemaDriftError       halt: an applied migration was edited
+└── QueryRefusedError      answer 400: the caller asked for an impossible range
+"""
+
+
+class AnalyticsError(Exception):
+    """Base of every error that analytics raises itself."""
+
+
+class PoisonRecordError(AnalyticsError):
+    """The record can never become a row: set it aside. Neither `reason` nor `detail` ever quote the payload."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class TransientError(AnalyticsError):
+    """Something that the loader needs is away: start the session again after a pause; nothing is lost."""
+
+
+class LeaseLostError(TransientError):
+    """This process no longer is the loader: forget the batch under way, ask for the lease, resume from what is recorded."""
+
+
+class TopicMissingError(TransientError):
+    """A topic does not exist yet: create it (the stack does so on start)."""
+
+
+class ReplayShortError(TransientError):
+    """Kafka returned fewer records than a recorded batch names: ask again until it returns them all."""
+
+
+class LogTruncatedError(AnalyticsError):
+    """Kafka no longer holds records that were never loaded. Restore the topic, or move the position by hand."""
+
+
+class SchemaDriftError(AnalyticsError):
+    """A migration that was applied before has another content now. Restore the file and write a new migration."""
+
+
+class QueryRefusedError(AnalyticsError):
+    """The range of the query makes no sense: answer 400 and name the parameter."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param

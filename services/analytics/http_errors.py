@@ -1,0 +1,55 @@
+"""Errors of the HTTP calls in the shape that every service answers in: `{"error": {"message", "type", "param", "code"}}`."""
+
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from services.analytics.errors import QueryRefusedError, TransientError
+
+TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 405: "invalid_request_error"}
+CODES = {400: "invalid_request", 401: "invalid_token", 404: "not_found", 405: "method_not_allowed"}
+
+
+class UnauthorizedError(Exception):
+    """The call lacks the admin token."""
+
+
+def error_response(status: int, message: str, *, param: str | None = None, code: str | None = None) -> Response:
+    """An error as JSON."""
+    body: dict[str, Any] = {
+        "message": message,
+        "type": TYPES.get(status, "server_error"),
+        "param": param,
+        "code": code or CODES.get(status, "internal"),
+    }
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {"retry-after": "2"} if status == 503 else {}
+    return Response(orjson.dumps({"error": body}), status, headers, "application/json")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application in our shape."""
+
+    @app.exception_handler(UnauthorizedError)
+    async def unauthorized(_: Request, __: UnauthorizedError) -> Response:
+        return error_response(401, "This call needs `Authorization: Bearer <admin token>`.")
+
+    @app.exception_handler(QueryRefusedError)
+    async def refused(_: Request, error: QueryRefusedError) -> Response:
+        return error_response(400, str(error), param=error.param)
+
+    @app.exception_handler(TransientError)
+    async def away(_: Request, error: TransientError) -> Response:
+        return error_response(503, str(error), code="unavailable")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return error_response(400, str(first["msg"]), param=".".join(str(part) for part in first["loc"][1:]))
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Response:
+        return error_response(error.status_code, str(error.detail))

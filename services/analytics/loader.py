@@ -1,0 +1,191 @@
+"""From Kafka to ClickHouse, exactly once.
+
+A session takes the lease, inserts the batch that was pending, and loads batch by batch:
+
+    gather → decode → record the boundaries (Postgres) → insert under tokens (ClickHouse) → record that it is done
+
+Any failure ends the session, and the next begins like a process that was killed: from what is recorded. So there is one
+way to recover, and every kill -9 takes it.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from services.analytics import metrics, warehouse_schema
+from services.analytics.batch import Batch, Partition
+from services.analytics.errors import LogTruncatedError, SchemaDriftError, TransientError
+from services.analytics.lag import LagWindow
+from services.analytics.positions import Positions, leased_positions
+from services.analytics.publisher import Publisher
+from services.analytics.reader import Limits, Reader
+from services.analytics.rows.completions import COMPLETIONS
+from services.analytics.rows.decode import Decoded, Record, decode
+from services.analytics.rows.registry import TABLES
+from services.analytics.usage import samples
+from services.analytics.warehouse import Warehouse, store_id_of
+
+RETRY_FIRST_S = 0.2
+RETRY_MOST_S = 5.0
+HALTED_RETRY_S = 30.0
+STOP_TIMEOUT_S = 15.0
+log = structlog.get_logger("analytics.loader")
+
+
+@dataclass(slots=True)
+class LoaderState:
+    """What others may know of the loader. `reason` says why it is not loading; None while it is."""
+
+    reason: str | None = "starting"
+    store_id: UUID | None = None
+    next_offsets: dict[Partition, int] = field(default_factory=dict)
+    reader: Reader | None = None
+    lag: LagWindow = field(default_factory=LagWindow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """What a loader is made of. The factories are called anew for each session."""
+
+    database_url: str
+    warehouse: Warehouse
+    new_reader: Callable[[], Reader]
+    new_publisher: Callable[[], Publisher]
+    limits: Limits
+    clock: Callable[[], float] = time.time
+
+
+class Loader:
+    """Runs sessions until it is stopped."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._stopping = asyncio.Event()
+        self._sampled: dict[Partition, int] = {}
+        self.state = LoaderState()
+
+    async def run(self) -> None:
+        """Load until :meth:`stop`. Comes back from everything but a bug, which it raises."""
+        pause_s = RETRY_FIRST_S
+        while not self._stopping.is_set():
+            try:
+                await self._session()
+            except TransientError as error:
+                pause_s = self._ended(error, RETRY_FIRST_S if self.state.reason is None else min(pause_s * 2, RETRY_MOST_S))
+            except (LogTruncatedError, SchemaDriftError) as error:
+                pause_s = self._ended(error, HALTED_RETRY_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+
+    def stop(self) -> None:
+        """Finish the batch under way, then end."""
+        self._stopping.set()
+
+    def _ended(self, error: Exception, pause_s: float) -> float:
+        metrics.LOADING.set(0)
+        metrics.SESSIONS.labels(type(error).__name__).inc()
+        log.warning("loader session ended", error=type(error).__name__, reason=str(error), retry_in_s=pause_s)
+        self.state.reason = f"{type(error).__name__}: {error}"
+        self.state.reader = None
+        return pause_s
+
+    async def _session(self) -> None:
+        wiring = self._wiring
+        for name in await wiring.warehouse.call(warehouse_schema.migrate):
+            log.info("ClickHouse migration applied", migration=name)
+        store_id = await wiring.warehouse.call(store_id_of)
+        async with AsyncExitStack() as stack:
+            reader, publisher = wiring.new_reader(), wiring.new_publisher()
+            await reader.start()
+            stack.push_async_callback(reader.stop)
+            await publisher.start()
+            stack.push_async_callback(publisher.stop)
+            positions = await stack.enter_async_context(leased_positions(wiring.database_url, store_id))
+            await self._resume(positions, reader, publisher)
+            self.state.store_id = store_id
+            self.state.reader = reader
+            self.state.reason = None
+            metrics.LOADING.set(1)
+            while (records := await self._gather(reader)) is not None:
+                if records:
+                    await self._load(records, positions, publisher)
+
+    async def _resume(self, positions: Positions, reader: Reader, publisher: Publisher) -> None:
+        """Insert the batch that was pending, from its recorded boundaries, and go to where reading goes on."""
+        if positions.pending is not None:
+            log.info("inserting the pending batch again", ranges=positions.pending.to_json())
+            records = await reader.replay(positions.pending)
+            decoded = await asyncio.to_thread(decode, records)
+            await self._insert(decoded, positions, publisher)
+        self.state.next_offsets = positions.next_offsets
+        await reader.seek(positions.next_offsets)
+
+    async def _gather(self, reader: Reader) -> list[Record] | None:
+        """The next records; None once the loader is stopping."""
+        gathering = asyncio.ensure_future(reader.gather(self._wiring.limits))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({gathering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return None if stopping.done() else await gathering
+        finally:
+            for task in (gathering, stopping):
+                task.cancel()
+            await asyncio.gather(gathering, stopping, return_exceptions=True)
+
+    async def _load(self, records: list[Record], positions: Positions, publisher: Publisher) -> None:
+        started = time.perf_counter()
+        batch = Batch.of(records)
+        check_follows(batch, positions.next_offsets)
+        decoded = await asyncio.to_thread(decode, records)
+        await self._publish_samples(batch, decoded, publisher)
+        await positions.begin(batch)
+        await self._insert(decoded, positions, publisher)
+        metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
+
+    async def _insert(self, decoded: Decoded, positions: Positions, publisher: Publisher) -> None:
+        """Insert the pending batch's rows, each table under its token, and record that it is done."""
+        batch = positions.pending
+        assert batch is not None, "a batch is recorded before it is inserted"
+        if decoded.poison:
+            await publisher.set_aside(decoded.poison)
+        for table in TABLES:
+            if columns := decoded.columns(table):
+                await self._wiring.warehouse.insert(table, columns, batch.token(table))
+        await positions.finish()
+        self._account(decoded)
+
+    async def _publish_samples(self, batch: Batch, decoded: Decoded, publisher: Publisher) -> None:
+        """Tell the meter, once: a batch that is gathered again after a failure was told already."""
+        ends = batch.next_offsets()
+        if any(self._sampled.get(partition, 0) >= end for partition, end in ends.items()):
+            return
+        found = samples(decoded.rows[COMPLETIONS.name])
+        await publisher.publish_samples(found)
+        self._sampled.update(ends)
+        metrics.SAMPLES.inc(len(found))
+
+    def _account(self, decoded: Decoded) -> None:
+        now_s = self._wiring.clock()
+        for table in TABLES:
+            rows = decoded.rows[table.name]
+            metrics.ROWS.labels(table.name).inc(len(rows))
+            self.state.lag.observe((now_s * 1000 - micros / 1000 for micros in decoded.column(table, "occurred_at")), now_s)
+        for poison in decoded.poison:
+            metrics.POISON.labels(poison.topic, poison.reason).inc()
+            log.warning(
+                "record set aside", topic=poison.topic, partition=poison.partition, offset=poison.offset, reason=poison.reason
+            )
+
+
+def check_follows(batch: Batch, next_offsets: dict[Partition, int]) -> None:
+    """A batch begins exactly where the one before it ended. Raises :class:`LogTruncatedError` otherwise."""
+    for partition, r in batch.ranges.items():
+        expected = next_offsets.get(partition)
+        if expected is not None and r.first != expected:
+            raise LogTruncatedError(f"{partition[0]}/{partition[1]}: expected offset {expected}, Kafka has {r.first}")

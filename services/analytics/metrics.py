@@ -1,0 +1,19 @@
+"""Every metric of analytics: its name, type and meaning."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ROWS = Counter("tollbook_analytics_rows_total", "Rows inserted into ClickHouse and recorded as done.", ["table"])
+POISON = Counter("tollbook_analytics_poison_total", "Records set aside in tollbook.dead.v1.", ["topic", "reason"])
+SAMPLES = Counter("tollbook_analytics_usage_samples_total", "Usage samples published for the velocity meter.")
+BATCH_SECONDS = Histogram(
+    "tollbook_analytics_batch_seconds",
+    "From the last record of a batch being read to the batch being recorded as done.",
+    buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+SESSIONS = Counter("tollbook_analytics_loader_sessions_total", "Loader sessions that ended, by why.", ["ended_by"])
+LOADING = Gauge("tollbook_analytics_loading", "1 while this process holds the lease and loads.")
+LAG_RECORDS = Gauge("tollbook_analytics_lag_records", "Records in Kafka that are not rows yet.", ["topic", "partition"])
+EVENT_TO_ROW_MS = Gauge(
+    "tollbook_analytics_event_to_row_ms", "Event to queryable row over the last five minutes, in ms.", ["quantile"]
+)
+QUERY_SECONDS = Histogram("tollbook_analytics_query_seconds", "Queries of the dashboard and the admin calls.", ["query"])

@@ -1,0 +1,100 @@
+"""What the loader writes to Kafka: records that it set aside, and usage samples for the velocity meter."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import NAMESPACE_URL, uuid5
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas import topics
+from schemas.dead import DeadLetter, DeadLetterData
+from schemas.envelope import TYPE_HEADER, Event
+from schemas.samples import UsageSample, UsageSampleData
+from services.analytics.reader import KafkaAwayError
+from services.analytics.rows.decode import Poison
+from services.analytics.usage import Sample
+
+CONSUMER = "analytics-loader"
+PUBLISH_TIMEOUT_S = 10
+
+
+class Publisher:
+    """A producer with acks=all and idempotence on."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap_servers,
+            client_id="tollbook-analytics-loader",
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=PUBLISH_TIMEOUT_S * 1000,
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises :class:`KafkaAwayError`."""
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as error:
+            await self.stop()
+            raise KafkaAwayError(f"Kafka: {error}") from error
+
+    async def stop(self) -> None:
+        """Flush and disconnect."""
+        await self._producer.stop()
+
+    async def set_aside(self, poison: Iterable[Poison]) -> None:
+        """Write each poison record's place to the dead-letter topic; returns once that is acknowledged."""
+        await self._publish(topics.DEAD, [dead_letter(record) for record in poison])
+
+    async def publish_samples(self, samples: Iterable[Sample]) -> None:
+        """Write the samples to the usage topic; returns once they are acknowledged."""
+        await self._publish(topics.USAGE, [usage_sample(sample) for sample in samples])
+
+    async def _publish(self, topic: str, events: list[Event]) -> None:
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                sent = [
+                    await self._producer.send(
+                        topic,
+                        key=event.account_id.encode(),
+                        value=event.to_json(),
+                        headers=[(TYPE_HEADER, event.type.encode())],
+                    )
+                    for event in events
+                ]
+                await asyncio.gather(*sent)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise KafkaAwayError(f"Kafka took no record for {topic}: {error}") from error
+
+
+def dead_letter(poison: Poison) -> Event:
+    """The dead letter of a record; its id derives from the record's place, so that a repeated one is absorbed."""
+    return DeadLetter(
+        event_id=uuid5(NAMESPACE_URL, f"{CONSUMER}/{poison.topic}/{poison.partition}/{poison.offset}"),
+        account_id=poison.account_id or "unknown",
+        data=DeadLetterData(
+            topic=poison.topic,
+            partition=poison.partition,
+            offset=poison.offset,
+            consumer=CONSUMER,
+            reason=poison.reason,
+            detail=poison.detail,
+        ),
+    )
+
+
+def usage_sample(sample: Sample) -> Event:
+    """The sample as an event."""
+    return UsageSample(
+        account_id=sample.account_id,
+        environment=sample.environment,
+        data=UsageSampleData(
+            project_id=sample.project_id,
+            key_id=sample.key_id,
+            second=datetime.fromtimestamp(sample.second, UTC),
+            requests=sample.requests,
+            tokens=sample.tokens,
+        ),
+    )

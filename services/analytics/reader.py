@@ -1,0 +1,134 @@
+"""Reading the topics with offsets of our own: no group, nothing committed to Kafka."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from services.analytics.batch import Batch, Partition
+from services.analytics.errors import ReplayShortError, TopicMissingError, TransientError
+from services.analytics.rows.decode import Record
+
+FETCH_MIN_BYTES = 256 * 1024
+FETCH_MAX_WAIT_MS = 300
+REPLAY_TIMEOUT_S = 30
+
+
+class KafkaAwayError(TransientError):
+    """Kafka did not answer: try again after a pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one batch. It closes `flush_seconds` after its first record came, or when it is full."""
+
+    flush_seconds: float
+    rows: int
+    size_bytes: int = 32 * 1024 * 1024
+    idle_seconds: float = 5.0
+
+
+class Reader:
+    """All partitions of the given topics, new ones included."""
+
+    def __init__(self, bootstrap_servers: str, topics: Iterable[str]) -> None:
+        # The broker holds a fetch until there is something worth the way: an idle loader costs three requests a second.
+        self._consumer = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=bootstrap_servers,
+            client_id="tollbook-analytics-loader",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_min_bytes=FETCH_MIN_BYTES,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        )
+
+    async def start(self) -> None:
+        """Connect and take all partitions. Raises :class:`TopicMissingError` or :class:`KafkaAwayError`."""
+        try:
+            await self._consumer.start()
+        except UnknownTopicOrPartitionError as error:
+            await self.stop()
+            raise TopicMissingError(f"a topic is missing: {error}") from error
+        except (KafkaError, OSError) as error:
+            await self.stop()
+            raise KafkaAwayError(f"Kafka: {error}") from error
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        with contextlib.suppress(KafkaError):
+            await self._consumer.stop()
+
+    async def seek(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Go to the given offsets, and to the beginning of every other partition."""
+        unknown: list[TopicPartition] = []
+        for partition in self._consumer.assignment():
+            offset = next_offsets.get((partition.topic, partition.partition))
+            if offset is None:
+                unknown.append(partition)
+            else:
+                self._consumer.seek(partition, offset)
+        if unknown:
+            await self._consumer.seek_to_beginning(*unknown)
+
+    async def gather(self, limits: Limits) -> list[Record]:
+        """The next records, each partition's in order; none after an idle while. Raises :class:`KafkaAwayError`."""
+        clock = asyncio.get_running_loop().time
+        records: list[Record] = []
+        size_bytes = 0
+        closes_at: float | None = None
+        while len(records) < limits.rows and size_bytes < limits.size_bytes:
+            wait_s = limits.idle_seconds if closes_at is None else closes_at - clock()
+            if wait_s <= 0:
+                break
+            found = await self._getmany(wait_s, limits.rows - len(records))
+            if closes_at is None:
+                if not found:
+                    break
+                closes_at = clock() + limits.flush_seconds
+            records += found
+            size_bytes += sum(len(record.value or b"") for record in found)
+        return records
+
+    async def replay(self, batch: Batch) -> list[Record]:
+        """Exactly the records of a recorded batch. Raises :class:`ReplayShortError` when Kafka does not return them all."""
+        partitions = [TopicPartition(topic, number) for topic, number in batch.ranges]
+        if missing := set(partitions) - self._consumer.assignment():
+            raise ReplayShortError(f"recorded partitions are missing: {sorted(missing)}")
+        records: list[Record] = []
+        for partition in partitions:
+            records += await self._replay_partition(partition, batch)
+        return records
+
+    async def ends(self) -> dict[Partition, int]:
+        """The offset behind the last record of every partition. Raises :class:`KafkaAwayError`."""
+        try:
+            ends = await self._consumer.end_offsets(sorted(self._consumer.assignment()))
+        except (KafkaError, OSError) as error:
+            raise KafkaAwayError(f"Kafka: {error}") from error
+        return {(partition.topic, partition.partition): offset for partition, offset in ends.items()}
+
+    async def _replay_partition(self, partition: TopicPartition, batch: Batch) -> list[Record]:
+        wanted = batch.ranges[partition.topic, partition.partition]
+        self._consumer.seek(partition, wanted.first)
+        found: list[Record] = []
+        try:
+            async with asyncio.timeout(REPLAY_TIMEOUT_S):
+                while not found or found[-1].offset < wanted.last:
+                    more = await self._getmany(1.0, None, partition)
+                    found += [record for record in more if record.offset <= wanted.last]
+        except TimeoutError as error:
+            raise ReplayShortError(f"{partition} did not return offsets {wanted.first} to {wanted.last} in time") from error
+        return found
+
+    async def _getmany(self, wait_s: float, rows: int | None, *partitions: TopicPartition) -> list[Any]:
+        try:
+            found = await self._consumer.getmany(*partitions, timeout_ms=int(wait_s * 1000) + 1, max_records=rows)
+        except (KafkaError, OSError) as error:
+            raise KafkaAwayError(f"Kafka: {error}") from error
+        return [record for records in found.values() for record in records]

@@ -1,0 +1,33 @@
+"""What the environment says. Read once, in the composition root of each process."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the loader and its API. `clickhouse_url` empty means the embedded engine under `data_dir`."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    database_url: str = Field(validation_alias="DATABASE_URL")
+    kafka_bootstrap_servers: str = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    clickhouse_url: str = Field(default="", validation_alias="CLICKHOUSE_URL")
+    clickhouse_database: str = Field(
+        default="tollbook", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", validation_alias="TOLLBOOK_CLICKHOUSE_DATABASE"
+    )
+    host: str = Field(default="127.0.0.1", validation_alias="TOLLBOOK_HOST")
+    port: int = Field(default=8003, ge=0, le=65535, validation_alias="TOLLBOOK_PORT")
+    data_dir: Path = Field(default=Path(".tollbook"), validation_alias="TOLLBOOK_DATA_DIR")
+    admin_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_ADMIN_TOKEN")
+    flush_seconds: float = Field(default=0.8, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
+    batch_rows: int = Field(default=10_000, ge=1, le=100_000, validation_alias="TOLLBOOK_LOADER_BATCH_ROWS")
+
+
+class MigrationSettings(BaseSettings):
+    """Settings of `python -m services.analytics.migrate`."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    database_url: str = Field(validation_alias="DATABASE_URL")

@@ -1,0 +1,35 @@
+-- name: counts_requests
+SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM requests FINAL
+
+-- name: counts_attempts
+SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM attempts FINAL
+
+-- name: counts_completions
+SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM completions FINAL
+
+-- name: counts_ledger
+SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM ledger FINAL
+
+-- name: counts_alerts
+SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM alerts FINAL
+
+-- name: alerts
+-- The latest state of each alert that was under way in the time asked for.
+SELECT
+    alert_id,
+    any(alerts.account_id) AS account_id,
+    any(alerts.signal) AS signal,
+    argMax(alerts.state, alerts.occurred_at) AS state,
+    any(alerts.subject_kind) AS subject_kind,
+    any(alerts.subject_id) AS subject_id,
+    max(alerts.observed) AS observed,
+    any(alerts.threshold) AS threshold,
+    any(alerts.unit) AS unit,
+    min(alerts.occurred_at) AS fired_at,
+    maxOrNullIf(alerts.occurred_at, alerts.state = 'resolved') AS resolved_at,
+    argMin(alerts.message, alerts.occurred_at) AS message
+FROM alerts FINAL
+GROUP BY alert_id
+HAVING fired_at < {to:DateTime64(6, 'UTC')} AND (resolved_at IS NULL OR resolved_at >= {from:DateTime64(6, 'UTC')})
+ORDER BY fired_at DESC
+LIMIT {limit:UInt32}

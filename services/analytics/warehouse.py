@@ -1,0 +1,121 @@
+"""ClickHouse through clickhouse-connect: one handle, its calls one after the other in a thread of its own.
+
+The embedded engine admits one process per path and one path per process; each handle of it takes one call at a time.
+Loading and reading have a handle each, so that a long query never holds up an insert.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from services.analytics.errors import TransientError
+from services.analytics.rows.table import Table
+
+T = TypeVar("T")
+CONNECT_TIMEOUT_S = 5
+CALL_TIMEOUT_S = 60
+QUERY_LIMITS = {"max_execution_time": 10, "max_memory_usage": 2_000_000_000, "max_result_rows": 100_000}
+INSERT_SETTINGS = {
+    "max_partitions_per_insert_block": 0,
+    "insert_deduplicate": 1,
+    "async_insert": 0,
+    "wait_end_of_query": 1,
+}
+
+
+class WarehouseAwayError(TransientError):
+    """ClickHouse did not answer, or refused: try again after a pause."""
+
+
+class Warehouse:
+    """One handle to ClickHouse. Connects when first used, and anew after an error of a server."""
+
+    def __init__(self, connect: Callable[[], Client], name: str) -> None:
+        self._connect = connect
+        self._client: Client | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"clickhouse-{name}")
+
+    async def call(self, function: Callable[[Client], T]) -> T:
+        """Run `function` with the client, after the calls before it. Raises :class:`WarehouseAwayError`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, function)
+
+    async def insert(self, table: Table, columns: Sequence[Sequence[Any]], token: str) -> None:
+        """Insert columns in the order of the table's; again under the same token is a no-op."""
+        await self.call(lambda client: _insert(client, table, columns, token))
+
+    async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The rows of a query, bounded in time, memory and number."""
+        return await self.call(lambda client: _rows(client, sql, parameters))
+
+    async def close(self) -> None:
+        """Wait for the call under way and close the handle."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown(wait=True)
+
+    def _guarded(self, function: Callable[[Client], T]) -> T:
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            return function(self._client)
+        except (Error, OSError) as error:
+            raise WarehouseAwayError(f"ClickHouse: {error}") from error
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def connector(clickhouse_url: str, data_dir: Path, database: str, *, max_threads: int) -> Callable[[], Client]:
+    """How to open a handle: to the server at the URL, or to the embedded engine under the data directory if it is empty."""
+
+    def connect() -> Client:
+        settings: dict[str, Any] = {"max_threads": max_threads}
+        if clickhouse_url:
+            client = clickhouse_connect.get_client(
+                dsn=clickhouse_url,
+                settings=settings,
+                autogenerate_session_id=False,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                send_receive_timeout=CALL_TIMEOUT_S,
+            )
+        else:
+            path = data_dir / "clickhouse"
+            path.mkdir(parents=True, exist_ok=True)
+            client = clickhouse_connect.get_client(interface="chdb", path=str(path), settings=settings)
+        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+        client.database = database
+        return client
+
+    return connect
+
+
+def store_id_of(client: Client) -> UUID:
+    """Which store this is. A new one draws its id now."""
+    if not client.query("SELECT store_id FROM store LIMIT 1").result_rows:
+        client.command("INSERT INTO store (store_id) SELECT generateUUIDv4()")
+    found: UUID = client.query("SELECT store_id FROM store ORDER BY created_at, store_id LIMIT 1").result_rows[0][0]
+    return found
+
+
+def _insert(client: Client, table: Table, columns: Sequence[Sequence[Any]], token: str) -> None:
+    client.insert(
+        table.name,
+        columns,
+        column_names=table.names,
+        column_type_names=[column.clickhouse_type for column in table.columns],
+        column_oriented=True,
+        settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+    )
+
+
+def _rows(client: Client, sql: str, parameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    result = client.query(sql, parameters=dict(parameters or {}), settings=QUERY_LIMITS)
+    return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]

@@ -1,0 +1,66 @@
+"""ClickHouse's schema migrations: files in order, each recorded once it is applied.
+
+ClickHouse has no transactions over DDL, so every statement is one that may run again (`IF NOT EXISTS`): a process that
+dies in the middle of a file begins that file anew.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+
+from services.analytics.errors import SchemaDriftError
+from services.analytics.sqlfile import statements
+
+MIGRATIONS_DIR = Path(__file__).parent / "clickhouse_migrations"
+RECORD_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migration
+(name String, sha256 String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
+ENGINE = ReplacingMergeTree ORDER BY name
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of statements."""
+
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """What is recorded of the content."""
+        return sha256(self.text.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """All of them, in the order in which they apply."""
+    return [Migration(path.stem, path.read_text("utf-8")) for path in sorted(MIGRATIONS_DIR.glob("*.sql"))]
+
+
+def pending(known: Iterable[Migration], applied: dict[str, str]) -> list[Migration]:
+    """Those that are not applied yet. Raises :class:`SchemaDriftError` for one that was edited after it was."""
+    missing: list[Migration] = []
+    for migration in known:
+        digest = applied.get(migration.name)
+        if digest is None:
+            missing.append(migration)
+        elif digest != migration.digest:
+            raise SchemaDriftError(f"{migration.name} was applied with another content; restore it and add a new migration")
+    return missing
+
+
+def migrate(client: Client) -> list[str]:
+    """Bring the schema up to date; the names of what was applied."""
+    client.command(RECORD_TABLE)
+    rows = client.query("SELECT name, sha256 FROM schema_migration FINAL").result_rows
+    applied: dict[str, str] = {name: digest for name, digest in rows}
+    missing = pending(migrations(), applied)
+    for migration in missing:
+        for statement in statements(migration.text):
+            client.command(statement)
+        client.insert("schema_migration", [[migration.name, migration.digest]], column_names=["name", "sha256"])
+    return [migration.name for migration in missing]
