@@ -9,7 +9,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from deploy.local.kafka.jars import resolve
 from deploy.local.kafka.node import KafkaNode
-from deploy.local.ports import free_port
+from deploy.local.ports import free_port, listens
 from deploy.local.postgres.account import unprivileged
 from deploy.local.postgres.binaries import binaries
 from deploy.local.postgres.server import PostgresServer, answers
@@ -51,7 +50,7 @@ def embedded_postgres() -> Iterator[str]:
         account = unprivileged()
         server = PostgresServer(
             directory=home / "postgres",
-            bin_dir=binaries(account, home),
+            bin_dir=binaries(account, lambda: home),
             account=account,
             port=free_port(),
             password="tests",
@@ -68,7 +67,7 @@ def embedded_kafka() -> Iterator[str]:
     with _directory() as home:
         node = KafkaNode(directory=home / "kafka", jars=resolve(), port=free_port(), controller_port=free_port())
         node.prepare()
-        with _running(node.command(), home / "log", _listens(node.port), signal.SIGKILL):
+        with _running(node.command(), home / "log", lambda: listens(node.port), signal.SIGKILL):
             yield node.bootstrap_servers
 
 
@@ -160,14 +159,6 @@ def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text()[-4000:]}")
         time.sleep(0.05)
-
-
-def _listens(port: int) -> Callable[[], bool]:
-    def probe() -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", port)) == 0
-
-    return probe
 
 
 def _die_with_parent() -> None:

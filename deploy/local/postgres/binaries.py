@@ -1,6 +1,7 @@
 """Where the server's binaries are: in the wheel, or a copy that the server's account can reach."""
 
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,14 +11,17 @@ from deploy.local.postgres.account import Account
 INSTALL = "pginstall18"
 
 
-def binaries(account: Account, copies: Path) -> Path:
-    """Return the directory of `postgres` and `initdb`; `copies` takes a copy when the account cannot reach the wheel."""
+def binaries(account: Account, elsewhere: Callable[[], Path]) -> Path:
+    """Return the directory of `postgres` and `initdb`.
+
+    When the account cannot reach the wheel, a copy is kept in the directory that `elsewhere` makes.
+    """
     installed = _wheel() / INSTALL
     if account.can_reach(installed / "bin"):
         return installed / "bin"
-    copy = copies / INSTALL
+    copy = elsewhere() / INSTALL
     if not copy.exists():
-        partial = copies / f"{INSTALL}.partial"
+        partial = copy.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(installed, partial, symlinks=True)
         partial.rename(copy)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 import psycopg
 from psycopg import sql
 
+from deploy.local.liveness import is_alive
 from deploy.local.postgres.account import Account
 
 ROLE = "tollbook"
@@ -64,15 +64,6 @@ class PostgresServer:
         """Return the command that runs the server in the foreground; SIGINT is its fast shutdown."""
         return [str(self.bin_dir / "postgres"), "-D", str(self._data)]
 
-    def pid(self) -> int | None:
-        """Return the process id of the running server, from its lock file, or None."""
-        try:
-            pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
-            running = psutil.Process(pid).name() == "postgres"
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-            return None
-        return pid if running else None
-
     def create_database(self, name: str) -> None:
         """Create the database unless it exists; the server must be running."""
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
@@ -110,8 +101,17 @@ class PostgresServer:
 
     def _forget_stale_lock(self) -> None:
         """Remove the lock file that a crashed machine left: its pid may by now be another program's."""
-        if self.pid() is None:
+        if running_pid(self.directory) is None:
             (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def running_pid(directory: Path) -> int | None:
+    """Return the process id of the server that runs on this directory, from its lock file, or None."""
+    try:
+        pid = int((directory / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if is_alive(pid, "postgres") else None
 
 
 def answers(dsn: str) -> Callable[[], bool]:

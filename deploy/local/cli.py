@@ -1,0 +1,136 @@
+"""The stack from the command line: `python -m deploy.local up|down|clean|status|logs|restart|stop|start|seed`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.errors import StackError
+from deploy.local.processes import select
+from deploy.local.progress import Progress
+from deploy.local.stack import Stack
+from deploy.local.stackfile import StackFile
+
+app = typer.Typer(help="Tollbook on one machine.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False, soft_wrap=True)
+Name = Annotated[str, typer.Argument(help="a process, as `status` names it")]
+
+
+@app.command()
+def up(
+    names: Annotated[list[str] | None, typer.Argument(help="only these processes (all by default)")] = None,
+    seed: Annotated[bool, typer.Option(help="create the demo account, prices and routes")] = True,
+) -> None:
+    """Start the stack, wait until it is ready, print where it is."""
+    with _explained():
+        _print(_stack().up(names, seed=seed))
+
+
+@app.command()
+def down() -> None:
+    """Stop the stack; its data stays."""
+    with _explained():
+        _stack().down()
+    console.print("Tollbook is down; its data stays.")
+
+
+@app.command()
+def clean() -> None:
+    """Stop the stack and remove all its data."""
+    with _explained():
+        stack = _stack()
+        stack.clean()
+    console.print(f"Removed {stack.home.path}.")
+
+
+@app.command()
+def status() -> None:
+    """Show the processes, their ports and process ids."""
+    stack = _stack()
+    ports = stack.ports()
+    table = Table("process", "state", "port", "pid", "since", box=None)
+    for name, info in stack.status().items():
+        table.add_row(name, info.state, str(ports.get(name, "")), str(info.pid or ""), info.description)
+    console.print(table if table.row_count else "Tollbook is down.")
+    if not table.row_count:
+        raise typer.Exit(3)
+
+
+@app.command()
+def logs(names: Annotated[list[str] | None, typer.Argument(help="only these processes")] = None) -> None:
+    """Follow the logs."""
+    directory = _stack().home.logs
+    files = [str(directory / f"{name}.log") for name in names or ()] or sorted(map(str, directory.glob("*.log")))
+    if not files:
+        console.print("There are no logs yet.")
+        raise typer.Exit(3)
+    os.execvp("tail", ["tail", "-n", "20", "-F", *files])  # noqa: S606 - the follower takes this process's place
+
+
+@app.command()
+def start(name: Name) -> None:
+    """Start one process and wait until it is ready."""
+    with _explained():
+        _stack().start(name)
+
+
+@app.command()
+def stop(name: Name) -> None:
+    """Stop one process."""
+    with _explained():
+        _stack().stop(name)
+
+
+@app.command()
+def restart(name: Name) -> None:
+    """Stop one process and start it again."""
+    with _explained():
+        _stack().restart(name)
+
+
+@app.command()
+def seed() -> None:
+    """Bring the running stack to the demo's state, as `up` does."""
+    with _explained():
+        _print(_stack().reseed())
+
+
+def _stack() -> Stack:
+    return Stack(progress=Progress(console))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn a StackError into its message and exit code 1."""
+    try:
+        yield
+    except StackError as error:
+        console.print(str(error), style="red", markup=False)
+        sys.exit(1)
+
+
+def _print(described: StackFile) -> None:
+    urls = {process.name: getattr(described, f"{process.name}_url", None) for process in select(None)}
+    for name, url in urls.items():
+        if url:
+            console.print(f"  {name:<12} {url}")
+    console.print(f"  {'postgres':<12} {described.postgres_dsn}")
+    console.print(f"  {'kafka':<12} {described.kafka_bootstrap_servers}")
+    if described.analytics_url:
+        console.print(f"  {'dashboard':<12} {described.analytics_url}/dashboard")
+    if described.demo:
+        console.print(f"  {'demo key':<12} {described.demo.api_key}\n\nTry it:\n{_curl(described)}", markup=False)
+
+
+def _curl(described: StackFile) -> str:
+    assert described.demo is not None
+    body = '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}'
+    return (
+        f"curl {described.edge_url}/v1/chat/completions -H 'content-type: application/json' \\\n"
+        f"  -H 'authorization: Bearer {described.demo.api_key}' -d '{body}'"
+    )

@@ -1,0 +1,70 @@
+"""What the services are told: secrets made once per home, and the addresses of today's processes."""
+
+import json
+import secrets
+from collections.abc import Mapping
+
+from deploy.local.home import Home, write_private
+from deploy.local.ports import HOST
+
+# Told to each process in its own words, so the caller's environment cannot set them for all.
+PER_PROCESS = frozenset({"TOLLBOOK_HOME", "TOLLBOOK_PORT", "TOLLBOOK_DATA_DIR", "TOLLBOOK_PROCESS"})
+NAMED_URLS = ("edge", "router", "settlement", "analytics", "provider")
+TOKENS = ("ADMIN", "EDGE", "ROUTER", "SETTLEMENT", "ANALYTICS")
+POSTGRES_PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the variable's name
+
+
+def load_secrets(home: Home) -> dict[str, str]:
+    """Return the home's secrets, made and kept at the first call."""
+    found = _read(home)
+    missing = {name: value for name, value in _fresh_secrets().items() if name not in found}
+    if missing:
+        found |= missing
+        write_private(home.secrets_file, "".join(f"{name}={value}\n" for name, value in found.items()))
+    return found
+
+
+def shared(
+    *,
+    secret: Mapping[str, str],
+    ports: Mapping[str, int],
+    database_url: str,
+    kafka_bootstrap_servers: str,
+    caller: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the variables that every process gets. The caller's own TOLLBOOK_* variables win."""
+    generated = {
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
+        "CLICKHOUSE_URL": caller.get("CLICKHOUSE_URL", ""),
+        "TOLLBOOK_HOST": HOST,
+        "TOLLBOOK_ALLOW_PRIVATE_UPSTREAMS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    urls = {f"TOLLBOOK_{name.upper()}_URL": f"http://{HOST}:{ports[name]}" for name in NAMED_URLS if name in ports}
+    kept = {name: value for name, value in secret.items() if name != POSTGRES_PASSWORD}
+    overrides = {name: value for name, value in caller.items() if name.startswith("TOLLBOOK_")}
+    merged = generated | urls | kept | overrides
+    return {name: value for name, value in merged.items() if name not in PER_PROCESS}
+
+
+def own(home: Home, name: str, port: int | None) -> dict[str, str]:
+    """Return the variables that only the named process gets, and by which it can be recognised later."""
+    variables = {"TOLLBOOK_HOME": str(home.path), "TOLLBOOK_PROCESS": name, "TOLLBOOK_DATA_DIR": str(home.data / name)}
+    return variables if port is None else variables | {"TOLLBOOK_PORT": str(port)}
+
+
+def _read(home: Home) -> dict[str, str]:
+    if not home.secrets_file.exists():
+        return {}
+    pairs = (line.partition("=") for line in home.secrets_file.read_text().splitlines() if line)
+    return {name: value for name, _, value in pairs}
+
+
+def _fresh_secrets() -> dict[str, str]:
+    tokens = {f"TOLLBOOK_{name}_TOKEN": secrets.token_urlsafe(32) for name in TOKENS}
+    return tokens | {
+        POSTGRES_PASSWORD: secrets.token_urlsafe(24),
+        "TOLLBOOK_KEY_PEPPERS": json.dumps({"1": secrets.token_hex(32)}, separators=(",", ":")),
+        "TOLLBOOK_SECRETS_KEY": secrets.token_hex(32),
+    }

@@ -1,0 +1,23 @@
+"""Bring each service's tables up to date, by running the service's own `migrate` module."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from deploy.local.errors import StepFailedError
+from deploy.local.home import CHECKOUT
+from deploy.local.processes import MIGRATIONS, Process
+
+TIMEOUT_S = 300
+
+
+def run(processes: Sequence[Process], environment: Mapping[str, str]) -> None:
+    """Migrate the services among the processes, in the table's order; raises StepFailedError with the output."""
+    wanted = {process.service for process in processes}
+    for service in (name for name in MIGRATIONS if name in wanted):
+        command = [sys.executable, "-m", f"services.{service}.migrate"]
+        done = subprocess.run(
+            command, env=dict(environment), cwd=CHECKOUT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+        if done.returncode != 0:
+            raise StepFailedError(f"the migration of {service} failed", done.stdout + done.stderr)

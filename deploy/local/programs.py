@@ -1,0 +1,38 @@
+"""From the process table to what supervisord runs and what `up` waits for."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from deploy.local.environment import own
+from deploy.local.home import CHECKOUT, Home
+from deploy.local.processes import SERVICES, Process
+from deploy.local.readiness import Check, http_ready, port_open
+from deploy.local.supervisor_config import Program
+
+
+def programs_of(home: Home, processes: Sequence[Process], ports: Mapping[str, int]) -> list[Program]:
+    """Return the processes as supervisord runs them: in the checkout, by this very Python."""
+    for process in processes:
+        (home.data / process.name).mkdir(exist_ok=True)
+    return [_program(home, process, ports[process.name]) for process in processes]
+
+
+def checks_of(processes: Sequence[Process], ports: Mapping[str, int]) -> list[Check]:
+    """Return how to tell that each process is ready."""
+    return [_check(process, ports[process.name]) for process in processes]
+
+
+def _program(home: Home, process: Process, port: int) -> Program:
+    arguments = [argument.format(port=port) for argument in process.arguments]
+    return Program(
+        name=process.name,
+        group=SERVICES,
+        command=[sys.executable, "-m", process.module, *arguments],
+        directory=CHECKOUT,
+        environment=own(home, process.name, port),
+    )
+
+
+def _check(process: Process, port: int) -> Check:
+    probe = port_open(port) if process.ready_path is None else http_ready(port, process.ready_path)
+    return Check(process=process.name, probe=probe)

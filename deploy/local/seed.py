@@ -1,0 +1,97 @@
+"""The first content of a stack: prices, routes, a demo account with a key, and money in both buckets.
+
+What was done is remembered in the home, so that a second run repeats nothing; a database that does not know the
+remembered account is taken for a new one.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import httpx
+
+from deploy.local.errors import StepFailedError
+from deploy.local.home import CHECKOUT, Home, read_json, write_json
+from deploy.local.stackfile import Demo
+
+CATALOG = CHECKOUT / "deploy" / "catalog"
+TIMEOUT_S = 30.0
+TOPUPS = {"credit": "1000.00", "wallet": "5000.00"}
+
+
+def seed(home: Home, environment: Mapping[str, str]) -> Demo:
+    """Bring the running services to the demo's state and return its credentials; raises StepFailedError on a refusal."""
+    authorization = {"authorization": f"Bearer {environment['TOLLBOOK_ADMIN_TOKEN']}"}
+    with httpx.Client(headers=authorization, timeout=TIMEOUT_S, trust_env=False) as client:
+        return _Seed(home, environment, client).run()
+
+
+def expanded(path: Path, environment: Mapping[str, str]) -> str:
+    """Return the file's text with `${NAME}` filled in; raises StepFailedError for a name that is not set."""
+    try:
+        return Template(path.read_text()).substitute(environment)
+    except KeyError as missing:
+        raise StepFailedError(f"{path} needs the environment variable {missing.args[0]}, which is not set") from missing
+    except ValueError as broken:
+        raise StepFailedError(f"{path} has a `$` that begins no ${{NAME}}: write `$$` for the sign itself") from broken
+
+
+class _Seed:
+    def __init__(self, home: Home, environment: Mapping[str, str], client: httpx.Client) -> None:
+        self._home = home
+        self._environment = environment
+        self._client = client
+        self._done = read_json(home.seed_file)
+
+    def run(self) -> Demo:
+        self._forget_another_database()
+        self._publish("settlement", "/admin/price-books", "prices.yaml")
+        self._publish("router", "/admin/routes", "routes.yaml")
+        account_id = self._once("account_id", "/admin/accounts", {"name": "demo"})
+        project_id = self._once("project_id", "/admin/projects", {"account_id": account_id, "name": "demo"})
+        api_key = self._once("api_key", "/admin/keys", {"project_id": project_id, "name": "demo", "environment": "demo"})
+        for bucket, amount in TOPUPS.items():
+            self._top_up(account_id, bucket, amount)
+        return Demo(account_id=account_id, project_id=project_id, api_key=api_key)
+
+    def _forget_another_database(self) -> None:
+        if "account_id" not in self._done:
+            return
+        url = f"{self._environment['TOLLBOOK_EDGE_URL']}/admin/accounts"
+        known = {account["account_id"] for account in self._checked(self._client.get(url))["data"]}
+        if self._done["account_id"] not in known:
+            self._done = {}
+
+    def _publish(self, service: str, path: str, file: str) -> None:
+        """Send the catalog file, unless this very text was sent before."""
+        text = expanded(CATALOG / file, self._environment)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if self._done.get(file) == digest:
+            return
+        url = self._environment[f"TOLLBOOK_{service.upper()}_URL"] + path
+        self._checked(self._client.post(url, content=text, headers={"content-type": "application/yaml"}))
+        self._remember(file, digest)
+
+    def _once(self, field: str, path: str, body: Mapping[str, str]) -> str:
+        """Return the remembered field, or create the thing at edge and remember the field of the reply."""
+        if field not in self._done:
+            url = self._environment["TOLLBOOK_EDGE_URL"] + path
+            self._remember(field, self._checked(self._client.post(url, json=body))[field])
+        return str(self._done[field])
+
+    def _top_up(self, account_id: str, bucket: str, amount: str) -> None:
+        payment = {"provider": "demo", "payment_id": f"demo-{account_id}-{bucket}"}
+        body = {"account_id": account_id, "bucket": bucket, "amount": amount, **payment}
+        self._checked(self._client.post(f"{self._environment['TOLLBOOK_SETTLEMENT_URL']}/admin/topups", json=body))
+
+    def _remember(self, name: str, value: str) -> None:
+        self._done[name] = value
+        write_json(self._home.seed_file, self._done)
+
+    def _checked(self, reply: httpx.Response) -> dict[str, Any]:
+        if not reply.is_success:
+            raise StepFailedError(f"{reply.request.method} {reply.request.url} answered {reply.status_code}", reply.text)
+        body: dict[str, Any] = reply.json()
+        return body

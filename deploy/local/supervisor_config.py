@@ -1,0 +1,86 @@
+"""supervisord's settings, as text. Secrets are not in them: processes inherit those from supervisord's environment."""
+
+import configparser
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.home import Home
+from deploy.local.processes import ENGINES, SERVICES
+
+LOG_BYTES = 10 << 20
+LOG_BACKUPS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One supervised process. `stop_wait_s` later it is killed; `user` is None for the current one."""
+
+    name: str
+    group: str
+    command: Sequence[str]
+    directory: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = "TERM"
+    stop_wait_s: int = 20
+    stop_as_group: bool = True
+    user: str | None = None
+
+
+def render(home: Home, programs: Sequence[Program]) -> str:
+    """Return the whole settings file."""
+    config = configparser.RawConfigParser()
+    config["unix_http_server"] = {"file": _literal(str(home.supervisor_socket)), "chmod": "0700"}
+    config["supervisord"] = {
+        "logfile": _literal(str(home.logs / "supervisord.log")),
+        "logfile_maxbytes": str(LOG_BYTES),
+        "logfile_backups": "1",
+        "pidfile": _literal(str(home.supervisor_pid)),
+        "childlogdir": _literal(str(home.logs)),
+        **({"user": "root"} if os.geteuid() == 0 else {}),
+    }
+    config["rpcinterface:supervisor"] = {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}
+    for group, priority in ((ENGINES, 10), (SERVICES, 20)):
+        members = [program for program in programs if program.group == group]
+        if members:
+            names = ",".join(program.name for program in members)
+            config[f"group:{group}"] = {"programs": names, "priority": str(priority)}
+        for program in members:
+            config[f"program:{program.name}"] = _program(home, program)
+    text = io.StringIO()
+    config.write(text)
+    return text.getvalue()
+
+
+def _program(home: Home, program: Program) -> dict[str, str]:
+    variables = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
+    section = {
+        "command": _literal(" ".join(_quoted(word) for word in program.command)),
+        "directory": _literal(str(program.directory)),
+        "environment": _literal(variables),
+        "autostart": "false",
+        "autorestart": "true",
+        "startsecs": "1",
+        # With the pause growing by a second each time, half an hour of trying.
+        "startretries": "60",
+        "stopsignal": program.stop_signal,
+        "stopwaitsecs": str(program.stop_wait_s),
+        "stopasgroup": str(program.stop_as_group).lower(),
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": _literal(str(home.logs / f"{program.name}.log")),
+        "stdout_logfile_maxbytes": str(LOG_BYTES),
+        "stdout_logfile_backups": str(LOG_BACKUPS),
+    }
+    return section | ({"user": program.user} if program.user else {})
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _literal(text: str) -> str:
+    """Escape what supervisord would expand."""
+    return text.replace("%", "%%")
