@@ -21,7 +21,7 @@ class Policy(Contract):
     """What a key may do. `models` and `route_types` are allow-lists; `["*"]` allows every model."""
 
     models: list[str] = Field(default_factory=lambda: ["*"])
-    route_types: list[RouteType] = Field(default_factory=lambda: ["direct", "pooled", "subscription"])
+    route_types: list[RouteType] = ["direct", "pooled", "subscription"]
     fallback: bool = True
     cross_bucket: bool = False
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 4

@@ -1,0 +1,153 @@
+"""The admin API: accounts, projects, keys. Mounted under /admin behind the admin token."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel
+
+from schemas.control import ControlRecord
+from services.edge.admin_models import Account, AccountBody, CreatedKey, Key, KeyBody, Page, Project, ProjectBody
+from services.edge.admin_replies import AdminReplies
+from services.edge.admin_store import AdminStore, Kind
+from services.edge.api_keys import Peppers, PresentedKey, random_text
+from services.edge.database import Connection, Row
+
+ID_LENGTH = 16
+ACCOUNT_PREFIX = "acc_"
+PROJECT_PREFIX = "prj_"
+
+IdempotencyKey = Annotated[str | None, Header(alias="idempotency-key", min_length=1, max_length=128)]
+After = Annotated[str, Query(max_length=128)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Parent = Annotated[str | None, Query(max_length=128)]
+MODELS: dict[Kind, type[BaseModel]] = {"account": Account, "project": Project, "key": Key}
+
+
+class Admin:
+    """What the routes do. `announce` is told of every committed change, so that this process obeys it at once."""
+
+    def __init__(
+        self, store: AdminStore, replies: AdminReplies, peppers: Peppers, announce: Callable[[ControlRecord], None]
+    ) -> None:
+        self._store = store
+        self._replies = replies
+        self._peppers = peppers
+        self._announce = announce
+
+    async def create_account(self, body: AccountBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
+        """Create an account."""
+        values = {"id": ACCOUNT_PREFIX + random_text(ID_LENGTH), "name": body.name}
+        return await self._create(request, idempotency_key, self._inserting("account", values))
+
+    async def create_project(self, body: ProjectBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
+        """Create a project of an account."""
+        values = {"id": PROJECT_PREFIX + random_text(ID_LENGTH), "account_id": body.account_id, "name": body.name}
+        return await self._create(request, idempotency_key, self._inserting("project", values))
+
+    async def create_key(self, body: KeyBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
+        """Create a key of a project. The reply shows `api_key` once."""
+        minted = PresentedKey.mint()
+
+        async def insert(connection: Connection) -> bytes:
+            row = await self._store.insert(connection, "key", self._key_values(body, minted))
+            return CreatedKey(**row, api_key=minted.token()).model_dump_json().encode()
+
+        return await self._create(request, idempotency_key, insert)
+
+    async def page(self, kind: Kind, after: str, limit: int, parent: str | None) -> dict[str, Any]:
+        """One page of a list."""
+        rows, next_after = await self._store.page(kind, after=after, limit=limit, parent=parent)
+        return {"data": rows, "next_after": next_after}
+
+    async def get(self, kind: Kind, entity_id: str) -> Row:
+        """One entity."""
+        return await self._store.get(kind, entity_id)
+
+    async def freeze(self, kind: Kind, entity_id: str, *, frozen: bool) -> Row:
+        """Freeze or unfreeze an entity."""
+        row, record = await self._store.freeze(kind, entity_id, frozen=frozen)
+        self._announce(record)
+        return row
+
+    async def revoke(self, key_id: str) -> Row:
+        """Revoke a key."""
+        row, record = await self._store.revoke(key_id)
+        self._announce(record)
+        return row
+
+    def _key_values(self, body: KeyBody, minted: PresentedKey) -> dict[str, Any]:
+        return {
+            "id": minted.key_id,
+            "project_id": body.project_id,
+            "name": body.name,
+            "environment": body.environment,
+            "policy": Jsonb(body.policy.model_dump(mode="json")),
+            "secret_hmac": self._peppers.digest(minted.secret, self._peppers.current),
+            "pepper_version": self._peppers.current,
+        }
+
+    def _inserting(self, kind: Kind, values: dict[str, Any]) -> Callable[[Connection], Awaitable[bytes]]:
+        async def insert(connection: Connection) -> bytes:
+            return MODELS[kind](**await self._store.insert(connection, kind, values)).model_dump_json().encode()
+
+        return insert
+
+    async def _create(
+        self, request: Request, idempotency_key: str | None, create: Callable[[Connection], Awaitable[bytes]]
+    ) -> Response:
+        reply = await self._replies.once(request.url.path, idempotency_key, await request.body(), create)
+        return Response(reply, status_code=201, media_type="application/json")
+
+
+def admin_routes(admin: Admin) -> APIRouter:
+    """The routes of the admin API."""
+    routes = APIRouter()
+    routes.add_api_route("/accounts", admin.create_account, methods=["POST"], status_code=201, response_model=Account)
+    routes.add_api_route("/projects", admin.create_project, methods=["POST"], status_code=201, response_model=Project)
+    routes.add_api_route("/keys", admin.create_key, methods=["POST"], status_code=201, response_model=CreatedKey)
+    _add_entity(routes, admin, "account", parent_name=None)
+    _add_entity(routes, admin, "project", parent_name="account_id")
+    _add_entity(routes, admin, "key", parent_name="project_id")
+
+    @routes.post("/keys/{entity_id}/revoke", response_model=Key)
+    async def revoke(entity_id: str) -> Row:
+        """Revoke a key for good."""
+        return await admin.revoke(entity_id)
+
+    return routes
+
+
+def _add_entity(routes: APIRouter, admin: Admin, kind: Kind, parent_name: str | None) -> None:
+    """List, get, freeze and unfreeze of one kind."""
+    model = MODELS[kind]
+
+    async def listed(after: After = "", limit: Limit = 100) -> dict[str, Any]:
+        """List in id order."""
+        return await admin.page(kind, after, limit, None)
+
+    async def listed_of(
+        parent: Annotated[str | None, Query(alias=parent_name, max_length=128)] = None, after: After = "", limit: Limit = 100
+    ) -> dict[str, Any]:
+        """List in id order, of one parent if it is given."""
+        return await admin.page(kind, after, limit, parent)
+
+    async def got(entity_id: str) -> Row:
+        """Get one."""
+        return await admin.get(kind, entity_id)
+
+    async def frozen(entity_id: str) -> Row:
+        """Freeze: requests are refused at once."""
+        return await admin.freeze(kind, entity_id, frozen=True)
+
+    async def unfrozen(entity_id: str) -> Row:
+        """Unfreeze."""
+        return await admin.freeze(kind, entity_id, frozen=False)
+
+    lister = listed if parent_name is None else listed_of
+    routes.add_api_route(f"/{kind}s", lister, methods=["GET"], response_model=Page[model], name=f"list_{kind}s")  # type: ignore[valid-type]
+    routes.add_api_route(f"/{kind}s/{{entity_id}}", got, methods=["GET"], response_model=model, name=f"get_{kind}")
+    for verb, change in (("freeze", frozen), ("unfreeze", unfrozen)):
+        path = f"/{kind}s/{{entity_id}}/{verb}"
+        routes.add_api_route(path, change, methods=["POST"], response_model=model, name=f"{verb}_{kind}")

@@ -1,0 +1,86 @@
+"""The admin API as an ASGI application: the token before it, every error in one shape."""
+
+import hmac
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.edge.admin import Admin, admin_routes
+from services.edge.errors import (
+    ApiError,
+    InvalidApiKeyError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    StoreUnavailableError,
+    UnavailableError,
+    UnprocessableError,
+)
+from services.edge.replies import JSON_TYPE, send_error
+
+log = structlog.get_logger(__name__)
+
+
+def admin_app(admin: Admin, admin_token: str) -> ASGIApp:
+    """The mounted application. OpenAPI is at /admin/openapi.json; pages that load scripts from elsewhere are off."""
+    app = FastAPI(title="Tollbook edge, admin API", docs_url=None, redoc_url=None)
+    app.include_router(admin_routes(admin))
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(StoreUnavailableError, _store_away)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    return TokenGuard(app, admin_token)
+
+
+class TokenGuard:
+    """Lets through who presents the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        presented = dict(scope["headers"]).get(b"authorization", b"")
+        if hmac.compare_digest(presented, self._expected):
+            await self._app(scope, receive, send)
+        else:
+            await send_error(send, InvalidApiKeyError("This call needs the admin token as 'Authorization: Bearer'."))
+
+
+def _response(error: ApiError) -> Response:
+    headers = {name.decode(): value.decode() for name, value in [JSON_TYPE, *error.headers()]}
+    return Response(error.body(), status_code=error.status, headers=headers)
+
+
+async def _api_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return _response(error)
+
+
+async def _store_away(_request: Request, error: Exception) -> Response:
+    log.warning("postgres is away", error=str(error))
+    return _response(UnavailableError("store_unavailable", "The store cannot answer now. Try again."))
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    """The first mistake that the model found, with its place. JSON that cannot be read is a 400, a misfit a 422."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:]) or None
+    message = f"{place or 'The body'}: {first['msg']}."
+    if first["type"] == "json_invalid":
+        return _response(InvalidRequestError("invalid_json", "The body of the request is not valid JSON."))
+    return _response(UnprocessableError("invalid_value", message, param=place))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """What FastAPI itself refuses: an unknown path, a wrong method, a body that is no form of text."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _response(NotFoundError("unknown_url", f"There is nothing at {request.method} {request.url.path[:200]}."))
+    if error.status_code == 405:
+        return _response(MethodNotAllowedError(request.method, (error.headers or {}).get("Allow", "other methods").split(", ")))
+    return _response(InvalidRequestError("invalid_request", str(error.detail)))

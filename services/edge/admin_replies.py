@@ -1,0 +1,51 @@
+"""Create calls under the caller's idempotency key: the same call again gives the first reply, another body is refused."""
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.edge.database import Connection, Database, rows_of
+from services.edge.errors import ConflictError, StoreUnavailableError
+
+NONCE_BYTES = 12
+Create = Callable[[Connection], Awaitable[bytes]]
+
+
+class AdminReplies:
+    """Keeps replies for a day, encrypted: the reply of a new key holds its secret."""
+
+    def __init__(self, database: Database, secrets_key: bytes) -> None:
+        self._database = database
+        self._cipher = AESGCM(secrets_key)
+
+    async def once(self, operation: str, idempotency_key: str | None, body: bytes, create: Create) -> bytes:
+        """The reply of `create`, which runs in one transaction with the record of it. Raises :class:`ConflictError`."""
+        async with self._database.transaction() as connection:
+            if idempotency_key is None:
+                return await create(connection)
+            name = {"operation": operation, "idempotency_key": idempotency_key}
+            label = f"{operation} {idempotency_key}".encode()
+            request_hash = hashlib.sha256(body).digest()
+            await rows_of(connection, "lock_admin_reply", name)
+            found = await rows_of(connection, "find_admin_reply", name)
+            if found:
+                return self._stored(bytes(found[0]["request_hash"]), request_hash, bytes(found[0]["reply"]), label)
+            reply = await create(connection)
+            values = name | {"request_hash": request_hash, "reply": self._seal(reply, label)}
+            await rows_of(connection, "insert_admin_reply", values)
+            return reply
+
+    def _stored(self, stored_hash: bytes, request_hash: bytes, sealed: bytes, label: bytes) -> bytes:
+        if stored_hash != request_hash:
+            raise ConflictError("idempotency_conflict", "This idempotency key was used with another body.")
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], label)
+        except InvalidTag:
+            raise StoreUnavailableError("a stored reply cannot be read: was TOLLBOOK_SECRETS_KEY changed?") from None
+
+    def _seal(self, reply: bytes, label: bytes) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, reply, label)

@@ -1,0 +1,77 @@
+"""Accounts, projects and keys in Postgres, as admin calls change them.
+
+A change that other processes must hear of is written together with its control record.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from schemas.control import ControlRecord
+from services.edge.database import Connection, Database, Row, rows_of
+from services.edge.errors import InvalidRequestError, NotFoundError
+
+Kind = Literal["account", "project", "key"]
+PARENTS: dict[Kind, str] = {"project": "account", "key": "project"}
+ID_COLUMNS: dict[Kind, str] = {"account": "account_id", "project": "project_id", "key": "key_id"}
+
+
+class AdminStore:
+    """Creates, reads and changes. Raises :class:`NotFoundError` for an id that does not exist."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, connection: Connection, kind: Kind, values: Mapping[str, Any]) -> Row:
+        """A new row within the caller's transaction. An unknown parent is the request's mistake."""
+        try:
+            return (await rows_of(connection, f"insert_{kind}", values))[0]
+        except psycopg.errors.ForeignKeyViolation:
+            parent = PARENTS[kind]
+            raise InvalidRequestError(
+                f"{parent}_not_found", f"There is no {parent} {values[f'{parent}_id']!r}.", param=f"{parent}_id"
+            ) from None
+
+    async def get(self, kind: Kind, entity_id: str) -> Row:
+        """One row."""
+        row = await self._database.row(f"get_{kind}", {"id": entity_id})
+        if row is None:
+            raise _missing(kind, entity_id)
+        return row
+
+    async def page(self, kind: Kind, *, after: str, limit: int, parent: str | None = None) -> tuple[list[Row], str | None]:
+        """Rows in id order after an id, and the id to go on from."""
+        rows = await self._database.rows(f"list_{kind}s", {"after": after, "limit": limit + 1, "parent": parent})
+        shown = rows[:limit]
+        return shown, shown[-1][ID_COLUMNS[kind]] if len(rows) > limit else None
+
+    async def freeze(self, kind: Kind, entity_id: str, *, frozen: bool) -> tuple[Row, ControlRecord]:
+        """Freeze or unfreeze."""
+        return await self._change(f"freeze_{kind}", kind, {"id": entity_id, "frozen": frozen})
+
+    async def revoke(self, key_id: str) -> tuple[Row, ControlRecord]:
+        """End a key for good."""
+        return await self._change("revoke_key", "key", {"id": key_id})
+
+    async def _change(self, statement: str, kind: Kind, parameters: Mapping[str, Any]) -> tuple[Row, ControlRecord]:
+        async with self._database.transaction() as connection:
+            rows = await rows_of(connection, statement, parameters)
+            if not rows:
+                raise _missing(kind, parameters["id"])
+            row = rows[0]
+            record = ControlRecord(
+                kind=kind,
+                entity_id=row[ID_COLUMNS[kind]],
+                version=row["version"],
+                frozen=row["frozen"],
+                revoked=row.get("revoked", False),
+            )
+            # After the change, whose row lock orders the records of one entity.
+            await rows_of(connection, "insert_control", {"record": Jsonb(record.model_dump(mode="json"))})
+        return row, record
+
+
+def _missing(kind: Kind, entity_id: str) -> NotFoundError:
+    return NotFoundError(f"{kind}_not_found", f"There is no {kind} {entity_id!r}.", param=ID_COLUMNS[kind])

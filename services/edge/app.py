@@ -1,0 +1,172 @@
+"""The edge's only wiring: settings, stores, clients, endpoints, the server."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+import uvloop
+from starlette.routing import BaseRoute, Mount, Route
+
+from schemas import topics
+from schemas.control import ControlRecord
+from services.edge.admin import Admin
+from services.edge.admin_app import admin_app
+from services.edge.admin_replies import AdminReplies
+from services.edge.admin_store import AdminStore
+from services.edge.api_keys import Peppers
+from services.edge.authentication import Authenticator
+from services.edge.background import Background
+from services.edge.bodies import BodyReader
+from services.edge.broker import Broker
+from services.edge.claims import Claims
+from services.edge.completions import ChatCompletions
+from services.edge.control_feed import ControlFeed
+from services.edge.control_outbox import ControlOutbox
+from services.edge.database import Database
+from services.edge.dispatch import Dispatch, OnlyMethods
+from services.edge.health import Health, MetricsPage
+from services.edge.housekeeping import keep_house
+from services.edge.key_cache import KeyCache
+from services.edge.key_store import KeyStore
+from services.edge.logs import configure_logs
+from services.edge.lookups import Lookups
+from services.edge.peers import client, transport
+from services.edge.publisher import Publisher
+from services.edge.router import Router
+from services.edge.settings import Settings
+from services.edge.settlement import Settlement
+
+PEER_TIMEOUT_S = 5.0
+FLUSH_TIMEOUT_S = 10.0
+
+
+class Edge:
+    """Everything that one edge process is made of. Needs a running loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.database_url)
+        self.broker = Broker(settings.kafka_bootstrap_servers)
+        self.peppers = Peppers(settings.peppers())
+        self.cache = KeyCache()
+        edge_token = settings.tollbook_edge_token.get_secret_value()
+        self.peer = client(settings.tollbook_settlement_url, edge_token, timeout_s=PEER_TIMEOUT_S)
+        self.settlement = Settlement(self.peer)
+        self.router = Router(
+            transport(settings.tollbook_edge_max_in_flight),
+            settings.tollbook_router_url,
+            edge_token,
+            timeout_s=settings.tollbook_edge_request_timeout_s,
+        )
+        self.publisher = Publisher(
+            self.broker,
+            self.settlement.ingress,
+            topics.REQUESTS,
+            limit=settings.tollbook_edge_max_unpublished,
+            linger_s=settings.tollbook_edge_linger_ms / 1000,
+        )
+        self.outbox = ControlOutbox(self.database, self.broker, topics.CONTROL)
+        self.feed = ControlFeed(settings.kafka_bootstrap_servers, topics.CONTROL, self.cache.invalidate)
+        self.background = Background(on_fault=_end_process)
+        self.draining = False
+
+    def application(self) -> Dispatch:
+        """The ASGI application."""
+        authenticator = Authenticator(self.cache, self.peppers, KeyStore(self.database).find)
+        completions = OnlyMethods(self._completions(authenticator), "POST")
+        return Dispatch({"/v1/chat/completions": completions}, [*self._lookups(authenticator), *self._operations()])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open everything, and close it in the order in which nothing is lost."""
+        await self.database.open()
+        self.broker.start()
+        self.background.start("publisher", self.publisher.run())
+        self.background.start("control-feed", self.feed.run())
+        self.background.start("control-outbox", self.outbox.run())
+        self.background.start("housekeeping", keep_house(self.database))
+        try:
+            yield
+        finally:
+            await self.publisher.close(FLUSH_TIMEOUT_S)
+            await self.background.stop()
+            await self.broker.stop()
+            await self.router.close()
+            await self.peer.aclose()
+            await self.database.close()
+
+    def _completions(self, authenticator: Authenticator) -> ChatCompletions:
+        settings = self.settings
+        return ChatCompletions(
+            authenticator,
+            BodyReader(limit_bytes=settings.tollbook_edge_max_body_bytes, timeout_s=settings.tollbook_edge_body_timeout_s),
+            self.router,
+            self.publisher,
+            Claims(self.database, longest_request_s=settings.tollbook_edge_request_timeout_s),
+            max_in_flight=settings.tollbook_edge_max_in_flight,
+        )
+
+    def _lookups(self, authenticator: Authenticator) -> list[BaseRoute]:
+        lookups = Lookups(authenticator, self.router, self.settlement)
+        answers = {
+            "/v1/models": ("models", lookups.models),
+            "/v1/models/{model_id:path}": ("model", lookups.model),
+            "/v1/requests/{request_id}": ("receipt", lookups.receipt),
+            "/v1/balances": ("balances", lookups.balances),
+        }
+        return [
+            Route(path, OnlyMethods(lookups.endpoint(name, answer), "GET", "HEAD")) for path, (name, answer) in answers.items()
+        ]
+
+    def _operations(self) -> list[BaseRoute]:
+        health = Health(self.database, self.broker, self.feed, lambda: self.draining)
+        replies = AdminReplies(self.database, self.settings.secrets_key())
+        admin = Admin(AdminStore(self.database), replies, self.peppers, self._announce)
+        return [
+            Route("/healthz", OnlyMethods(health.healthz, "GET", "HEAD")),
+            Route("/readyz", OnlyMethods(health.readyz, "GET", "HEAD")),
+            Route("/metrics", OnlyMethods(MetricsPage(self.cache), "GET", "HEAD")),
+            Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value())),
+        ]
+
+    def _announce(self, record: ControlRecord) -> None:
+        self.cache.invalidate(record)
+        self.outbox.nudge()
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT: refuse new work, finish what is under way, flush."""
+    edge = Edge(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            edge.application(),
+            host=settings.tollbook_host,
+            port=settings.tollbook_port,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(settings.tollbook_edge_drain_timeout_s),
+        )
+    )
+    async with edge.running():
+        await server.serve()
+
+
+def main() -> None:
+    """Run the edge with the settings of the environment."""
+    settings = Settings()
+    configure_logs(settings.tollbook_log_level)
+    uvloop.run(serve(settings))
+
+
+def _end_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,74 @@
+"""What an idempotency key is bound to: one accepted request of its API key, for a day."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from services.edge import metrics
+from services.edge.database import Database
+from services.edge.errors import ConflictError, StoreUnavailableError, UnavailableError
+
+log = structlog.get_logger(__name__)
+
+KEEP_S = 24 * 3600
+MAX_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An idempotency key that is bound to a request under way."""
+
+    key_id: str
+    idempotency_key: str
+    request_id: UUID
+
+    def parameters(self) -> dict[str, Any]:
+        """The claim as a statement's parameters."""
+        return {"key_id": self.key_id, "idempotency_key": self.idempotency_key, "request_id": self.request_id}
+
+
+def conflict(found: Mapping[str, Any], request_hash: bytes, *, longest_request_s: float) -> ConflictError:
+    """Why a key that is already bound refuses a request.
+
+    A claim in flight for longer than any request lives was left by an edge that died: its receipt tells whether it was charged.
+    """
+    receipt = f"/v1/requests/{found['request_id']}"
+    if bytes(found["request_hash"]) != request_hash:
+        return ConflictError("idempotency_conflict", "This idempotency key was used with another body.")
+    if found["state"] == "in_flight" and found["age_s"] < longest_request_s:
+        return ConflictError("in_progress", "A request under this idempotency key is still in progress.", receipt=receipt)
+    return ConflictError("already_done", f"This request was made before; its receipt is at {receipt}.", receipt=receipt)
+
+
+class Claims:
+    """Binds and frees idempotency keys in Postgres."""
+
+    def __init__(self, database: Database, *, longest_request_s: float) -> None:
+        self._database = database
+        self._longest_request_s = longest_request_s
+
+    async def bind(self, claim: Claim, body: bytes) -> None:
+        """Bind the key to this request. Raises :class:`ConflictError` where it is bound to another."""
+        parameters = claim.parameters() | {"request_hash": hashlib.sha256(body).digest(), "keep_s": KEEP_S}
+        for _ in range(MAX_TRIES):
+            if await self._database.row("claim", parameters) is not None:
+                metrics.IDEMPOTENCY.labels("bound").inc()
+                return
+            found = await self._database.row("find_claim", parameters)
+            if found is not None:
+                error = conflict(found, parameters["request_hash"], longest_request_s=self._longest_request_s)
+                metrics.IDEMPOTENCY.labels(error.code).inc()
+                raise error
+        raise UnavailableError("claim_contended", "This idempotency key is being freed at this moment. Try again.")
+
+    async def settle(self, claim: Claim, *, accepted: bool) -> None:
+        """Keep the binding of an accepted request, free the key of a refused one."""
+        try:
+            await self._database.rows("finish_claim" if accepted else "release_claim", claim.parameters())
+        except StoreUnavailableError as error:
+            # Left in flight, the claim refuses a second try and names the receipt: the safe side.
+            log.warning("an idempotency key stays in flight", request_id=str(claim.request_id), error=str(error))

@@ -1,0 +1,190 @@
+"""`POST /v1/chat/completions`: the hot path from the client's bytes to the router and back."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from schemas.envelope import new_id, now
+from services.edge import events, metrics
+from services.edge.admission import admit_chat, named_model, parse_object
+from services.edge.authentication import Authenticator
+from services.edge.bodies import BodyReader
+from services.edge.caller import Caller
+from services.edge.claims import Claim, Claims
+from services.edge.context import Call, render_context
+from services.edge.errors import (
+    ApiError,
+    ClientGoneError,
+    PeerUnavailableError,
+    PeerUnreachableError,
+    StoreUnavailableError,
+    UnavailableError,
+)
+from services.edge.labels import read_labels
+from services.edge.passing import DisconnectWatch, ReplyHead, error_of, pass_on, read_bounded
+from services.edge.publisher import Publisher
+from services.edge.replies import send_error, send_reply
+from services.edge.router import TRANSPORT_ERRORS, Router
+
+log = structlog.get_logger(__name__)
+
+CLIENT_API = "chat.completions"
+GONE = 499
+"""What metrics call a call whose client went away; nobody is told it."""
+UNSETTLED_CODES = frozenset(("log_unavailable",))
+"""Errors after an upstream call that may still be charged: the idempotency key stays bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended: the status that the client got, and whether its idempotency key stays bound."""
+
+    status: int
+    accepted: bool
+
+
+class ChatCompletions:
+    """The endpoint as an ASGI application: admits, records, forwards, streams back."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        bodies: BodyReader,
+        router: Router,
+        publisher: Publisher,
+        claims: Claims,
+        *,
+        max_in_flight: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._authenticator = authenticator
+        self._bodies = bodies
+        self._router = router
+        self._publisher = publisher
+        self._claims = claims
+        self._max_in_flight = max_in_flight
+        self._clock = clock
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_s = self._clock()
+        self._in_flight += 1
+        try:
+            status = await self._serve(dict(scope["headers"]), receive, send)
+        finally:
+            self._in_flight -= 1
+        metrics.IN_FLIGHT.set(self._in_flight)
+        metrics.LATENCY_S.observe(self._clock() - started_s)
+        metrics.REQUESTS.labels(CLIENT_API, status).inc()
+
+    async def _serve(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> int:
+        call = Call(request_id=new_id(), accepted_at=now(), client_api=CLIENT_API)
+        try:
+            caller, body = await self._admit(call, headers, receive)
+            return await self._forward(call, caller, body, receive, send)
+        except ApiError as error:
+            return await self._refuse(call, error, send)
+        except StoreUnavailableError as error:
+            log.warning("postgres is away", error=str(error))
+            return await self._refuse(call, UnavailableError("store_unavailable", "Keys cannot be checked now."), send)
+        except ClientGoneError:
+            metrics.CLIENT_GONE.inc()
+            return GONE
+
+    async def _admit(self, call: Call, headers: dict[bytes, bytes], receive: Receive) -> tuple[Caller, bytes]:
+        """Everything that edge checks before the router hears of the call."""
+        caller = call.caller = await self._authenticator.caller(headers)
+        caller.require_standing()
+        call.labels = read_labels(headers)
+        if self._publisher.full or self._in_flight > self._max_in_flight:
+            raise self._overloaded()
+        body = await self._bodies.read(headers, receive)
+        call.body_bytes = len(body)
+        payload = parse_object(body)
+        call.model = named_model(payload)
+        admitted = admit_chat(payload, caller)
+        call.stream = admitted.stream
+        return caller, body
+
+    async def _forward(self, call: Call, caller: Caller, body: bytes, receive: Receive, send: Send) -> int:
+        claim = None
+        if call.labels.idempotency_key is not None:
+            claim = Claim(caller.key.key_id, call.labels.idempotency_key, call.request_id)
+            await self._claims.bind(claim, body)
+        self._publisher.publish(events.accepted(call, caller))
+        watch = DisconnectWatch(receive)
+        ending = Ending(GONE, accepted=True)
+        try:
+            ending = await self._exchange(call, caller, body, send, watch)
+        except asyncio.CancelledError:
+            if not watch.gone:
+                raise
+            watch.forgive()
+            metrics.CLIENT_GONE.inc()
+        finally:
+            watch.stop()
+            if claim is not None:
+                await self._claims.settle(claim, accepted=ending.accepted)
+        return ending.status
+
+    async def _exchange(self, call: Call, caller: Caller, body: bytes, send: Send, watch: DisconnectWatch) -> Ending:
+        try:
+            response = await self._router.chat_completion(render_context(call, caller), body)
+            try:
+                head = ReplyHead.of(response.status_code, response.headers.raw)
+                if head.status >= 400 or head.rejected_code is not None:
+                    return await self._pass_error(call, caller, response, head, send)
+                await pass_on(response, head, _identity(call), send)
+                watch.stop()
+                return Ending(head.status, accepted=True)
+            finally:
+                await response.aclose()
+        except PeerUnavailableError as error:
+            return await self._router_away(call, error, send)
+        except TRANSPORT_ERRORS as error:
+            # The head of a plain reply has gone out: leaving it unfinished makes the server cut the connection.
+            log.warning("router broke off in the middle of a reply", request_id=str(call.request_id), error=repr(error))
+            return Ending(GONE, accepted=True)
+
+    async def _pass_error(self, call: Call, caller: Caller, response: httpx.Response, head: ReplyHead, send: Send) -> Ending:
+        """Errors are small and come whole; one before any upstream call is recorded as a refusal."""
+        body = await read_bounded(response)
+        code, message = error_of(body)
+        if head.rejected_code is not None:
+            metrics.REJECTED.labels(head.rejected_code).inc()
+            event = events.rejected(call, caller, status=max(head.status, 400), code=head.rejected_code, message=message)
+            self._publisher.publish(event)
+        headers = [pair for pair in head.headers if pair[0] != b"content-length"]
+        await send_reply(send, head.status, body, [*headers, *_identity(call)])
+        return Ending(head.status, accepted=head.rejected_code is None and code in UNSETTLED_CODES)
+
+    async def _router_away(self, call: Call, error: PeerUnavailableError, send: Send) -> Ending:
+        """503. Only where the call was never sent is it known to be refused."""
+        log.warning("router is away", request_id=str(call.request_id), error=str(error))
+        refusal = UnavailableError("router_unavailable", "No route can be reached now. Try again.")
+        if isinstance(error, PeerUnreachableError):
+            return Ending(await self._refuse(call, refusal, send), accepted=False)
+        await send_error(send, refusal, _identity(call))
+        return Ending(refusal.status, accepted=True)
+
+    async def _refuse(self, call: Call, error: ApiError, send: Send) -> int:
+        metrics.REJECTED.labels(error.code).inc()
+        if call.caller is not None:
+            event = events.rejected(call, call.caller, status=error.status, code=error.code, message=error.message)
+            self._publisher.publish(event)
+        await send_error(send, error, _identity(call))
+        return error.status
+
+    def _overloaded(self) -> UnavailableError:
+        if self._publisher.full:
+            return UnavailableError("log_unavailable", "Requests cannot be recorded now, so none are let in.", retry_after_s=5)
+        return UnavailableError("overloaded", "Too many requests are under way.")
+
+
+def _identity(call: Call) -> list[tuple[bytes, bytes]]:
+    return [(b"x-request-id", str(call.request_id).encode())]

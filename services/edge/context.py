@@ -1,0 +1,48 @@
+"""One call on its way through the edge, and how it is told to the router."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from schemas.calls import CONTEXT_HEADER
+from services.edge.caller import Caller
+from services.edge.labels import Labels
+
+CONTEXT_HEADER_NAME = CONTEXT_HEADER.encode()
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """What is known of a call so far: filled in as admission goes on, so that a refusal can say what it knows."""
+
+    request_id: UUID
+    accepted_at: datetime
+    client_api: str
+    caller: Caller | None = None
+    labels: Labels = field(default_factory=Labels)
+    model: str = ""
+    stream: bool = False
+    body_bytes: int = 0
+
+
+def render_context(call: Call, caller: Caller) -> bytes:
+    """The call's `CallContext` as JSON for a header: ASCII only, whatever the tags and names are written in."""
+    labels = call.labels
+    rendered = orjson.dumps(
+        {
+            "request_id": call.request_id,
+            "account_id": caller.account_id,
+            "key": caller.key_json,
+            "environment": caller.environment,
+            "policy": caller.policy_json,
+            "tags": labels.tags,
+            "run_id": labels.run_id,
+            "client_request_id": labels.client_request_id,
+            "traceparent": labels.traceparent,
+            "accepted_at": call.accepted_at,
+        }
+    )
+    return rendered if rendered.isascii() else json.dumps(json.loads(rendered), separators=(",", ":")).encode("ascii")

@@ -1,0 +1,47 @@
+"""Which path goes where: one dictionary look-up for the hot path, Starlette's router for the rest."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.edge.errors import MethodNotAllowedError, NotFoundError, UnavailableError
+from services.edge.replies import send_error
+
+log = structlog.get_logger(__name__)
+
+
+class Dispatch:
+    """The whole ASGI application. Whatever goes wrong below it becomes an error in OpenAI's shape, never a 500."""
+
+    def __init__(self, hot: Mapping[str, ASGIApp], routes: Sequence[BaseRoute]) -> None:
+        self._hot = dict(hot)
+        self._router = Router(routes=list(routes), redirect_slashes=False, default=_no_route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._hot.get(scope["path"], self._router)
+        try:
+            await app(scope, receive, send)
+        except Exception:
+            log.exception("a request met a fault of the edge's own", path=scope["path"])
+            # Where the reply has begun this raises in its turn, and the server cuts the connection.
+            await send_error(send, UnavailableError("internal_error", "The edge made a mistake. It was recorded."))
+
+
+class OnlyMethods:
+    """Lets the named methods through and answers 405 to the others."""
+
+    def __init__(self, app: ASGIApp, *methods: str) -> None:
+        self._app = app
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in self._methods:
+            await self._app(scope, receive, send)
+        else:
+            await send_error(send, MethodNotAllowedError(scope["method"], self._methods))
+
+
+async def _no_route(scope: Scope, _receive: Receive, send: Send) -> None:
+    await send_error(send, NotFoundError("unknown_url", f"There is nothing at {scope['method']} {scope['path'][:200]}."))

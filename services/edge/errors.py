@@ -1,0 +1,172 @@
+"""What can go wrong at the edge, and what the client hears.
+
+EdgeError
+├── ApiError                     the client gets a reply in OpenAI's error shape
+│   ├── InvalidRequestError      400
+│   ├── InvalidApiKeyError       401
+│   ├── ForbiddenError           403
+│   ├── NotFoundError            404
+│   ├── MethodNotAllowedError    405
+│   ├── BodyTimeoutError         408
+│   ├── ConflictError            409
+│   ├── BodyTooLargeError        413
+│   ├── UnprocessableError       422
+│   └── UnavailableError         503 with Retry-After
+├── StoreUnavailableError        Postgres cannot answer: refuse with 503, the client tries again
+├── PeerUnavailableError         router or settlement broke off: refuse with 503, it may have acted
+│   └── PeerUnreachableError     the call was never sent
+├── BrokerUnavailableError       Kafka has not acknowledged: hand the events to settlement's ingress
+└── ClientGoneError              nobody waits for the reply: let go of everything, answer nothing
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import orjson
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class EdgeError(Exception):
+    """Root of everything that the edge raises on purpose."""
+
+
+class ApiError(EdgeError):
+    """Refuse the call: the client gets `status` and `{"error":{"message","type","param","code"}}`."""
+
+    status: ClassVar[int] = 400
+    type: ClassVar[str] = "invalid_request_error"
+
+    def __init__(self, code: str, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+    def headers(self) -> Headers:
+        """Headers that the reply carries beside its content type."""
+        return []
+
+    def body(self) -> bytes:
+        """The reply's body."""
+        return error_body(self.message, self.type, self.param, self.code)
+
+
+class InvalidRequestError(ApiError):
+    """The client sent something that cannot be used: it must change the request."""
+
+
+class InvalidApiKeyError(ApiError):
+    """No key, a mistyped, unknown or revoked one: the client must present another."""
+
+    status = 401
+
+    def __init__(self, message: str = "Incorrect API key provided. Ask whoever runs this Tollbook for a key.") -> None:
+        super().__init__("invalid_api_key", message)
+
+    def headers(self) -> Headers:
+        return [(b"www-authenticate", b"Bearer")]
+
+
+class ForbiddenError(ApiError):
+    """The key is good and may not do this: its owner or an operator must allow it."""
+
+    status = 403
+    type = "permission_error"
+
+
+class NotFoundError(ApiError):
+    """There is nothing under this name, or nothing that this key may see."""
+
+    status = 404
+
+
+class MethodNotAllowedError(ApiError):
+    """The path exists and takes other methods."""
+
+    status = 405
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__("method_not_allowed", f"This takes {' or '.join(allowed)}, not {method[:20]}.")
+        self.allowed = allowed
+
+    def headers(self) -> Headers:
+        return [(b"allow", ", ".join(self.allowed).encode())]
+
+
+class BodyTimeoutError(ApiError):
+    """The body did not arrive in time: the client must send it again."""
+
+    status = 408
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("request_timeout", f"The body of the request did not arrive within {seconds:g} seconds.")
+
+
+class ConflictError(ApiError):
+    """The idempotency key is bound to another request; sending this one again changes nothing."""
+
+    status = 409
+    type = "idempotency_error"
+
+    def __init__(self, code: str, message: str, *, receipt: str | None = None) -> None:
+        super().__init__(code, message, param="idempotency-key")
+        self.receipt = receipt
+
+    def headers(self) -> Headers:
+        link = [] if self.receipt is None else [(b"x-tollbook-receipt", self.receipt.encode())]
+        return [(b"x-should-retry", b"false"), *link]
+
+
+class BodyTooLargeError(ApiError):
+    """The body exceeds the limit: the client must send less."""
+
+    status = 413
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__("request_too_large", f"The body of the request is larger than {limit_bytes} bytes.")
+
+
+class UnprocessableError(ApiError):
+    """An admin call's body does not fit its model."""
+
+    status = 422
+
+
+class UnavailableError(ApiError):
+    """Something that the edge needs is away: the client may try again after `retry_after_s`."""
+
+    status = 503
+    type = "server_error"
+
+    def __init__(self, code: str, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+    def headers(self) -> Headers:
+        return [(b"retry-after", str(self.retry_after_s).encode())]
+
+
+class StoreUnavailableError(EdgeError):
+    """Postgres cannot answer: refuse with 503, the client tries again."""
+
+
+class PeerUnavailableError(EdgeError):
+    """Router or settlement broke off or answered nonsense: refuse with 503. It may have acted on the call."""
+
+
+class PeerUnreachableError(PeerUnavailableError):
+    """No connection to router or settlement: refuse with 503. The call was never sent."""
+
+
+class BrokerUnavailableError(EdgeError):
+    """Kafka has not acknowledged: hand the events to settlement's ingress."""
+
+
+class ClientGoneError(EdgeError):
+    """The client has closed its connection: let go of everything, answer nothing."""
+
+
+def error_body(message: str, type_: str, param: str | None, code: str) -> bytes:
+    """The JSON of an error in OpenAI's shape."""
+    return orjson.dumps({"error": {"message": message, "type": type_, "param": param, "code": code}})

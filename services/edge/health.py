@@ -1,0 +1,63 @@
+"""`/healthz`, `/readyz`, `/metrics`."""
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import Receive, Scope, Send
+
+from services.edge import metrics
+from services.edge.broker import Broker
+from services.edge.control_feed import ControlFeed
+from services.edge.database import Database
+from services.edge.errors import StoreUnavailableError
+from services.edge.key_cache import KeyCache
+from services.edge.replies import send_reply
+
+DATABASE_TIMEOUT_S = 2.0
+
+
+class Health:
+    """Says whether the edge runs, and whether it can do its work."""
+
+    def __init__(self, database: Database, broker: Broker, feed: ControlFeed, draining: Callable[[], bool]) -> None:
+        self._database = database
+        self._broker = broker
+        self._feed = feed
+        self._draining = draining
+
+    async def healthz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """200 as soon as the process runs."""
+        await send_reply(send, 200, b'{"ok":true}')
+
+    async def readyz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """200 when Postgres answers, Kafka was reached and the control topic was read to its end; else 503 with the reason."""
+        reason = await self._reason()
+        body = {"ready": reason is None} if reason is None else {"ready": False, "reason": reason}
+        await send_reply(send, 200 if reason is None else 503, orjson.dumps(body))
+
+    async def _reason(self) -> str | None:
+        if self._draining():
+            return "shutting down"
+        if not self._broker.connected:
+            return "Kafka was not reached yet"
+        if not self._feed.caught_up:
+            return "the control topic was not read to its end yet"
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_S):
+                await self._database.row("ping")
+        except (StoreUnavailableError, TimeoutError):
+            return "Postgres does not answer"
+        return None
+
+
+class MetricsPage:
+    """The metrics in Prometheus' text format."""
+
+    def __init__(self, cache: KeyCache) -> None:
+        self._cache = cache
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        metrics.CACHED_KEYS.set(len(self._cache))
+        await send_reply(send, 200, generate_latest(), [(b"content-type", CONTENT_TYPE_LATEST.encode())])

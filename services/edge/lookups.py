@@ -1,0 +1,108 @@
+"""The client's reading endpoints: models, receipts, balances."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from schemas.money import format_amount
+from services.edge import metrics
+from services.edge.authentication import Authenticator
+from services.edge.caller import Caller
+from services.edge.catalog import visible_models
+from services.edge.errors import ApiError, NotFoundError, PeerUnavailableError, StoreUnavailableError, UnavailableError
+from services.edge.receipt_text import render_receipt
+from services.edge.replies import JSON_TYPE, TEXT_TYPE, Reply, send_error
+from services.edge.router import Router
+from services.edge.settlement import Settlement
+
+log = structlog.get_logger(__name__)
+
+Answer = Callable[[Request, Caller], Awaitable[Reply]]
+MAX_ID = 64
+
+
+class Lookups:
+    """Answers for the key that asks, and never about another account."""
+
+    def __init__(self, authenticator: Authenticator, router: Router, settlement: Settlement) -> None:
+        self._authenticator = authenticator
+        self._router = router
+        self._settlement = settlement
+
+    async def models(self, _request: Request, caller: Caller) -> Reply:
+        """`GET /v1/models`."""
+        return _json({"object": "list", "data": await self._visible(caller)})
+
+    async def model(self, request: Request, caller: Caller) -> Reply:
+        """`GET /v1/models/{id}`; ids may hold slashes."""
+        wanted = request.path_params["model_id"]
+        found = [model for model in await self._visible(caller) if model["id"] == wanted]
+        if not found:
+            raise NotFoundError("model_not_found", f"The model {wanted[:MAX_ID]!r} does not exist or this key may not use it.")
+        return _json(found[0])
+
+    async def receipt(self, request: Request, caller: Caller) -> Reply:
+        """`GET /v1/requests/{id}`: JSON, or text for people with `?format=text` or `Accept: text/plain`."""
+        request_id = request.path_params["request_id"]
+        if len(request_id) > MAX_ID:
+            raise NotFoundError("receipt_not_found", "There is no receipt under this id.")
+        receipt = await self._settlement.receipt(caller.account_id, request_id)
+        if request.query_params.get("format") == "text" or request.headers.get("accept", "").startswith("text/plain"):
+            return Reply(200, render_receipt(receipt).encode(), [TEXT_TYPE])
+        return _json(receipt)
+
+    async def balances(self, _request: Request, caller: Caller) -> Reply:
+        """`GET /v1/balances`: every bucket in nano and as decimal text."""
+        return _json({"object": "list", "data": [_balance(row) for row in await self._settlement.balances(caller.account_id)]})
+
+    async def _visible(self, caller: Caller) -> list[dict[str, Any]]:
+        return visible_models(await self._router.models(), await self._settlement.prices(), caller.policy)
+
+    def endpoint(self, name: str, answer: Answer) -> "LookupEndpoint":
+        """An answer as an ASGI endpoint that authenticates first and speaks OpenAI's error shape."""
+        return LookupEndpoint(name, self._authenticator, answer)
+
+
+class LookupEndpoint:
+    """One reading endpoint."""
+
+    def __init__(self, name: str, authenticator: Authenticator, answer: Answer) -> None:
+        self._name = name
+        self._authenticator = authenticator
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            reply = await self._reply(Request(scope, receive))
+        except ApiError as error:
+            await self._refuse(error, send)
+        except (StoreUnavailableError, PeerUnavailableError) as error:
+            log.warning("cannot answer a lookup", api=self._name, error=str(error))
+            await self._refuse(UnavailableError("unavailable", "This cannot be answered now. Try again."), send)
+        else:
+            metrics.REQUESTS.labels(self._name, reply.status).inc()
+            await reply(scope, receive, send)
+
+    async def _reply(self, request: Request) -> Reply:
+        caller = await self._authenticator.caller(dict(request.scope["headers"]))
+        caller.require_standing()
+        return await self._answer(request, caller)
+
+    async def _refuse(self, error: ApiError, send: Send) -> None:
+        metrics.REQUESTS.labels(self._name, error.status).inc()
+        await send_error(send, error)
+
+
+def _json(value: Any) -> Reply:
+    return Reply(200, orjson.dumps(value), [JSON_TYPE])
+
+
+def _balance(row: dict[str, Any]) -> dict[str, Any]:
+    amounts = {name: row[f"{name}_nano"] for name in ("posted", "held", "available")}
+    texts = {name: format_amount(nano) for name, nano in amounts.items()}
+    nanos = {f"{name}_nano": nano for name, nano in amounts.items()}
+    return {"object": "balance", "bucket": row["bucket"], "currency": row["currency"], **texts, **nanos}

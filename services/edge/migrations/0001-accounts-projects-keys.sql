@@ -1,0 +1,66 @@
+-- Accounts own projects, projects own keys. Ids are minted by edge; `version` grows with every change that others must hear of.
+CREATE TABLE edge.account (
+    account_id text PRIMARY KEY,
+    name text NOT NULL,
+    frozen boolean NOT NULL DEFAULT false,
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE edge.project (
+    project_id text PRIMARY KEY,
+    account_id text NOT NULL REFERENCES edge.account,
+    name text NOT NULL,
+    frozen boolean NOT NULL DEFAULT false,
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX project_of_account ON edge.project (account_id, project_id);
+
+CREATE TABLE edge.api_key (
+    key_id text PRIMARY KEY CHECK (length(key_id) = 12),
+    project_id text NOT NULL REFERENCES edge.project,
+    name text NOT NULL,
+    environment text NOT NULL,
+    policy jsonb NOT NULL,
+    secret_hmac bytea NOT NULL CHECK (length(secret_hmac) = 32),
+    pepper_version integer NOT NULL,
+    frozen boolean NOT NULL DEFAULT false,
+    revoked boolean NOT NULL DEFAULT false,
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX api_key_of_project ON edge.api_key (project_id, key_id);
+
+-- What a client's idempotency key is bound to. An expired row may be taken over.
+CREATE TABLE edge.claim (
+    key_id text NOT NULL,
+    idempotency_key text NOT NULL,
+    request_hash bytea NOT NULL,
+    request_id uuid NOT NULL,
+    state text NOT NULL CHECK (state IN ('in_flight', 'done')),
+    claimed_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (key_id, idempotency_key)
+);
+
+CREATE INDEX claim_expiry ON edge.claim (expires_at);
+
+-- Replies of admin create calls under the caller's idempotency key; encrypted, since one of them shows a new key's secret.
+CREATE TABLE edge.admin_reply (
+    operation text NOT NULL,
+    idempotency_key text NOT NULL,
+    request_hash bytea NOT NULL,
+    reply bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (operation, idempotency_key)
+);
+
+-- Records for the control topic, written in the transaction that changes the entity and deleted once Kafka has them.
+CREATE TABLE edge.control_outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    record jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);

@@ -1,0 +1,107 @@
+"""Passing router's reply to the client: which headers go on, bytes as they come, and what is said when it breaks off."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import httpx
+import orjson
+from starlette.types import Message, Receive, Send
+
+from schemas.calls import REJECTED_HEADER
+from services.edge.errors import PeerUnavailableError, error_body
+from services.edge.router import TRANSPORT_ERRORS
+
+MAX_ERROR_BYTES = 64 * 1024
+EVENT_STREAM = b"text/event-stream"
+_REJECTED = REJECTED_HEADER.encode()
+_PASSED = frozenset((b"content-type", b"content-length", b"retry-after", b"x-should-retry", b"cache-control"))
+_PASSED_PREFIXES = (b"x-tollbook-", b"x-ratelimit-")
+BROKEN_OFF = b"data: " + error_body("The reply broke off inside Tollbook.", "server_error", None, "reply_interrupted") + b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyHead:
+    """The start of router's reply: what goes to the client, and `rejected_code` where no upstream call was made."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    rejected_code: str | None
+    streaming: bool
+
+    @classmethod
+    def of(cls, status: int, raw_headers: Iterable[tuple[bytes, bytes]]) -> "ReplyHead":
+        """The head of a reply with these headers."""
+        passed: list[tuple[bytes, bytes]] = []
+        rejected: str | None = None
+        streaming = False
+        for raw_name, value in raw_headers:
+            name = raw_name.lower()
+            if name == _REJECTED:
+                rejected = value.decode("latin-1")
+            elif name in _PASSED or name.startswith(_PASSED_PREFIXES):
+                passed.append((name, value))
+                streaming = streaming or (name == b"content-type" and value.startswith(EVENT_STREAM))
+        return cls(status, passed, rejected, streaming)
+
+
+async def pass_on(response: httpx.Response, head: ReplyHead, extra: list[tuple[bytes, bytes]], send: Send) -> None:
+    """Send the reply as it comes. When router breaks off, a stream ends with an error event and a plain reply is cut."""
+    await send({"type": "http.response.start", "status": head.status, "headers": head.headers + extra})
+    try:
+        async for chunk in response.stream:  # type: ignore[union-attr]  # the transport's streams are asynchronous
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except TRANSPORT_ERRORS:
+        if not head.streaming:
+            raise
+        await send({"type": "http.response.body", "body": BROKEN_OFF, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def read_bounded(response: httpx.Response) -> bytes:
+    """The whole of a small reply (an error). Raises :class:`PeerUnavailableError` where it breaks off or is not small."""
+    body = b""
+    try:
+        async for chunk in response.stream:  # type: ignore[union-attr]  # the transport's streams are asynchronous
+            body += chunk
+            if len(body) > MAX_ERROR_BYTES:
+                raise PeerUnavailableError("router's error is too long")
+    except TRANSPORT_ERRORS as error:
+        raise PeerUnavailableError(f"router broke off: {error!r}") from error
+    return body
+
+
+def error_of(body: bytes) -> tuple[str, str]:
+    """(code, message) of an error reply, "" each where it is not in the shape."""
+    try:
+        error = orjson.loads(body)["error"]
+        return str(error["code"] or ""), str(error["message"] or "")
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return "", ""
+
+
+class DisconnectWatch:
+    """Cancels the task that makes it as soon as the client goes away; `gone` tells that from any other cancellation."""
+
+    def __init__(self, receive: Receive) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._work = task
+        self._receive = receive
+        self.gone = False
+        self._watch = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """The reply is whole: stop watching."""
+        self._watch.cancel()
+
+    def forgive(self) -> None:
+        """Take the cancellation back, so that the task may tidy up."""
+        self._work.uncancel()
+
+    async def _run(self) -> None:
+        message: Message = {"type": ""}
+        while message["type"] != "http.disconnect":
+            message = await self._receive()
+        self.gone = True
+        self._work.cancel()

@@ -1,0 +1,145 @@
+"""A receipt as a person reads it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schemas.money import format_amount
+
+Receipt = Mapping[str, Any]
+RULE = "─" * 78
+
+
+def render_receipt(receipt: Receipt) -> str:
+    """The receipt as text, one section under the other. Sections that it lacks are left out."""
+    sections = [
+        _heading(receipt),
+        _who(receipt),
+        _plan(receipt),
+        _attempts(receipt),
+        _fallbacks(receipt),
+        _charge(receipt),
+        _balance(receipt),
+        _refusal(receipt),
+        _explanation(receipt),
+    ]
+    return "\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _heading(receipt: Receipt) -> list[str]:
+    return [RULE, f"RECEIPT  {receipt.get('request_id')}   {str(receipt.get('status', '')).upper()}", RULE]
+
+
+def _who(receipt: Receipt) -> list[str]:
+    tags = ", ".join(f"{name}={value}" for name, value in (receipt.get("tags") or {}).items())
+    key = f"{receipt.get('key_name') or ''} ({receipt.get('key_id')})".strip()
+    lines = [
+        ("key", key),
+        ("project", receipt.get("project_id")),
+        ("account", receipt.get("account_id")),
+        ("environment", receipt.get("environment")),
+        ("tags", tags),
+        ("run", receipt.get("run_id")),
+        ("your id", receipt.get("client_request_id")),
+        ("asked for", _asked(receipt)),
+        ("answered by", receipt.get("answered_model")),
+        ("accepted at", receipt.get("accepted_at")),
+        ("settled at", receipt.get("settled_at")),
+        ("timing", _timing(receipt)),
+    ]
+    return [f"{name:<12} {value}" for name, value in lines if value]
+
+
+def _asked(receipt: Receipt) -> str:
+    return f"{receipt.get('requested_model')} over {receipt.get('client_api')}{', streamed' if receipt.get('stream') else ''}"
+
+
+def _timing(receipt: Receipt) -> str:
+    figures = [("whole", "latency_ms"), ("first token", "ttft_ms"), ("Tollbook's own", "overhead_ms")]
+    return ", ".join(f"{name} {receipt[field]:.1f} ms" for name, field in figures if receipt.get(field) is not None)
+
+
+def _plan(receipt: Receipt) -> list[str]:
+    plan: Sequence[Mapping[str, Any]] = receipt.get("plan") or []
+    lines = [f"  {place['channel']} ({place['route_type']}, {place['brand']}) → {place['upstream_model']}" for place in plan]
+    return ["", "PLAN", *lines] if lines else []
+
+
+def _attempts(receipt: Receipt) -> list[str]:
+    attempts: Sequence[Mapping[str, Any]] = receipt.get("attempts") or []
+    lines = [line for attempt in attempts for line in _attempt(attempt, _currency(receipt))]
+    return ["", "ATTEMPTS", *lines] if lines else []
+
+
+def _attempt(attempt: Mapping[str, Any], currency: str) -> list[str]:
+    failure = "" if attempt.get("error_class") is None else f": {attempt['error_class']}"
+    status = "" if attempt.get("http_status") is None else f" (HTTP {attempt['http_status']})"
+    paid = "charged" if attempt.get("charged") else "not charged"
+    cost = "" if attempt.get("cost_nano") is None else f", {format_amount(attempt['cost_nano'])} {currency}".rstrip()
+    first = f"  {attempt['attempt']}. {attempt['channel']} → {attempt['upstream_model']}: {attempt['outcome']}{failure}{status}"
+    return [first, f"     {attempt['latency_ms']:.1f} ms, {_tokens(attempt.get('usage') or {})}, {paid}{cost}"]
+
+
+def _tokens(usage: Mapping[str, Any]) -> str:
+    names = {
+        "input_tokens": "in",
+        "cached_input_tokens": "cached",
+        "cache_write_tokens": "cache write",
+        "output_tokens": "out",
+        "reasoning_tokens": "reasoning",
+    }
+    said = [f"{usage[field]} {name}" for field, name in names.items() if usage.get(field)]
+    return f"tokens: {', '.join(said)}" if said else "no tokens"
+
+
+def _fallbacks(receipt: Receipt) -> list[str]:
+    fallbacks: Sequence[Mapping[str, Any]] = receipt.get("fallbacks") or []
+    lines = [f"  {step['from_channel']} → {step['to_channel']}: {step['reason']}{_crossed(step)}" for step in fallbacks]
+    return ["", "FALLBACKS", *lines] if lines else []
+
+
+def _crossed(step: Mapping[str, Any]) -> str:
+    return ", into another bucket" if step.get("crossed_bucket") else ""
+
+
+def _charge(receipt: Receipt) -> list[str]:
+    charge: Mapping[str, Any] | None = receipt.get("charge")
+    if not charge:
+        return []
+    currency = charge.get("currency", "")
+    lines = [
+        ("amount", f"{charge.get('amount')} {currency}"),
+        ("computed as", charge.get("arithmetic")),
+        ("paid from", charge.get("bucket")),
+        ("prices", f"version {charge.get('price_version')}"),
+        ("held", _money(charge, "hold_nano", currency)),
+        ("given back", _money(charge, "released_nano", currency)),
+        ("overrun", _money(charge, "overrun_nano", currency) if charge.get("overrun_nano") else None),
+    ]
+    return ["", "CHARGE", *(f"  {name:<12} {value}" for name, value in lines if value)]
+
+
+def _balance(receipt: Receipt) -> list[str]:
+    balance: Mapping[str, Any] | None = receipt.get("balance")
+    if not balance:
+        return []
+    before, after = _money(balance, "before_nano", ""), _money(balance, "after_nano", "")
+    return ["", f"BALANCE      {before} → {after} {_currency(receipt)}".rstrip()]
+
+
+def _refusal(receipt: Receipt) -> list[str]:
+    refusal: Mapping[str, Any] | None = receipt.get("refusal")
+    return ["", f"REFUSED      {refusal.get('code')}: {refusal.get('message')}"] if refusal else []
+
+
+def _explanation(receipt: Receipt) -> list[str]:
+    sentences: Sequence[str] = receipt.get("explanation") or []
+    return ["", "WHY", *(f"  • {sentence}" for sentence in sentences)] if sentences else []
+
+
+def _currency(receipt: Receipt) -> str:
+    return str((receipt.get("charge") or {}).get("currency") or "")
+
+
+def _money(values: Mapping[str, Any], field: str, currency: str) -> str | None:
+    nano = values.get(field)
+    return None if nano is None else f"{format_amount(nano)} {currency}".rstrip()

@@ -1,0 +1,70 @@
+"""What edge asks of router: to answer a call, and which models there are."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import httpx
+import orjson
+
+from services.edge.context import CONTEXT_HEADER_NAME
+from services.edge.errors import PeerUnavailableError, PeerUnreachableError
+from services.edge.peers import CONNECT_TIMEOUT_S
+
+CATALOG_TTL_S = 5.0
+JSON_HEADER = (b"content-type", b"application/json")
+TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError)
+"""What a broken connection raises; the transport leaves some of aiohttp's own errors untranslated."""
+
+
+class Router:
+    """Speaks to the transport itself on the hot path: nothing of httpx's client (cookies, redirects, auth) is wanted there."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, base_url: str, token: str, *, timeout_s: float) -> None:
+        self._transport = transport
+        self._completions_url = httpx.URL(f"{base_url.rstrip('/')}/internal/v1/chat/completions")
+        self._models_url = httpx.URL(f"{base_url.rstrip('/')}/internal/models")
+        self._authorization = (b"authorization", b"Bearer " + token.encode())
+        self._host = (b"host", self._completions_url.netloc)
+        self._timeouts = {"connect": CONNECT_TIMEOUT_S, "read": timeout_s, "write": timeout_s, "pool": CONNECT_TIMEOUT_S}
+        self._models: tuple[float, list[dict[str, Any]]] | None = None
+
+    async def chat_completion(self, context: bytes, body: bytes) -> httpx.Response:
+        """Pass a call on and return the open reply: close it. Raises :class:`PeerUnavailableError`."""
+        return await self._send("POST", self._completions_url, [JSON_HEADER, (CONTEXT_HEADER_NAME, context)], body)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The catalog, remembered for a few seconds."""
+        if self._models is None or self._models[0] < time.monotonic():
+            response = await self._send("GET", self._models_url, [], b"")
+            try:
+                content = await response.aread()
+                models = list(orjson.loads(content)["data"]) if response.status_code == 200 else None
+            except (*TRANSPORT_ERRORS, orjson.JSONDecodeError, KeyError, TypeError) as error:
+                raise PeerUnavailableError("router's list of models cannot be read") from error
+            finally:
+                await response.aclose()
+            if models is None:
+                raise PeerUnavailableError(f"router answered {response.status_code} to its list of models")
+            self._models = (time.monotonic() + CATALOG_TTL_S, models)
+        return self._models[1]
+
+    async def _send(self, method: str, url: httpx.URL, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> httpx.Response:
+        request = httpx.Request(
+            method,
+            url,
+            headers=[self._host, self._authorization, *headers],
+            content=body,
+            extensions={"timeout": self._timeouts},
+        )
+        try:
+            return await self._transport.handle_async_request(request)
+        except httpx.ConnectError as error:
+            raise PeerUnreachableError(f"router cannot be reached: {error!r}") from error
+        except TRANSPORT_ERRORS as error:
+            raise PeerUnavailableError(f"router broke off: {error!r}") from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._transport.aclose()

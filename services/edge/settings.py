@@ -1,0 +1,56 @@
+"""The edge's settings, all from the environment."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MiB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Times in seconds, sizes in bytes. Tokens, peppers and keys are never shown."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    database_url: str
+    kafka_bootstrap_servers: str
+    tollbook_host: str = "127.0.0.1"
+    tollbook_port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    tollbook_router_url: str
+    tollbook_settlement_url: str
+    tollbook_admin_token: Annotated[SecretStr, Field(min_length=8)]
+    tollbook_edge_token: Annotated[SecretStr, Field(min_length=8)]
+    tollbook_key_peppers: dict[int, SecretStr]
+    tollbook_secrets_key: SecretStr
+    tollbook_log_level: str = "INFO"
+
+    tollbook_edge_max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * MiB
+    tollbook_edge_body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    tollbook_edge_max_in_flight: Annotated[int, Field(ge=1)] = 4096
+    tollbook_edge_request_timeout_s: Annotated[float, Field(gt=0)] = 900.0
+    tollbook_edge_drain_timeout_s: Annotated[float, Field(gt=0)] = 20.0
+    tollbook_edge_max_unpublished: Annotated[int, Field(ge=100)] = 20_000
+    tollbook_edge_linger_ms: Annotated[float, Field(ge=0)] = 20.0
+
+    @field_validator("tollbook_key_peppers")
+    @classmethod
+    def _hex_peppers(cls, value: dict[int, SecretStr]) -> dict[int, SecretStr]:
+        if not value or any(len(bytes.fromhex(pepper.get_secret_value())) < 16 for pepper in value.values()):
+            raise ValueError('give at least one pepper as hex of 16 bytes or more, such as {"1": "<64 hex digits>"}')
+        return value
+
+    @field_validator("tollbook_secrets_key")
+    @classmethod
+    def _hex_key(cls, value: SecretStr) -> SecretStr:
+        if len(bytes.fromhex(value.get_secret_value())) != 32:
+            raise ValueError("give 32 bytes as 64 hex digits")
+        return value
+
+    def peppers(self) -> dict[int, bytes]:
+        """The peppers by their version."""
+        return {version: bytes.fromhex(pepper.get_secret_value()) for version, pepper in self.tollbook_key_peppers.items()}
+
+    def secrets_key(self) -> bytes:
+        """The key under which stored replies of admin calls are encrypted."""
+        return bytes.fromhex(self.tollbook_secrets_key.get_secret_value())

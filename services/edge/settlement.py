@@ -1,0 +1,71 @@
+"""What edge asks of settlement: balances, receipts, prices, and the ingress for events that Kafka does not take."""
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from schemas.calls import IngressBatch
+from services.edge.errors import NotFoundError, PeerUnavailableError
+
+PRICE_BOOK_TTL_S = 5.0
+
+
+class Settlement:
+    """Every method raises :class:`PeerUnavailableError` when settlement does not answer as its contract says."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._prices: tuple[float, list[dict[str, Any]]] | None = None
+
+    async def balances(self, account_id: str) -> list[dict[str, Any]]:
+        """The account's buckets."""
+        reply = await self._get(f"/internal/accounts/{quote(account_id, safe='')}/balances")
+        return list(_object(reply)["data"])
+
+    async def receipt(self, account_id: str, request_id: str) -> dict[str, Any]:
+        """The receipt. Raises :class:`NotFoundError` where the account has none of that id."""
+        path = f"/internal/accounts/{quote(account_id, safe='')}/receipts/{quote(request_id, safe='')}"
+        reply = await self._get(path, missing_ok=True)
+        if reply.status_code == 404:
+            raise NotFoundError("receipt_not_found", f"There is no receipt of request {request_id}.", param="request_id")
+        return _object(reply)
+
+    async def prices(self) -> list[dict[str, Any]]:
+        """The price book's items, remembered for a few seconds."""
+        if self._prices is None or self._prices[0] < time.monotonic():
+            items = list(_object(await self._get("/internal/price-book"))["items"])
+            self._prices = (time.monotonic() + PRICE_BOOK_TTL_S, items)
+        return self._prices[1]
+
+    async def ingress(self, batch: IngressBatch) -> None:
+        """Leave events with settlement, which publishes them once Kafka is back."""
+        try:
+            reply = await self._client.post(
+                "/internal/ingress", content=batch.to_json(), headers={"content-type": "application/json"}
+            )
+        except httpx.HTTPError as error:
+            raise PeerUnavailableError(f"settlement's ingress cannot be reached: {error!r}") from error
+        if reply.status_code != 202:
+            raise PeerUnavailableError(f"settlement's ingress answered {reply.status_code}")
+
+    async def _get(self, path: str, *, missing_ok: bool = False) -> httpx.Response:
+        try:
+            reply = await self._client.get(path)
+        except httpx.HTTPError as error:
+            raise PeerUnavailableError(f"settlement cannot be reached: {error!r}") from error
+        if reply.status_code != 200 and not (missing_ok and reply.status_code == 404):
+            raise PeerUnavailableError(f"settlement answered {reply.status_code} to {path}")
+        return reply
+
+
+def _object(reply: httpx.Response) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(reply.content)
+    except orjson.JSONDecodeError as error:
+        raise PeerUnavailableError("a peer's reply is not JSON") from error
+    if not isinstance(parsed, dict):
+        raise PeerUnavailableError("a peer's reply is not a JSON object")
+    return parsed
