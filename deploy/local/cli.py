@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.local import prerequisites
 from deploy.local.errors import StackError
+from deploy.local.kafka.jars import jars_dir, resolve
 from deploy.local.processes import select
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
@@ -29,6 +31,17 @@ def up(
     """Start the stack, wait until it is ready, print where it is."""
     with _explained():
         _print(_stack().up(names, seed=seed))
+
+
+@app.command()
+def prepare() -> None:
+    """Install Java and Maven where they are missing and may be installed, and fetch Kafka."""
+    progress = Progress(console)
+    with _explained():
+        prerequisites.ensure(progress)
+        if not jars_dir().is_dir():
+            with progress.step("Fetching Apache Kafka"):
+                resolve()
 
 
 @app.command()

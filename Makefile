@@ -1,0 +1,80 @@
+# One command each; `make help` lists them. A new machine needs python3 (3.11 or newer) and make: the rest is set up.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+# The first Python that is new enough and can make virtual environments; the pins are made on 3.11.
+FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
+
+.PHONY: help up down demo test test-containers lint bench bench-peers schemas logs clean requirements
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+up: .venv/runtime.stamp  ## set up what is missing, start everything, print URLs and a demo key
+	@$(PY) -m deploy.local up
+
+down:  ## stop everything; the data stays
+	@if [ -x $(PY) ]; then $(PY) -m deploy.local down; fi
+
+demo: .venv/dev.stamp  ## from nothing to a story: traffic, faults, a receipt, balances, an alert
+	@$(PY) -m deploy.local.demo
+
+test: .venv/dev.stamp  ## run all tests against real, embedded engines
+	@$(PY) -m deploy.local prepare
+	@$(PY) -m pytest tests
+
+test-containers: .venv/dev.stamp  ## the same tests against the engines' official images (needs Docker)
+	@TOLLBOOK_TEST_PROVIDER=containers $(PY) -m pytest tests
+
+lint: .venv/dev.stamp  ## check style, types and import contracts
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -m mypy services schemas deploy tests
+	@.venv/bin/lint-imports
+
+bench: .venv/dev.stamp  ## measure throughput, added latency, CPU and lag of the running stack
+	@$(PY) -m tests.bench
+
+bench-peers: .venv/dev.stamp  ## the same, with LiteLLM's proxy beside it on the same load
+	@$(PY) -m tests.bench --peers
+
+schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events
+	@$(PY) -m schemas.export
+
+logs:  ## follow the logs
+	@if [ -x $(PY) ]; then $(PY) -m deploy.local logs; fi
+
+clean:  ## stop everything and remove all data
+	@if [ -x $(PY) ]; then $(PY) -m deploy.local clean; fi
+
+requirements: .venv/dev.stamp  ## pin requirements/*.in anew, with hashes
+	@cd requirements && for name in runtime dev; do \
+		../$(PY) -m piptools compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe \
+		--no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file $$name.txt $$name.in; done
+
+# A stamp is newer than the pins that were installed; dev.txt holds all of runtime.txt.
+PIP_INSTALL = $(PY) -m pip install --disable-pip-version-check --require-hashes --progress-bar off --requirement
+# pip names each package; this counts them, so that a slow line is told from a hanging one.
+COUNT = awk '/^Collecting / && ++n % 20 == 0 {print "  " n " packages …"} /^Installing collected/ {print "  installing …"} {fflush()}'
+
+.venv/dev.stamp: requirements/dev.txt | .venv/bin/python
+	@echo "Installing Python packages for services, tests and linters (once) …"
+	@$(PIP_INSTALL) $< | $(COUNT)
+	@touch $@ .venv/runtime.stamp
+
+.venv/runtime.stamp: requirements/runtime.txt | .venv/bin/python
+	@echo "Installing Python packages for the services (once) …"
+	@$(PIP_INSTALL) $< | $(COUNT)
+	@touch $@
+
+.venv/bin/python:
+	@if [ -z "$$($(FIND_PYTHON))" ] && [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing Python's venv (apt-get) …"; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes python3-venv >/dev/null; fi
+	@python="$$($(FIND_PYTHON))"; if [ -z "$$python" ]; then \
+		echo "Tollbook needs Python 3.11 or newer with venv. On Debian: apt-get install python3-venv" >&2; exit 1; fi; \
+		echo "Making .venv with $$python …"; $$python -m venv .venv
