@@ -29,7 +29,7 @@ ErrorClass = Literal[
     "log_unavailable",
     "internal",
 ]
-FallbackReason = ErrorClass | Literal["circuit_open", "cooldown"]
+FallbackReason = ErrorClass | Literal["circuit_open", "cooldown", "insufficient_funds"]
 Millis = Annotated[float, Field(ge=0)]
 
 

@@ -1,0 +1,165 @@
+"""The operator's calls, the model list, and the probes: everything that is not on the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import structlog
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.router.announcer import announce_version
+from services.router.answers import error_document
+from services.router.catalog import Model
+from services.router.errors import LogUnavailableError, TableRejectedError
+from services.router.health import Health
+from services.router.publisher import Publisher
+from services.router.route_store import RouteStore
+from services.router.table import TABLE_BYTES_MAX, parse_table
+from services.router.tables import Tables
+from services.router.tokens import bears
+
+log = structlog.get_logger(__name__)
+
+
+class AdminDesk:
+    """The handlers and what they need. `unready` gives the reason why the process cannot work yet, None when it can."""
+
+    def __init__(
+        self,
+        *,
+        store: RouteStore,
+        tables: Tables,
+        health: Health,
+        publisher: Publisher,
+        admin_token: bytes,
+        edge_token: bytes,
+        unready: Callable[[], str | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._tables = tables
+        self._health = health
+        self._publisher = publisher
+        self._admin_token = admin_token
+        self._edge_token = edge_token
+        self._unready = unready
+        self._clock = clock
+
+    def require_admin(self, request: Request) -> None:
+        """Let only the operator pass."""
+        self._require(request, self._admin_token)
+
+    def require_edge(self, request: Request) -> None:
+        """Let only edge pass."""
+        self._require(request, self._edge_token)
+
+    async def post_routes(self, request: Request) -> Response:
+        """Put a table in force. The same content again changes nothing and is announced again."""
+        try:
+            table = parse_table(await _bounded_body(request))
+            version = await self._store.save(table)
+        except TableRejectedError as exc:
+            return _error(422, "invalid_route_table", str(exc))
+        await self._tables.reload(version)
+        try:
+            await announce_version(self._publisher, version)
+        except LogUnavailableError as exc:
+            message = (
+                f"Version {version} is stored and in force here, but other instances were not told ({exc}). Post it again."
+            )
+            return _error(503, "log_unavailable", message)
+        return JSONResponse({"version": version})
+
+    async def get_routes(self) -> Response:
+        """The table in force, without secrets."""
+        stored = await self._store.load()
+        return JSONResponse({"version": stored.version, "table": stored.document})
+
+    async def get_channels(self) -> Response:
+        """Each channel's health in this process."""
+        now = self._clock()
+        data = [
+            {"id": c.id, "route_type": c.route_type, "brand": c.brand, "origin": c.origin, **self._health.of(c).described(now)}
+            for c in self._tables.catalog.channels.values()
+        ]
+        return JSONResponse({"version": self._tables.catalog.version, "data": data})
+
+    async def get_models(self) -> Response:
+        """What clients may ask for, and by which routes."""
+        return JSONResponse({"data": [_described(model) for model in self._tables.catalog.models.values()]})
+
+    async def healthz(self) -> Response:
+        """The process runs."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self) -> Response:
+        """The process can do its work."""
+        reason = self._unready()
+        return JSONResponse({"ready": True}) if reason is None else JSONResponse({"ready": False, "reason": reason}, 503)
+
+    async def metrics(self) -> Response:
+        """Prometheus text."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @staticmethod
+    def _require(request: Request, token: bytes) -> None:
+        if not bears(request.headers.get("authorization"), token):
+            raise HTTPException(401, "This endpoint wants the token of a caller that may use it.")
+
+
+def build_admin(desk: AdminDesk) -> FastAPI:
+    """The application for everything but the hot path."""
+    app = FastAPI(title="Tollbook router", docs_url=None, redoc_url=None, openapi_url=None)
+    admin, edge = [Depends(desk.require_admin)], [Depends(desk.require_edge)]
+    app.add_api_route("/admin/routes", desk.post_routes, methods=["POST"], dependencies=admin)
+    app.add_api_route("/admin/routes", desk.get_routes, methods=["GET"], dependencies=admin)
+    app.add_api_route("/admin/channels", desk.get_channels, methods=["GET"], dependencies=admin)
+    app.add_api_route("/internal/models", desk.get_models, methods=["GET"], dependencies=edge)
+    app.add_api_route("/healthz", desk.healthz, methods=["GET"])
+    app.add_api_route("/readyz", desk.readyz, methods=["GET"])
+    app.add_api_route("/metrics", desk.metrics, methods=["GET"])
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(404, _http_error)
+    app.add_exception_handler(405, _http_error)
+    app.add_exception_handler(psycopg.Error, _database_error)
+    return app
+
+
+async def _bounded_body(request: Request) -> bytes:
+    parts = bytearray()
+    async for part in request.stream():
+        parts += part
+        if len(parts) > TABLE_BYTES_MAX:
+            raise TableRejectedError(f"a route table has at most {TABLE_BYTES_MAX} bytes")
+    return bytes(parts)
+
+
+async def _http_error(_: Request, exc: Exception) -> Response:
+    status = getattr(exc, "status_code", 500)
+    codes = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
+    return _error(status, codes.get(status, "invalid_request"), str(getattr(exc, "detail", "")))
+
+
+async def _database_error(_: Request, exc: Exception) -> Response:
+    log.error("database_unavailable", reason=type(exc).__name__)
+    return _error(503, "database_unavailable", "The database did not answer. Try again shortly.")
+
+
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse(error_document(status, code, message), status)
+
+
+def _described(model: Model) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "owned_by": model.owned_by,
+        "created": model.created,
+        "max_input_tokens": model.max_input_tokens,
+        "max_output_tokens": model.max_output_tokens,
+        "mode": model.mode,
+        "routes": [place.candidate for place in model.places],
+    }

@@ -1,0 +1,130 @@
+"""What goes back to edge: error bodies in OpenAI's shape, and the headers that tell how an answer came about. Pure."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any, NamedTuple
+
+import orjson
+
+from schemas.attempts import ErrorClass
+from schemas.calls import REJECTED_HEADER
+from schemas.money import format_amount
+from services.router.call import Call, Charge, Running
+from services.router.errors import RefusedError, UpstreamError
+
+Headers = list[tuple[bytes, bytes]]
+LONG_WAIT_S = 60
+JSON = (b"content-type", b"application/json")
+EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+_TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
+_STATUS: dict[ErrorClass, int] = {
+    "rate_limited": 429,
+    "timeout": 504,
+    "deadline_exceeded": 504,
+    "upstream_unavailable": 503,
+    "ledger_unavailable": 503,
+    "log_unavailable": 503,
+    "client_gone": 499,
+}
+_MESSAGES: dict[ErrorClass, str] = {
+    "rate_limited": "Every channel for this model is rate limited by its provider.",
+    "timeout": "The provider did not answer in time.",
+    "deadline_exceeded": "The request's deadline passed before a provider answered.",
+    "upstream_unavailable": "No channel for this model is available now.",
+    "connection_failed": "The connection to the provider failed.",
+    "malformed_reply": "The provider's reply could not be read.",
+    "stream_cut": "The provider ended the stream before it was complete.",
+    "unauthorized": "The provider refused the gateway's own credentials.",
+    "invalid_request": "The provider refused the request.",
+    "content_filtered": "The provider's content filter refused the request.",
+    "ledger_unavailable": "The ledger cannot be reached; nothing was charged. Try again shortly.",
+    "log_unavailable": "The record of this request could not be written. Try again shortly.",
+    "client_gone": "The client closed the connection.",
+}
+
+
+class Answer(NamedTuple):
+    """A whole reply."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def error_document(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
+    """OpenAI's error object."""
+    kind = _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def refusal_answer(refusal: RefusedError, request_id: str | None = None) -> Answer:
+    """A refusal before any upstream call: edge writes RequestRejected for it."""
+    headers: Headers = [JSON, (REJECTED_HEADER.encode(), refusal.code.encode())]
+    if request_id is not None:
+        headers.append((b"x-request-id", request_id.encode()))
+    if refusal.retry_after_s is not None:
+        headers += _wait_headers(refusal.status, refusal.retry_after_s)
+    return _json(refusal.status, headers, error_document(refusal.status, refusal.code, refusal.message, refusal.param))
+
+
+def failure_status(failure: UpstreamError) -> int:
+    """The status that the client sees for a request whose attempts all failed."""
+    if failure.verdict == "pass" and failure.status is not None and 400 <= failure.status < 500:
+        return failure.status
+    return _STATUS.get(failure.error_class, 502)
+
+
+def failure_answer(failure: UpstreamError, headers: Headers) -> Answer:
+    """The reply for a request whose attempts all failed: the provider's own error where the request itself was at fault."""
+    status = failure_status(failure)
+    headers = [JSON, *headers]
+    if status in (429, 503):
+        headers += _wait_headers(status, ceil(failure.retry_after_s or 1))
+    if failure.verdict == "pass" and failure.body:
+        return Answer(status, [*headers, (b"content-length", b"%d" % len(failure.body))], failure.body)
+    return _json(status, headers, failure_document(failure.error_class, status))
+
+
+def failure_document(error_class: ErrorClass, status: int = 502) -> dict[str, Any]:
+    """The error object for a class of failure."""
+    message = _MESSAGES.get(error_class, "The provider failed to answer.")
+    return error_document(status, error_class, message)
+
+
+def route_headers(call: Call, running: Running | None, overhead_ms: float) -> Headers:
+    """How the answer came about. Without an attempt only what is known of the request."""
+    headers: Headers = [
+        (b"x-request-id", str(call.context.request_id).encode()),
+        (b"x-tollbook-attempts", b"%d" % (len(call.attempts) + (running is not None and len(call.attempts) < running.number))),
+        (b"x-tollbook-fallbacks", b"%d" % len(call.fallbacks)),
+        (b"x-tollbook-overhead-ms", b"%.1f" % overhead_ms),
+    ]
+    if running is not None:
+        channel = running.place.channel
+        headers += [
+            (b"x-tollbook-route", f"{channel.route_type}/{channel.id}".encode()),
+            (b"x-tollbook-route-type", channel.route_type.encode()),
+            (b"x-tollbook-channel", channel.id.encode()),
+            (b"x-tollbook-upstream-model", running.place.upstream_model.encode()),
+            (b"x-tollbook-bucket", running.cover.grant.bucket.encode("latin-1", "replace")),
+        ]
+    return headers
+
+
+def cost_fields(charge: Charge) -> dict[str, str]:
+    """What `usage` says about money: a decimal string, its currency, and the balance that pays."""
+    return {"cost": format_amount(charge.cost_nano), "currency": charge.currency, "bucket": charge.bucket}
+
+
+def _wait_headers(status: int, retry_after_s: int) -> Headers:
+    headers: Headers = [(b"retry-after", b"%d" % retry_after_s)]
+    if status == 429 and retry_after_s > LONG_WAIT_S:
+        # SDKs retry 429 by themselves: they should not where a clock will not lift it soon.
+        headers.append((b"x-should-retry", b"false"))
+    return headers
+
+
+def _json(status: int, headers: Headers, document: dict[str, Any]) -> Answer:
+    body = orjson.dumps(document)
+    return Answer(status, [*headers, (b"content-length", b"%d" % len(body))], body)

@@ -1,0 +1,223 @@
+"""Router's composition root: settings in, a running server out."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import structlog
+import uvicorn
+from aiokafka.errors import KafkaError
+
+from services.router.admin import AdminDesk, build_admin
+from services.router.attempts import AttemptLoop, AttemptRules
+from services.router.backoff import Backoff
+from services.router.breaker import BreakerLimits
+from services.router.buckets import Buckets
+from services.router.chat import ChatEndpoint, ChatLimits
+from services.router.control_feed import ControlFeed
+from services.router.errors import SecretUnreadableError
+from services.router.funding import Funding
+from services.router.health import Health
+from services.router.holds import HoldCoalescer
+from services.router.ledger import Ledger
+from services.router.logs import configure_logs
+from services.router.plain import PlainDelivery
+from services.router.presence import Receive, Send
+from services.router.progress import ProgressReporter
+from services.router.publisher import Publisher
+from services.router.route_store import RouteStore
+from services.router.settings import Settings
+from services.router.settling import Settler
+from services.router.streaming import StreamDelivery
+from services.router.tables import Tables
+from services.router.transport import PoolLimits, build_transport
+from services.router.upstream import Upstream, UpstreamTimes
+from services.router.vault import Vault
+
+CHAT_PATH = "/internal/v1/chat/completions"
+LEDGER_POOL = PoolLimits(connections=32, per_host=32, connect_s=2, wait_s=5)
+BOOT_RETRY_S = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class Router:
+    """One router process. Built inside the running loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = s = settings
+        loop = asyncio.get_running_loop()
+        draw = random.random  # jitter and weights need no secrecy
+        self._ledger_transport = build_transport(LEDGER_POOL)
+        ledger = Ledger(self._ledger_transport, s.settlement_url, s.router_token.get_secret_value(), LEDGER_POOL)
+        pool = PoolLimits(
+            connections=s.upstream_connections,
+            per_host=0,
+            connect_s=s.upstream_connect_timeout_seconds,
+            wait_s=s.upstream_connect_timeout_seconds * 2,
+        )
+        self._upstream_transport = build_transport(pool)
+        times = UpstreamTimes(s.upstream_first_byte_timeout_seconds, s.upstream_read_timeout_seconds)
+        upstream = Upstream(self._upstream_transport, pool, times)
+        self._health = Health(BreakerLimits(consecutive=s.circuit_failures, open_s=s.circuit_open_seconds), loop.time)
+        self._publisher = Publisher(s.kafka_bootstrap_servers, ledger, draw)
+        self._reporter = ProgressReporter(ledger)
+        self._store = RouteStore(
+            s.database_url,
+            Vault(bytes.fromhex(s.secrets_key.get_secret_value())),
+            os.environ,
+            allow_private=s.allow_private_upstreams,
+        )
+        self._tables = Tables(self._store, self._health)
+        self._control = ControlFeed(s.kafka_bootstrap_servers, self._tables.try_reload)
+        self.chat = self._build_chat(ledger, upstream)
+        self._boot_task: asyncio.Task[None] | None = None
+        self._waiting_for: str | None = "starting"
+
+    def _build_chat(self, ledger: Ledger, upstream: Upstream) -> ChatEndpoint:
+        s = self._settings
+        buckets = Buckets()
+        holds = HoldCoalescer(
+            ledger,
+            in_flight=s.hold_calls_in_flight,
+            waiting=s.holds_waiting_max,
+            bound_s=s.hold_bound_seconds,
+            draw=random.random,
+        )
+        funding = Funding(holds, buckets, self._reporter)
+        backoff = Backoff(s.backoff_base_seconds, s.backoff_cap_seconds, s.retry_after_max_seconds)
+        rules = AttemptRules(s.tries_per_channel, backoff)
+        attempts = AttemptLoop(funding, self._health, self._publisher, buckets, rules, random.random)
+        settler = Settler(self._publisher)
+        return ChatEndpoint(
+            edge_token=s.edge_token.get_secret_value().encode(),
+            tables=self._tables,
+            health=self._health,
+            funding=funding,
+            plain=PlainDelivery(attempts, upstream, settler),
+            stream=StreamDelivery(attempts, upstream, settler, self._reporter),
+            settler=settler,
+            limits=ChatLimits(s.body_bytes_max, s.requests_in_flight_max, s.request_deadline_seconds),
+            draw=random.random,
+        )
+
+    def build_desk(self) -> AdminDesk:
+        """The handlers beside the hot path."""
+        s = self._settings
+        return AdminDesk(
+            store=self._store,
+            tables=self._tables,
+            health=self._health,
+            publisher=self._publisher,
+            admin_token=s.admin_token.get_secret_value().encode(),
+            edge_token=s.edge_token.get_secret_value().encode(),
+            unready=lambda: self._waiting_for,
+            clock=asyncio.get_running_loop().time,
+        )
+
+    def start(self) -> None:
+        """Begin to get ready; `/readyz` tells when it is."""
+        self._boot_task = asyncio.create_task(self._boot())
+
+    async def stop(self) -> None:
+        """Finish what is under way and let go of everything."""
+        self.chat.ready = False
+        self._waiting_for = "stopping"
+        if self._boot_task is not None:
+            self._boot_task.cancel()
+            await asyncio.gather(self._boot_task, return_exceptions=True)
+        await self._publisher.stop(bound_s=min(5.0, self._settings.drain_seconds))
+        for part in (self._control, self._tables, self._reporter):
+            await part.stop()
+        await self._ledger_transport.aclose()
+        await self._upstream_transport.aclose()
+
+    async def _boot(self) -> None:
+        await self._until_done("the event log", self._publisher.start)
+        await self._until_done("the route table", self._tables.reload)
+        self._waiting_for = "the end of the control topic"
+        self._control.start()
+        await self._control.at_end.wait()
+        self._reporter.start()
+        self._tables.start()
+        gc.collect()
+        gc.freeze()
+        self._waiting_for = None
+        self.chat.ready = True
+        log.info("ready", table_version=self._tables.catalog.version)
+
+    async def _until_done(self, what: str, step: Any) -> None:
+        self._waiting_for = what
+        while True:
+            try:
+                await step()
+            except (KafkaError, psycopg.Error, OSError, TimeoutError, SecretUnreadableError) as exc:
+                log.warning("waiting", what=what, reason=str(exc))
+                await asyncio.sleep(BOOT_RETRY_S)
+            else:
+                return
+
+
+class Front:
+    """The ASGI application: the hot path first, everything else to FastAPI."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._chat: ChatEndpoint | None = None
+        self._rest: Any = None
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one connection's event stream."""
+        if scope["type"] == "http" and scope["path"] == CHAT_PATH and scope["method"] == "POST":
+            assert self._chat is not None
+            await self._chat(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self._running():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        router = Router(self._settings)
+        self._chat = router.chat
+        self._rest = build_admin(router.build_desk())
+        router.start()
+        try:
+            yield
+        finally:
+            await router.stop()
+
+
+def main() -> None:
+    """Run until SIGTERM; then finish what is under way, flush, and end."""
+    settings = Settings()
+    configure_logs(settings.log_level)
+    config = uvicorn.Config(
+        Front(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.drain_seconds),
+    )
+    uvicorn.Server(config).run()

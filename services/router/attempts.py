@@ -1,0 +1,173 @@
+"""The loop over attempts: retry, move on, or give up, each with its event. What is called is the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+from schemas.attempts import FallbackReason
+from services.router import metrics
+from services.router.backoff import Backoff, delay_s
+from services.router.buckets import Buckets
+from services.router.call import Call, Running
+from services.router.errors import LogUnavailableError, UpstreamError
+from services.router.events import Record
+from services.router.funding import Funding
+from services.router.health import Health
+from services.router.publisher import Publisher
+
+T = TypeVar("T")
+WAKE_MARGIN_S = 0.005
+"""A key that rests until an instant is asked a moment after it: timers may fire a little early."""
+
+
+class AttemptRules(NamedTuple):
+    """How often one channel is asked for one request, and the waits in between."""
+
+    tries_per_channel: int
+    backoff: Backoff
+
+
+class AttemptLoop:
+    """Runs a plan until an attempt answers."""
+
+    def __init__(
+        self,
+        funding: Funding,
+        health: Health,
+        publisher: Publisher,
+        buckets: Buckets,
+        rules: AttemptRules,
+        draw: Callable[[], float],
+    ) -> None:
+        self._funding = funding
+        self._health = health
+        self._publisher = publisher
+        self._buckets = buckets
+        self._rules = rules
+        self._draw = draw
+
+    async def run(
+        self, call: Call, make: Callable[[Call, Running], Awaitable[T]], gone: Callable[[], bool]
+    ) -> tuple[T, Running]:
+        """The first answer. Raises the last :class:`UpstreamError` where there is none, each attempt already written down.
+
+        `make` makes one upstream call. `gone` tells whether the client has gone: then nothing new is begun.
+        """
+        index, tries = 0, 0
+        last = UpstreamError("upstream_unavailable", "next")
+        while True:
+            if gone():
+                raise UpstreamError("client_gone", "pass")
+            running = await self._begin(call, index)
+            if running is None:
+                raise last
+            tries = tries + 1 if running.position == index else 1
+            try:
+                answer = await make(call, running)
+            except UpstreamError as failure:
+                self._note(call, running, failure)
+                index = await self._after(call, running, failure, tries)
+                tries, last = tries if index == running.position else 0, failure
+            except BaseException:
+                self._health.failed(running.place.channel, running.key, "internal", None)
+                raise
+            else:
+                self._health.succeeded(running.place.channel)
+                return answer, running
+
+    async def _begin(self, call: Call, start: int) -> Running | None:
+        """Begin an attempt at the candidate or the next one that may be called and is paid for, None where none is left."""
+        for index in range(start, len(call.plan.places)):
+            obstacle = self._obstacle(call, index)
+            if obstacle is None:
+                if index not in call.covers and not await self._funding.cross(call, index, self._remaining_s(call)):
+                    continue
+                key = self._health.begin(call.plan.places[index].channel)
+                if isinstance(key, int):
+                    return await self._announce(call, index, key)
+                obstacle = key
+            if call.left is None or call.left[0] != index:
+                self._arrive(call, index, None)
+                call.leave(index, None, obstacle)
+        return None
+
+    def _obstacle(self, call: Call, index: int) -> FallbackReason | None:
+        if index in call.unpayable:
+            return "insufficient_funds"
+        if index not in call.covers and (skip := call.plan.skips[index]) is not None:
+            return skip
+        return self._health.condition(call.plan.places[index].channel)
+
+    async def _announce(self, call: Call, index: int, key: int) -> Running:
+        place = call.plan.places[index]
+        records = self._arrive(call, index, len(call.attempts) + 1)
+        running = call.begin(index, key, self._now())
+        records.append(call.writer.attempt_started(running.number, place.candidate, running.cover.grant.hold_id))
+        account_id = call.context.account_id
+        if running.number == 1:
+            # The hold's own row names the first attempt: it need not wait for the log.
+            self._publisher.put(account_id, records)
+            return running
+        try:
+            await self._publisher.put_and_wait(account_id, records)
+        except LogUnavailableError:
+            self._health.failed(place.channel, key, "log_unavailable", None)
+            raise
+        return running._replace(begun=self._now())
+
+    def _arrive(self, call: Call, index: int, attempt: int | None) -> list[Record]:
+        if call.left is None:
+            return []
+        types = [call.plan.places[i].channel.route_type for i in (call.left[0], index)]
+        fallback = call.arrive(index, attempt, crossed_bucket=not self._buckets.same(types[0], types[1]))
+        if fallback is None:
+            return []
+        metrics.FALLBACKS.labels(reason=fallback["reason"]).inc()
+        record = call.writer.fallback_taken(fallback)
+        if attempt is not None:
+            return [record]
+        self._publisher.put(call.context.account_id, [record])
+        return []
+
+    def _note(self, call: Call, running: Running, failure: UpstreamError) -> None:
+        channel = running.place.channel
+        self._health.failed(channel, running.key, failure.error_class, failure.retry_after_s)
+        metrics.ATTEMPTS.labels(channel=channel.id, result=failure.error_class).inc()
+        attempt = call.failed(running, failure, self._now())
+        self._publisher.put(call.context.account_id, [call.writer.attempt_finished(attempt)])
+        call.leave(running.position, running.number, failure.error_class)
+
+    async def _after(self, call: Call, running: Running, failure: UpstreamError, tries: int) -> int:
+        """The index to go on with, after the wait that it needs. Raises the failure where the request ends with it."""
+        remaining_s = self._remaining_s(call)
+        if remaining_s <= 0:
+            raise UpstreamError("deadline_exceeded", "pass", status=failure.status) from failure
+        if failure.verdict == "pass" or len(call.attempts) >= call.plan.max_attempts:
+            raise failure
+        if failure.verdict == "retry" and tries < self._rules.tries_per_channel:
+            wait_s = self._wait_s(running, failure, tries, remaining_s)
+            if wait_s is not None:
+                await asyncio.sleep(wait_s)
+                return running.position
+        return running.position + 1
+
+    def _wait_s(self, running: Running, failure: UpstreamError, tries: int, remaining_s: float) -> float | None:
+        if (
+            failure.error_class == "rate_limited"
+            and self._health.condition(running.place.channel) is None
+            and failure.retry_after_s
+        ):
+            return 0.0  # another key of the channel may be asked at once
+        wait_s = delay_s(
+            self._rules.backoff, tries=tries, retry_after_s=failure.retry_after_s, remaining_s=remaining_s, draw=self._draw()
+        )
+        return None if wait_s is None else wait_s + WAKE_MARGIN_S
+
+    def _remaining_s(self, call: Call) -> float:
+        return call.deadline - self._now()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

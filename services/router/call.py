@@ -1,0 +1,205 @@
+"""One request under way: what is known of it, and the record that it becomes. Sync."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from schemas.attempts import ErrorClass, FallbackReason, Outcome, UsageSource
+from schemas.calls import CallContext, HoldGranted
+from schemas.envelope import now
+from schemas.money import Prices, Usage, charge_nano
+from services.router.ask import Ask
+from services.router.catalog import Place
+from services.router.documents import AttemptDocument, FallbackDocument, usage_fields
+from services.router.errors import UpstreamError
+from services.router.events import Ending, EventWriter
+from services.router.operator_cost import operator_cost_nano
+from services.router.plan import Plan
+from services.router.stream_progress import StreamProgress
+
+
+class Cover(NamedTuple):
+    """The hold that pays for a candidate, and the candidate's prices under it."""
+
+    grant: HoldGranted
+    prices: Prices
+
+
+class Running(NamedTuple):
+    """An upstream call under way. `begun` is on the loop's clock, in seconds; `key` is the index of the channel's key."""
+
+    number: int
+    position: int
+    place: Place
+    key: int
+    cover: Cover
+    started_at: datetime
+    begun: float
+
+
+class Charge(NamedTuple):
+    """What the customer pays: the attempt, its bucket and the amount."""
+
+    attempt: int
+    bucket: str
+    currency: str
+    cost_nano: int
+
+
+class Outgoing(NamedTuple):
+    """How a request ends, as its record says."""
+
+    outcome: Outcome
+    http_status: int
+    error_class: ErrorClass | None = None
+    charge: Charge | None = None
+    ttft_ms: float | None = None
+
+
+class Call:
+    """A request from its plan to its record. Times on the loop's clock, in seconds."""
+
+    __slots__ = (
+        "ask", "attempts", "begun", "context", "covers", "deadline", "fallbacks", "grants", "left", "plan", "progress",
+        "tokens_bound", "unpayable", "upstream_ms", "writer",
+    )  # fmt: skip
+
+    def __init__(self, context: CallContext, ask: Ask, plan: Plan, *, begun: float, deadline_s: float) -> None:
+        self.context = context
+        self.ask = ask
+        self.plan = plan
+        self.begun = begun
+        self.deadline = begun + deadline_s
+        self.tokens_bound = ask.tokens_bound(plan.model)
+        self.writer = EventWriter(context, ask.model)
+        self.grants: list[HoldGranted] = []
+        self.covers: dict[int, Cover] = {}
+        self.attempts: list[AttemptDocument] = []
+        self.fallbacks: list[FallbackDocument] = []
+        self.unpayable: set[int] = set()
+        self.progress: dict[UUID, StreamProgress] = {}
+        self.left: tuple[int, int | None, FallbackReason] | None = None
+        self.upstream_ms = 0.0
+
+    def granted(self, indexes: list[int], grant: HoldGranted) -> None:
+        """The hold for these candidates was granted."""
+        self.grants.append(grant)
+        for index, prices in zip(indexes, grant.prices, strict=True):
+            if prices is not None:
+                self.covers[index] = Cover(grant, prices)
+
+    def leave(self, index: int, attempt: int | None, reason: FallbackReason) -> None:
+        """The plan is about to move on from a candidate; :meth:`arrive` records where to."""
+        self.left = (index, attempt, reason)
+
+    def arrive(self, index: int, attempt: int | None, *, crossed_bucket: bool) -> FallbackDocument | None:
+        """The plan has reached a candidate. The move that led there, None where it began there or asks it again."""
+        if self.left is None:
+            return None
+        from_index, from_attempt, reason = self.left
+        self.left = None
+        if from_index == index:
+            return None
+        fallback: FallbackDocument = {
+            "from_channel": self.plan.places[from_index].channel.id,
+            "to_channel": self.plan.places[index].channel.id,
+            "from_attempt": from_attempt,
+            "to_attempt": attempt,
+            "reason": reason,
+            "crossed_bucket": crossed_bucket,
+        }
+        self.fallbacks.append(fallback)
+        return fallback
+
+    def begin(self, index: int, key: int, at: float) -> Running:
+        """An upstream call begins."""
+        place = self.plan.places[index]
+        return Running(len(self.attempts) + 1, index, place, key, self.covers[index], now(), at)
+
+    def failed(self, running: Running, failure: UpstreamError, at: float) -> AttemptDocument:
+        """The upstream call failed; what it burned is written down and charged to nobody."""
+        source: UsageSource = "none" if failure.usage is None else "reported"
+        return self._finish(running, at, "failed", failure.usage, source, failure.error_class, failure.status, None)
+
+    def finished(
+        self,
+        running: Running,
+        usage: Usage,
+        source: UsageSource,
+        at: float,
+        *,
+        outcome: Outcome = "succeeded",
+        error_class: ErrorClass | None = None,
+        ttft_ms: float | None = None,
+    ) -> AttemptDocument:
+        """The upstream call answered: to its end, or (with another outcome) to where it was cut."""
+        return self._finish(running, at, outcome, usage, source, error_class, 200, ttft_ms)
+
+    def charge(self, running: Running, usage: Usage) -> Charge:
+        """What the customer pays for an attempt, at the prices that its hold was stamped with."""
+        grant = running.cover.grant
+        return Charge(running.number, grant.bucket, grant.currency, charge_nano(running.cover.prices, usage))
+
+    def ending(self, out: Outgoing, at: float) -> Ending:
+        """The record's fields that are known only now."""
+        latency_ms = (at - self.begun) * 1000
+        charge = out.charge
+        hold_ids: list[UUID] = [grant.hold_id for grant in self.grants]
+        return {
+            "stream": self.ask.stream,
+            "outcome": out.outcome,
+            "http_status": out.http_status,
+            "error_class": out.error_class,
+            "plan": [place.candidate for place in self.plan.places],
+            "attempts": self.attempts,
+            "fallbacks": self.fallbacks,
+            "hold_ids": hold_ids,
+            "charged_attempt": None if charge is None else charge.attempt,
+            "bucket": None if charge is None else charge.bucket,
+            "currency": None if charge is None else charge.currency,
+            "cost_nano": None if charge is None else charge.cost_nano,
+            "latency_ms": round(latency_ms, 3),
+            "ttft_ms": out.ttft_ms,
+            "overhead_ms": self.overhead_ms(at),
+        }
+
+    def overhead_ms(self, at: float) -> float:
+        """Milliseconds of the request that were not spent in upstream calls."""
+        return round(max(0.0, (at - self.begun) * 1000 - self.upstream_ms), 3)
+
+    def _finish(
+        self,
+        running: Running,
+        at: float,
+        outcome: Outcome,
+        usage: Usage | None,
+        source: UsageSource,
+        error_class: ErrorClass | None,
+        status: int | None,
+        ttft_ms: float | None,
+    ) -> AttemptDocument:
+        latency_ms = (at - running.begun) * 1000
+        self.upstream_ms += latency_ms
+        channel, cover = running.place.channel, running.cover
+        cost = None
+        if channel.factor is not None and usage is not None:
+            cost = operator_cost_nano(charge_nano(cover.prices, usage), channel.factor)
+        attempt: AttemptDocument = {
+            "attempt": running.number,
+            **running.place.candidate,
+            "hold_id": cover.grant.hold_id,
+            "started_at": running.started_at,
+            "outcome": outcome,
+            "error_class": error_class,
+            "http_status": status,
+            "latency_ms": round(latency_ms, 3),
+            "ttft_ms": ttft_ms,
+            "usage": usage_fields(usage),
+            "usage_source": source,
+            "operator_cost_nano": cost,
+            "operator_cost_currency": None if cost is None else cover.grant.currency,
+        }
+        self.attempts.append(attempt)
+        return attempt

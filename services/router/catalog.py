@@ -1,0 +1,112 @@
+"""The route table in force, ready for planning: immutable, so that a request keeps the one that it began with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from schemas.attempts import RouteType
+from services.router.documents import CandidateDocument
+from services.router.operator_cost import Factor, parse_factor
+from services.router.origin import origin_of
+from services.router.table import CandidateRow, ChannelRow, ModelRow, RouteTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A channel with its secrets open. `keys` never appear in a repr."""
+
+    id: str
+    route_type: RouteType
+    brand: str
+    dialect: str
+    base_url: str
+    origin: str
+    keys: tuple[str, ...] = field(repr=False)
+    factor: Factor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One candidate of a model."""
+
+    channel: Channel
+    upstream_model: str
+    priority: int
+    weight: int | None
+    candidate: CandidateDocument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that clients may ask for, with its candidates in file order."""
+
+    id: str
+    owned_by: str
+    created: int
+    mode: str
+    max_input_tokens: int
+    max_output_tokens: int
+    image_tokens_bound: int
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """One version of the table. `version` is 0 while no table has been posted."""
+
+    version: int
+    channels: Mapping[str, Channel]
+    models: Mapping[str, Model]
+
+
+EMPTY = Catalog(version=0, channels={}, models={})
+
+
+def compile_catalog(version: int, table: RouteTable, secrets: Mapping[str, tuple[str, ...]]) -> Catalog:
+    """The table with the secrets of each channel, by its id."""
+    channels = {row.id: _channel(row, secrets[row.id]) for row in table.channels}
+    rows = {row.id: row for row in table.channels}
+    models = {row.id: _model(row, channels, rows) for row in table.models}
+    return Catalog(version=version, channels=channels, models=models)
+
+
+def _channel(row: ChannelRow, keys: Iterable[str]) -> Channel:
+    return Channel(
+        id=row.id,
+        route_type=row.route_type,
+        brand=row.brand,
+        dialect=row.dialect,
+        base_url=row.base_url.rstrip("/"),
+        origin=origin_of(row.base_url),
+        keys=tuple(keys),
+        factor=None if row.cost_factor is None else parse_factor(row.cost_factor),
+    )
+
+
+def _model(row: ModelRow, channels: Mapping[str, Channel], rows: Mapping[str, ChannelRow]) -> Model:
+    return Model(
+        id=row.id,
+        owned_by=row.owned_by,
+        created=row.created,
+        mode=row.mode,
+        max_input_tokens=row.max_input_tokens,
+        max_output_tokens=row.max_output_tokens,
+        image_tokens_bound=row.image_tokens_bound,
+        places=tuple(_place(candidate, channels[candidate.channel], rows[candidate.channel]) for candidate in row.candidates),
+    )
+
+
+def _place(candidate: CandidateRow, channel: Channel, row: ChannelRow) -> Place:
+    return Place(
+        channel=channel,
+        upstream_model=candidate.upstream_model,
+        priority=row.priority if candidate.priority is None else candidate.priority,
+        weight=row.weight if candidate.weight is None else candidate.weight,
+        candidate={
+            "channel": channel.id,
+            "route_type": channel.route_type,
+            "brand": channel.brand,
+            "upstream_model": candidate.upstream_model,
+        },
+    )

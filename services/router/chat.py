@@ -1,0 +1,166 @@
+"""`POST /internal/v1/chat/completions`: from edge's call to the reply. Plain ASGI, because every request passes here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, NamedTuple
+
+import structlog
+from pydantic import ValidationError
+
+from schemas.calls import CONTEXT_HEADER, CallContext
+from services.router import metrics
+from services.router.answers import Answer, Headers, failure_answer, refusal_answer, route_headers
+from services.router.ask import parse_ask
+from services.router.call import Call
+from services.router.errors import LedgerUnavailableError, LogUnavailableError, RefusedError, UpstreamError
+from services.router.funding import Funding
+from services.router.health import Health
+from services.router.plain import PlainDelivery, fail
+from services.router.plan import make_plan
+from services.router.presence import Receive, Send
+from services.router.settling import Settler
+from services.router.streaming import StreamDelivery
+from services.router.tables import Tables
+from services.router.tokens import bears
+
+_CONTEXT = CONTEXT_HEADER.encode()
+log = structlog.get_logger(__name__)
+
+
+class ChatLimits(NamedTuple):
+    """Bounds of the endpoint."""
+
+    body_bytes: int
+    in_flight: int
+    deadline_s: float
+
+
+class ChatEndpoint:
+    """The endpoint, an ASGI application for its one path."""
+
+    def __init__(
+        self,
+        *,
+        edge_token: bytes,
+        tables: Tables,
+        health: Health,
+        funding: Funding,
+        plain: PlainDelivery,
+        stream: StreamDelivery,
+        settler: Settler,
+        limits: ChatLimits,
+        draw: Callable[[], float],
+    ) -> None:
+        self._edge_token = edge_token
+        self._tables = tables
+        self._health = health
+        self._funding = funding
+        self._plain = plain
+        self._stream = stream
+        self._settler = settler
+        self._limits = limits
+        self._draw = draw
+        self.ready = False
+        self.in_flight = 0
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        begun = asyncio.get_running_loop().time()
+        self.in_flight += 1
+        metrics.IN_FLIGHT.set(self.in_flight)
+        try:
+            answer = await self._answer(scope["headers"], receive, send, begun)
+        finally:
+            self.in_flight -= 1
+            metrics.IN_FLIGHT.set(self.in_flight)
+        if answer is not None:
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(
+        self, headers: Iterable[tuple[bytes, bytes]], receive: Receive, send: Send, begun: float
+    ) -> Answer | None:
+        context: CallContext | None = None
+        try:
+            context = self._admit(headers)
+            call = self._plan(context, await read_body(receive, self._limits.body_bytes), begun)
+            await self._fund(call)
+        except RefusedError as refusal:
+            metrics.REFUSALS.labels(code=refusal.code).inc()
+            return refusal_answer(refusal, None if context is None else str(context.request_id))
+        try:
+            return await self._serve(call, receive, send)
+        finally:
+            self._funding.release(call)
+
+    def _admit(self, headers: Iterable[tuple[bytes, bytes]]) -> CallContext:
+        authorization = raw_context = b""
+        for name, value in headers:
+            if name == b"authorization":
+                authorization = value
+            elif name == _CONTEXT:
+                raw_context = value
+        if not bears(authorization, self._edge_token):
+            raise RefusedError(401, "unauthorized", "This endpoint wants edge's token.")
+        if not self.ready or self.in_flight > self._limits.in_flight:
+            code = "overloaded" if self.ready else "not_ready"
+            raise RefusedError(503, code, "The router cannot take more requests now. Try again shortly.", retry_after_s=1)
+        try:
+            return CallContext.model_validate_json(raw_context)
+        except ValidationError:
+            raise RefusedError(400, "invalid_context", f"The header {CONTEXT_HEADER} is missing or not valid.") from None
+
+    def _plan(self, context: CallContext, body: bytes, begun: float) -> Call:
+        ask = parse_ask(body)
+        plan = make_plan(self._tables.catalog, ask.model, context.policy, self._health.condition, self._draw)
+        return Call(context, ask, plan, begun=begun, deadline_s=self._limits.deadline_s)
+
+    async def _fund(self, call: Call) -> None:
+        try:
+            await self._funding.secure(call, self._limits.deadline_s)
+        except LedgerUnavailableError as exc:
+            log.warning("ledger_unavailable", request_id=str(call.context.request_id), reason=str(exc))
+            message = "The ledger cannot be reached; nothing was charged. Try again shortly."
+            raise RefusedError(503, "ledger_unavailable", message, retry_after_s=2) from exc
+
+    async def _serve(self, call: Call, receive: Receive, send: Send) -> Answer | None:
+        try:
+            if call.ask.stream:
+                return await self._stream.answer(call, receive, send)
+            return await self._plain.answer(call, receive)
+        except LogUnavailableError as exc:
+            log.error("log_unavailable", request_id=str(call.context.request_id), reason=str(exc))
+            return failure_answer(UpstreamError("log_unavailable", "next"), self._headers(call))
+        except Exception:
+            log.exception("request_failed", request_id=str(call.context.request_id))
+            try:
+                return await fail(call, self._settler, UpstreamError("internal", "next"))
+            except LogUnavailableError:
+                return failure_answer(UpstreamError("internal", "next"), self._headers(call))
+
+    @staticmethod
+    def _headers(call: Call) -> Headers:
+        return route_headers(call, None, call.overhead_ms(asyncio.get_running_loop().time()))
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises :class:`RefusedError` (413) beyond `limit` bytes, (499) where the client left before its end."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        first: bytes = message.get("body", b"")
+        if len(first) <= limit:
+            return first
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise RefusedError(499, "client_gone", "The client left before the end of its body.")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise RefusedError(413, "body_too_large", f"The body is larger than {limit} bytes.")
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()

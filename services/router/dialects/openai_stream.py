@@ -1,0 +1,150 @@
+"""OpenAI chat completions as a stream: what may go on at once, and what waits until the request is settled. Pure.
+
+A chunk without finish reason and without usage goes on byte for byte, found by looking at the bytes alone: in JSON a quote inside
+a text is escaped, so that `"finish_reason":null` can only be the key itself. Everything else is parsed. Chunks with a finish reason,
+the usage and `[DONE]` are held back: the client sees the end only after RequestCompleted has been acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from schemas.money import Usage
+from services.router.dialects.openai import read_usage, usage_document
+from services.router.dialects.sse import EventSplitter, data_of
+from services.router.errors import StreamMalformedError
+
+DONE = b"data: [DONE]\n\n"
+_OPEN = (b'"finish_reason":null', b'"finish_reason": null')
+_USAGE, _NO_USAGE = b'"usage"', (b'"usage":null', b'"usage": null')
+_EMPTY = (b'"content":""', b'"content": ""', b'"delta":{}', b'"delta": {}')
+
+
+class ChatStream:
+    """Reads one upstream stream of `choices` choices.
+
+    `content_chunks` counts the chunks that carried output and were passed on: a lower bound of the output tokens.
+    `error` is the upstream's error object once it sent one in the stream; `usage` what it reported.
+    """
+
+    __slots__ = ("_choices", "_finished", "_held", "_splitter", "_stamp", "content_chunks", "done", "error", "started", "usage")
+
+    def __init__(self, choices: int) -> None:
+        self._choices = choices
+        self._splitter = EventSplitter()
+        self._finished: set[object] = set()
+        self._held: list[bytes] = []
+        self._stamp: dict[str, Any] = {}
+        self.content_chunks = 0
+        self.done = self.started = False
+        self.error: dict[str, Any] | None = None
+        self.usage: Usage | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the upstream said all that it had to say: every choice has its finish reason."""
+        return len(self._finished) >= self._choices
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be read."""
+        return self.done or self.error is not None
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes that may go to the client now. Raises :class:`StreamMalformedError`."""
+        events = self._splitter.feed(data)
+        if len(events) == 1:
+            return self._passed(events[0])
+        return b"".join([self._passed(event) for event in events])
+
+    def ending(self, usage: Usage, cost: dict[str, str], *, include_usage: bool, capped: bool = False) -> bytes:
+        """The held chunks, the usage chunk with its cost where the client asked for it, and `[DONE]`.
+
+        `capped`: the stream was cut at its cap; choices that were not finished get the finish reason "length".
+        """
+        reported = self._stamp.pop("usage", None)
+        stamp = {"object": "chat.completion.chunk", **self._stamp}
+        held = list(self._held)
+        if capped:
+            open_choices = [index for index in range(self._choices) if index not in self._finished]
+            cut = [{"index": index, "delta": {}, "finish_reason": "length"} for index in open_choices]
+            held.append(encode({**stamp, "choices": cut}))
+            reported = None
+        if include_usage:
+            counts = usage_document(usage) if reported is None else reported
+            held.append(encode({**stamp, "choices": [], "usage": {**counts, **cost}}))
+        return b"".join(held) + DONE
+
+    def _passed(self, event: bytes) -> bytes:
+        # The first chunk is always read: it tells the id and the model that an end of our own would need.
+        if self.started and (_OPEN[0] in event or _OPEN[1] in event) and self._plain(event):
+            if not any(empty in event for empty in _EMPTY):
+                self.content_chunks += 1
+            return event
+        return self._examined(event)
+
+    def _plain(self, event: bytes) -> bool:
+        if self._choices > 1 and event.count(b'"finish_reason"') > 1:
+            return False
+        return _USAGE not in event or _NO_USAGE[0] in event or _NO_USAGE[1] in event
+
+    def _examined(self, event: bytes) -> bytes:
+        data = data_of(event)
+        if not data:
+            # A comment keeps a connection alive; before the first chunk it would only end the chance to fall back.
+            return event if self.started else b""
+        if data == b"[DONE]":
+            self.done = True
+            return b""
+        return self._read(event, _parsed(data))
+
+    def _read(self, event: bytes, document: dict[str, Any]) -> bytes:
+        error = document.get("error")
+        if error is not None:
+            self.error = error if isinstance(error, dict) else {"message": "upstream error"}
+            self._note_usage(document)
+            return b""
+        choices = document.get("choices")
+        if not isinstance(choices, list):
+            raise StreamMalformedError("a chunk without choices")
+        had_usage = self._note_usage(document)
+        if not choices and had_usage:
+            return b""
+        finished = [c.get("index", 0) for c in choices if isinstance(c, dict) and c.get("finish_reason") is not None]
+        if had_usage:
+            event = encode({key: value for key, value in document.items() if key != "usage"})
+        self.started = True
+        if not finished:
+            self.content_chunks += bool(choices) and not any(empty in event for empty in _EMPTY)
+            return event
+        self._finished.update(finished)
+        self._held.append(event)
+        return b""
+
+    def _note_usage(self, document: dict[str, Any]) -> bool:
+        for key in ("id", "created", "model", "object", "system_fingerprint", "service_tier"):
+            if document.get(key) is not None:
+                self._stamp[key] = document[key]
+        reported = document.get("usage")
+        usage = read_usage(reported)
+        if usage is not None:
+            self.usage = usage
+            self._stamp["usage"] = reported
+        return reported is not None
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """The document as one event."""
+    return b"data: " + orjson.dumps(document) + b"\n\n"
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise StreamMalformedError("an event that is not JSON") from None
+    if not isinstance(document, dict):
+        raise StreamMalformedError("an event that is not an object")
+    return document

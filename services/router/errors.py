@@ -1,0 +1,88 @@
+"""What router raises. Each says what to do with it.
+
+RouterError
+ ├── RefusedError             answer it in OpenAI's error shape; nothing was called upstream
+ ├── TableRejectedError       answer the operator with 422; the table in force stays
+ ├── UpstreamError      one attempt is over: retry, move on, or pass the reply to the client, as `verdict` says
+ ├── LedgerUnavailableError   ask again under the same ids until the bound, then refuse with 503
+ ├── LogUnavailableError      neither Kafka nor the ingress took the event: end the reply with an error, leave the hold open
+ ├── StreamMalformedError     the upstream's stream is no stream of events: end the attempt as malformed
+ └── SecretUnreadableError    the sealed secret does not open with this key: halt the reload, keep the table in force
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from schemas.attempts import ErrorClass
+from schemas.money import Usage
+
+Verdict = Literal["retry", "next", "pass"]
+"""retry: the same channel may answer a second time. next: another channel may. pass: the request itself is at fault."""
+
+
+class RouterError(Exception):
+    """Base of everything that router raises on purpose."""
+
+
+class RefusedError(RouterError):
+    """The request is refused before any upstream call: answer `status` in OpenAI's shape with `x-tollbook-rejected: <code>`.
+
+    `retry_after_s` is set where waiting helps.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, *, param: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class TableRejectedError(RouterError):
+    """The route table is not valid: tell the operator where and why, and change nothing."""
+
+
+class LedgerUnavailableError(RouterError):
+    """Settlement did not answer: ask again under the same ids; after the bound refuse with 503 `ledger_unavailable`."""
+
+
+class LogUnavailableError(RouterError):
+    """The event is neither in Kafka nor in the ingress: end the reply with an error; the open hold becomes a case."""
+
+
+class StreamMalformedError(RouterError):
+    """The bytes are not server-sent events of the dialect: the attempt has failed as `malformed_reply`."""
+
+
+class SecretUnreadableError(RouterError):
+    """A sealed secret does not open: the secrets key or the channel's origin is not the one that it was sealed for."""
+
+
+class UpstreamError(RouterError):
+    """One upstream attempt failed.
+
+    `status` is the upstream's HTTP status, None where there was none. `body` is the upstream's error body, only kept when
+    the verdict is "pass". `usage` is what the failed attempt burned, None where the upstream did not say.
+    """
+
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        verdict: Verdict,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        usage: Usage | None = None,
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(error_class)
+        self.error_class: ErrorClass = error_class
+        self.verdict: Verdict = verdict
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.usage = usage
+        self.body = body

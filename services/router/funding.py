@@ -1,0 +1,127 @@
+"""The money of a request: the first hold, and a second one where the plan crosses into another bucket."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from schemas.calls import HoldCandidate, HoldGranted, HoldRefusal, HoldRequest
+from schemas.envelope import new_id, now
+from services.router import metrics
+from services.router.buckets import Buckets
+from services.router.call import Call
+from services.router.errors import LedgerUnavailableError, RefusedError
+from services.router.holds import HoldCoalescer
+from services.router.progress import LEASE, ProgressReporter
+from services.router.stream_progress import StreamProgress
+
+MONEY_CODES = frozenset({"insufficient_balance", "budget_exceeded"})
+SHOULD_RETRY_WITHIN_S = 60
+
+
+class Funding:
+    """Asks settlement for what a plan may cost. Nothing goes upstream before this has returned."""
+
+    def __init__(self, holds: HoldCoalescer, buckets: Buckets, reporter: ProgressReporter) -> None:
+        self._holds = holds
+        self._reporter = reporter
+        self._buckets = buckets
+
+    async def secure(self, call: Call, remaining_s: float) -> None:
+        """The first hold, over the usable candidates. Raises :class:`RefusedError`.
+
+        Candidates of another bucket than the plan's first are only asked for with permission; with it, a refusal for money
+        moves on to the next bucket.
+        """
+        indexes = call.plan.usable
+        if not call.context.policy.cross_bucket:
+            primary = call.plan.places[0].channel.route_type
+            indexes = [i for i in indexes if self._buckets.same(primary, call.plan.places[i].channel.route_type)]
+        if not indexes:
+            message = (
+                f"Every channel for the model `{call.ask.model}` that this API key may fall back to is resting after failures."
+            )
+            raise RefusedError(503, "upstream_unavailable", message, retry_after_s=2)
+        refusal = await self._ask(call, indexes, remaining_s)
+        while refusal is not None:
+            first = call.plan.places[indexes[0]].channel.route_type
+            others = [i for i in indexes if not self._buckets.same(first, call.plan.places[i].channel.route_type)]
+            if refusal.code not in MONEY_CODES or not others:
+                raise refusal_of(refusal)
+            call.unpayable.update(set(indexes) - set(others))
+            indexes = others
+            refusal = await self._ask(call, indexes, remaining_s)
+
+    def release(self, call: Call) -> None:
+        """The call is over: its holds need no more signs of life."""
+        for progress in call.progress.values():
+            self._reporter.close(progress)
+
+    async def cross(self, call: Call, index: int, remaining_s: float) -> bool:
+        """Whether a candidate that no hold covers is paid now, by a second hold over it and what comes after it."""
+        if not call.context.policy.cross_bucket:
+            return False
+        rest = [i for i in range(index, len(call.plan.places)) if i not in call.covers and i not in call.unpayable]
+        try:
+            refusal = await self._ask(call, rest, remaining_s)
+        except LedgerUnavailableError:
+            return False
+        if refusal is not None:
+            call.unpayable.add(index)
+        return index in call.covers
+
+    async def _ask(self, call: Call, indexes: list[int], remaining_s: float) -> HoldRefusal | None:
+        request = _request(call, indexes, remaining_s)
+        result = await self._holds.hold(request)
+        if isinstance(result, HoldRefusal):
+            metrics.HOLDS_ASKED.labels(result="refused").inc()
+            if result.bucket is not None:
+                self._buckets.learn(call.plan.places[indexes[0]].channel.route_type, result.bucket)
+            return result
+        self._learn(call, indexes, result)
+        call.granted(indexes, result)
+        if call.ask.stream:
+            # A stream's hold lives by its signs of life, from now until its record is written.
+            progress = call.progress[result.hold_id] = StreamProgress(result.hold_id)
+            self._reporter.open(progress)
+        return None
+
+    def _learn(self, call: Call, indexes: list[int], grant: HoldGranted) -> None:
+        for index, covered in zip(indexes, grant.covered, strict=True):
+            if covered:
+                self._buckets.learn(call.plan.places[index].channel.route_type, grant.bucket)
+
+
+def refusal_of(refusal: HoldRefusal) -> RefusedError:
+    """Settlement's refusal as the client sees it, with the seconds until a clock lifts it."""
+    retry_after_s = None
+    if refusal.resets_at is not None:
+        retry_after_s = max(1, int((refusal.resets_at - now()).total_seconds()) + 1)
+    elif refusal.http_status == 503:
+        retry_after_s = 5
+    return RefusedError(refusal.http_status, refusal.code, refusal.message, retry_after_s=retry_after_s)
+
+
+def _request(call: Call, indexes: list[int], remaining_s: float) -> HoldRequest:
+    context, ask = call.context, call.ask
+    lease = LEASE if ask.stream else timedelta(seconds=remaining_s)
+    candidates = []
+    for index in indexes:
+        place = call.plan.places[index]
+        candidates.append(
+            HoldCandidate(channel=place.channel.id, route_type=place.channel.route_type, model=place.upstream_model)
+        )
+    return HoldRequest(
+        hold_id=new_id(),
+        request_id=context.request_id,
+        account_id=context.account_id,
+        key=context.key,
+        environment=context.environment,
+        tags=context.tags,
+        run_id=context.run_id,
+        candidates=candidates,
+        input_tokens_bound=call.tokens_bound,
+        max_output_tokens=ask.cap,
+        model_max_output_tokens=call.plan.model.max_output_tokens,
+        choices=ask.choices,
+        deadline_at=now() + lease,
+    )

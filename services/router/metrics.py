@@ -1,0 +1,22 @@
+"""Every metric of router, in one place."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter("tollbook_router_requests_total", "Requests by how they ended", ["outcome", "error_class"])
+REFUSALS = Counter("tollbook_router_refusals_total", "Requests refused before any upstream call", ["code"])
+ATTEMPTS = Counter("tollbook_router_attempts_total", "Upstream calls by channel and how they ended", ["channel", "result"])
+FALLBACKS = Counter("tollbook_router_fallbacks_total", "Moves of a plan to another channel", ["reason"])
+OVERHEAD = Histogram(
+    "tollbook_router_overhead_seconds",
+    "Time of a request that was not spent in upstream calls",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
+)
+IN_FLIGHT = Gauge("tollbook_router_in_flight", "Requests under way")
+HOLDS_ASKED = Counter("tollbook_router_hold_calls_total", "Calls to settlement for holds", ["result"])
+HOLDS_OVERRUN = Counter("tollbook_router_hold_overruns_total", "Attempts whose reported usage costs more than their hold")
+PROGRESS_FAILURES = Counter("tollbook_router_progress_failures_total", "Progress reports that settlement did not take")
+EVENTS = Counter("tollbook_router_events_total", "Events by the way that they took", ["way"])
+LOG_AWAY = Gauge("tollbook_router_log_away", "1 while Kafka does not acknowledge and events go to the ingress")
+TABLE_VERSION = Gauge("tollbook_router_table_version", "Version of the route table in force")

@@ -1,0 +1,67 @@
+"""Which candidates may serve a request, and in which order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from schemas.calls import Policy
+from services.router.catalog import Catalog, Channel, Model, Place
+from services.router.errors import RefusedError
+
+SkipReason = Literal["circuit_open", "cooldown"]
+Condition = Callable[[Channel], SkipReason | None]
+"""Why a channel must not be called now, None where it may."""
+
+
+class Plan(NamedTuple):
+    """The ordered candidates of one request. `skips[i]` says why candidate i was passed over when the plan was made.
+
+    `max_attempts` bounds the upstream calls over all candidates.
+    """
+
+    model: Model
+    places: tuple[Place, ...]
+    skips: tuple[SkipReason | None, ...]
+    max_attempts: int
+
+    @property
+    def usable(self) -> list[int]:
+        """Indexes of the candidates that may be called."""
+        return [index for index, skip in enumerate(self.skips) if skip is None]
+
+
+def make_plan(catalog: Catalog, model_id: str, policy: Policy, condition: Condition, draw: Callable[[], float]) -> Plan:
+    """The plan for a request. Raises :class:`RefusedError` where the policy or the table leaves nothing to call.
+
+    Candidates come by priority (lower first) and then in file order; where weights are given, equal priorities are drawn by
+    weight. Without permission to fall back only the first remains.
+    """
+    model = catalog.models.get(model_id)
+    if model is None:
+        message = f"The model `{model_id}` does not exist or you do not have access to it."
+        raise RefusedError(404, "model_not_found", message, param="model")
+    if not policy.allows_model(model_id):
+        raise RefusedError(403, "model_not_allowed", f"This API key may not use the model `{model_id}`.", param="model")
+    places = [place for place in model.places if place.channel.route_type in policy.route_types]
+    if not places:
+        allowed = ", ".join(policy.route_types) or "none"
+        message = f"No route of the types allowed to this API key ({allowed}) serves the model `{model_id}`."
+        raise RefusedError(403, "route_not_allowed", message, param="model")
+    ordered = _ordered(places, draw)
+    if not policy.fallback:
+        ordered = ordered[:1]
+    skips = tuple([condition(place.channel) for place in ordered])
+    plan = Plan(model, tuple(ordered), skips, policy.max_attempts)
+    if not plan.usable:
+        message = f"Every channel for the model `{model_id}` is resting after failures. Try again shortly."
+        raise RefusedError(503, "upstream_unavailable", message, retry_after_s=2)
+    return plan
+
+
+def _ordered(places: list[Place], draw: Callable[[], float]) -> list[Place]:
+    if all(place.weight is None for place in places):
+        # Sorting is stable: file order holds where the priorities are equal.
+        return sorted(places, key=lambda place: place.priority)
+    # A weighted shuffle (Efraimidis and Spirakis): the largest draw ** (1 / weight) comes first.
+    return sorted(places, key=lambda place: (place.priority, -(draw() ** (1 / (place.weight or 1)))))

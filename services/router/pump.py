@@ -1,0 +1,114 @@
+"""From the upstream's bytes to the client's, chunk by chunk."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Literal
+
+from schemas.attempts import ErrorClass
+from services.router.call import Call, Running
+from services.router.errors import StreamMalformedError
+from services.router.open_stream import OpenStream
+from services.router.presence import Send
+from services.router.progress import ProgressReporter
+from services.router.stream_progress import StreamProgress
+from services.router.upstream import error_class_of
+
+CAPPED: Final = "capped"
+Halt = ErrorClass | Literal["capped"] | None
+"""Why a stream ended: None when it was complete, "capped" when the upstream ignored its cap, else what broke it."""
+
+
+class Pump:
+    """Passes a stream on. A client that reads no more does not stop the upstream: its real usage is waited for."""
+
+    def __init__(self, between_reads_s: float, reporter: ProgressReporter) -> None:
+        self._between_reads_s = between_reads_s
+        self._reporter = reporter
+
+    async def run(self, call: Call, running: Running, opened: OpenStream, send: Send) -> Halt:
+        """Pass everything on up to the held end; why the stream ended."""
+        progress = call.progress[running.cover.grant.hold_id]
+        progress.input_tokens = call.ask.prompt_estimate(call.tokens_bound)
+        passing = _Passing(opened, send, progress, self._reporter, running.cover.grant.output_cap * call.ask.choices)
+        while True:
+            try:
+                halt = await self._pass(call, passing)
+            except TimeoutError:
+                if passing.sending:
+                    passing.muted = True
+                    passing.sending = False
+                    continue
+                return "deadline_exceeded" if asyncio.get_running_loop().time() >= call.deadline else "timeout"
+            except StreamMalformedError:
+                return "malformed_reply"
+            except Exception as exc:
+                error_class = error_class_of(exc)
+                if error_class is None:
+                    raise
+                return "stream_cut" if error_class == "connection_failed" else error_class
+            return halt
+
+    async def _pass(self, call: Call, passing: _Passing) -> Halt:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout_at(min(loop.time() + self._between_reads_s, call.deadline)) as patience:
+            if not passing.begun:
+                await passing.begin()
+            if passing.halted:
+                return passing.halt
+            async for part in passing.opened.parts:
+                patience.reschedule(min(loop.time() + self._between_reads_s, call.deadline))
+                await passing.feed(part)
+                if passing.halted:
+                    return passing.halt
+        return None if passing.opened.chunks.complete else "stream_cut"
+
+
+class _Passing:
+    """The state of one stream's passage."""
+
+    __slots__ = ("_cap", "_progress", "_reporter", "_send", "begun", "halt", "halted", "muted", "opened", "sending")
+
+    def __init__(self, opened: OpenStream, send: Send, progress: StreamProgress, reporter: ProgressReporter, cap: int) -> None:
+        self.opened = opened
+        self._send = send
+        self._progress = progress
+        self._reporter = reporter
+        self._cap = cap
+        self.begun = self.sending = self.muted = self.halted = False
+        self.halt: Halt = None
+
+    async def begin(self) -> None:
+        """Send what came first."""
+        self.begun = True
+        await self._forward(self.opened.first)
+        self._look()
+
+    async def feed(self, part: bytes) -> None:
+        """Take what the upstream sent, and send what may go on."""
+        out = self.opened.chunks.feed(part)
+        if out:
+            await self._forward(out)
+        self._look()
+
+    async def _forward(self, out: bytes) -> None:
+        if out and not self.muted:
+            self.sending = True
+            await self._send({"type": "http.response.body", "body": out, "more_body": True})
+            self.sending = False
+
+    def _look(self) -> None:
+        chunks = self.opened.chunks
+        self._reporter.advance(self._progress, chunks.content_chunks)
+        if chunks.error is not None:
+            self._stop("upstream_error")
+        elif chunks.done:
+            self._stop(None if chunks.complete else "stream_cut")
+        elif chunks.content_chunks > self._cap:
+            self._stop(CAPPED)
+        elif self._progress.closed:
+            self._stop("ledger_unavailable")
+
+    def _stop(self, halt: Halt) -> None:
+        self.halted = True
+        self.halt = halt

@@ -1,0 +1,34 @@
+"""The end of a request: its record is safe before anyone sees the end of its reply."""
+
+from __future__ import annotations
+
+import asyncio
+
+from schemas.attempts import UsageSource
+from schemas.money import Usage
+from services.router import metrics
+from services.router.call import Call, Outgoing, Running
+from services.router.documents import AttemptDocument
+from services.router.publisher import Publisher
+
+
+class Settler:
+    """Writes RequestCompleted and waits until it is safe."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def settle(self, call: Call, out: Outgoing, finished: AttemptDocument | None = None) -> None:
+        """Write the record, after the last attempt's own event. Raises :class:`LogUnavailableError`: then the hold stays open."""
+        ending = call.ending(out, asyncio.get_running_loop().time())
+        records = [] if finished is None else [call.writer.attempt_finished(finished)]
+        records.append(call.writer.request_completed(ending))
+        metrics.REQUESTS.labels(outcome=out.outcome, error_class=out.error_class or "").inc()
+        metrics.OVERHEAD.observe(ending["overhead_ms"] / 1000)
+        await self._publisher.put_and_wait(call.context.account_id, records)
+
+
+def estimate(call: Call, running: Running, output_tokens: int) -> tuple[Usage, UsageSource]:
+    """The usage of an attempt whose upstream reported none."""
+    cap = running.cover.grant.output_cap * call.ask.choices
+    return Usage(input_tokens=call.ask.prompt_estimate(call.tokens_bound), output_tokens=min(output_tokens, cap)), "estimated"

@@ -1,0 +1,110 @@
+"""Streamed replies: chunks go on as they come, the end waits until the request's record is safe."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from schemas.attempts import ErrorClass, UsageSource
+from schemas.money import Usage
+from services.router.answers import EVENTS, Answer, cost_fields, failure_document, route_headers
+from services.router.attempts import AttemptLoop
+from services.router.bounds import estimated_stream_tokens
+from services.router.call import Call, Charge, Outgoing, Running
+from services.router.dialects.openai_stream import encode
+from services.router.errors import LogUnavailableError, UpstreamError
+from services.router.open_stream import OpenStream
+from services.router.plain import fail
+from services.router.presence import Receive, Send, has_gone
+from services.router.progress import ProgressReporter
+from services.router.pump import CAPPED, Halt, Pump
+from services.router.settling import Settler, estimate
+from services.router.upstream import Upstream
+
+
+class _Moments(NamedTuple):
+    """When the first chunk came, in milliseconds since the attempt and since the request began."""
+
+    attempt_ms: float
+    request_ms: float
+
+
+class StreamDelivery:
+    """Answers requests that stream."""
+
+    def __init__(self, attempts: AttemptLoop, upstream: Upstream, settler: Settler, reporter: ProgressReporter) -> None:
+        self._attempts = attempts
+        self._upstream = upstream
+        self._settler = settler
+        self._pump = Pump(upstream.times.between_reads_s, reporter)
+
+    async def answer(self, call: Call, receive: Receive, send: Send) -> Answer | None:
+        """Stream the reply, or answer whole where no attempt began to stream. Raises :class:`LogUnavailableError` only in that case.
+
+        Once a chunk has gone out there is no second attempt: what breaks then ends the stream with an error event, and the
+        customer pays for what was streamed.
+        """
+        try:
+            opened, running = await self._attempts.run(call, self._upstream.open_stream, lambda: has_gone(receive))
+        except UpstreamError as failure:
+            return await fail(call, self._settler, failure)
+        try:
+            await self._deliver(call, running, opened, receive, send)
+        finally:
+            await opened.close()
+        return None
+
+    async def _deliver(self, call: Call, running: Running, opened: OpenStream, receive: Receive, send: Send) -> None:
+        now = asyncio.get_running_loop().time()
+        first = _Moments(round((now - running.begun) * 1000, 3), round((now - call.begun) * 1000, 3))
+        overhead_ms = max(0.0, first.request_ms - call.upstream_ms - first.attempt_ms)
+        headers = [EVENTS, (b"cache-control", b"no-cache"), *route_headers(call, running, overhead_ms)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        halt = await self._pump.run(call, running, opened, send)
+        tail = await self._settle(call, running, opened, halt, first, gone=has_gone(receive))
+        await send({"type": "http.response.body", "body": tail, "more_body": False})
+
+    async def _settle(
+        self, call: Call, running: Running, opened: OpenStream, halt: Halt, first: _Moments, *, gone: bool
+    ) -> bytes:
+        """Write the record; the bytes that the client sees last."""
+        broken: ErrorClass | None = None if halt is None or halt == "capped" else halt
+        usage, source = _usage(call, running, opened, halt)
+        charge = None if broken is not None and not opened.chunks.content_chunks else call.charge(running, usage)
+        finished = call.finished(
+            running,
+            usage,
+            source,
+            asyncio.get_running_loop().time(),
+            outcome="succeeded" if broken is None else "failed",
+            error_class=broken,
+            ttft_ms=first.attempt_ms,
+        )
+        tail = _tail(call, opened, halt, usage, charge)
+        try:
+            await self._settler.settle(call, _outgoing(broken, charge, first.request_ms, gone=gone), finished)
+        except LogUnavailableError:
+            return encode(failure_document("log_unavailable", 503))
+        return tail
+
+
+def _usage(call: Call, running: Running, opened: OpenStream, halt: Halt) -> tuple[Usage, UsageSource]:
+    if opened.chunks.usage is not None and halt != CAPPED:
+        return opened.chunks.usage, "reported"
+    cap = running.cover.grant.output_cap * call.ask.choices
+    return estimate(
+        call, running, cap if halt == CAPPED else estimated_stream_tokens(content_chunks=opened.chunks.content_chunks, cap=cap)
+    )
+
+
+def _outgoing(broken: ErrorClass | None, charge: Charge | None, ttft_ms: float, *, gone: bool) -> Outgoing:
+    if gone:
+        return Outgoing("cancelled", 200, broken or "client_gone", charge, ttft_ms)
+    return Outgoing("succeeded" if broken is None else "failed", 200, broken, charge, ttft_ms)
+
+
+def _tail(call: Call, opened: OpenStream, halt: Halt, usage: Usage, charge: Charge | None) -> bytes:
+    if halt is not None and halt != "capped":
+        return encode(failure_document(halt))
+    assert charge is not None
+    return opened.chunks.ending(usage, cost_fields(charge), include_usage=call.ask.include_usage, capped=halt == CAPPED)

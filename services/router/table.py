@@ -1,0 +1,162 @@
+"""The route table as an operator writes it: YAML or JSON, validated whole. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from schemas.attempts import RouteType
+from schemas.envelope import Identifier
+from services.router.bounds import IMAGE_TOKENS
+from services.router.errors import TableRejectedError
+from services.router.operator_cost import parse_factor
+
+TABLE_BYTES_MAX = 2 * 1024 * 1024
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
+Weight = Annotated[int, Field(ge=1, le=1_000_000)]
+Priority = Annotated[int, Field(ge=0, le=1_000)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChannelKey(_Row):
+    """One key of a channel: the secret itself (stored sealed) or the name of the environment variable that holds it."""
+
+    secret: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(default=None, repr=False)
+    secret_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=128)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.secret is None) == (self.secret_env is None):
+            raise ValueError("a key has either secret or secret_env")
+        return self
+
+
+class ChannelRow(_Row):
+    """One place to send requests to. `cost_factor` is what the operator pays, as a decimal share of the list charge."""
+
+    id: Name
+    route_type: RouteType
+    brand: Name
+    dialect: Literal["openai"]
+    base_url: Annotated[str, Field(max_length=512)]
+    keys: Annotated[tuple[ChannelKey, ...], Field(min_length=1, max_length=32)]
+    cost_factor: str | None = None
+    priority: Priority = 0
+    weight: Weight | None = None
+
+    @field_validator("cost_factor")
+    @classmethod
+    def _exact(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_factor(text)
+        return text
+
+
+class CandidateRow(_Row):
+    """One way to serve a model. `priority` and `weight` override the channel's."""
+
+    channel: Name
+    upstream_model: Name
+    priority: Priority | None = None
+    weight: Weight | None = None
+
+
+class ModelRow(_Row):
+    """A model that clients ask for. Candidates in order: the first is the primary, the others are its backups."""
+
+    id: Name
+    owned_by: Identifier
+    created: Annotated[int, Field(ge=0)] = 0
+    mode: Literal["chat"] = "chat"
+    max_input_tokens: Annotated[int, Field(ge=1, le=10**9)]
+    max_output_tokens: Annotated[int, Field(ge=1, le=10**8)]
+    image_tokens_bound: Annotated[int, Field(ge=1, le=10**6)] = IMAGE_TOKENS
+    candidates: Annotated[tuple[CandidateRow, ...], Field(min_length=1, max_length=32)]
+
+
+class RouteTable(_Row):
+    """A whole table. Ids are unique, and every candidate names a channel of the table."""
+
+    version: Literal[1] = 1
+    channels: Annotated[tuple[ChannelRow, ...], Field(max_length=1_000)]
+    models: Annotated[tuple[ModelRow, ...], Field(max_length=5_000)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        channels = _unique("channel", [row.id for row in self.channels])
+        _unique("model", [row.id for row in self.models])
+        for model in self.models:
+            for candidate in model.candidates:
+                if candidate.channel not in channels:
+                    raise ValueError(f"model {model.id}: candidate names the unknown channel {candidate.channel}")
+        return self
+
+
+def parse_table(text: bytes) -> RouteTable:
+    """The table in a YAML or JSON text. Raises :class:`TableRejectedError`, naming the line, the channel or model, and the reason."""
+    if len(text) > TABLE_BYTES_MAX:
+        raise TableRejectedError(f"a route table has at most {TABLE_BYTES_MAX} bytes")
+    try:
+        node = yaml.compose(text.decode("utf-8"), Loader=yaml.SafeLoader)
+        raw = yaml.safe_load(text.decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+        raise TableRejectedError(f"neither YAML nor JSON: {exc}") from None
+    try:
+        return RouteTable.model_validate(raw)
+    except ValidationError as exc:
+        # The input is left out of the message: it may be a secret.
+        raise TableRejectedError(
+            "; ".join(_described(error, raw, node) for error in exc.errors(include_input=False)[:10])
+        ) from None
+
+
+def _unique(kind: str, ids: list[str]) -> set[str]:
+    seen: set[str] = set()
+    for id_ in ids:
+        if id_ in seen:
+            raise ValueError(f"{kind} {id_} is declared twice")
+        seen.add(id_)
+    return seen
+
+
+def _described(error: ErrorDetails, raw: Any, node: yaml.Node | None) -> str:
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    where = [f"line {_line(error['loc'], node)}"]
+    subject = _subject(error["loc"], raw)
+    if subject:
+        where.append(subject)
+    field = ".".join(str(step) for step in error["loc"][2 if subject else 0 :])
+    return ", ".join(where) + (f": {field}: {reason}" if field else f": {reason}")
+
+
+def _subject(loc: tuple[int | str, ...], raw: Any) -> str | None:
+    if len(loc) < 2 or loc[0] not in ("channels", "models") or not isinstance(loc[1], int):
+        return None
+    row = raw[loc[0]][loc[1]]
+    name = row.get("id") if isinstance(row, dict) else None
+    return f"{str(loc[0])[:-1]} {name or loc[1] + 1}"
+
+
+def _line(loc: tuple[int | str, ...], node: yaml.Node | None) -> int:
+    line = 1
+    for step in loc:
+        if node is None:
+            break
+        line = node.start_mark.line + 1
+        node = _child(node, step)
+    return node.start_mark.line + 1 if node is not None else line
+
+
+def _child(node: yaml.Node, step: int | str) -> yaml.Node | None:
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        found: yaml.Node = node.value[step]
+        return found
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), None)
+    return None

@@ -1,0 +1,67 @@
+"""The outgoing HTTP of this process: httpx's transport seam over aiohttp, without proxies, redirects, or cookies.
+
+Requests go straight to the transport: httpx's client adds cookies, redirects and authentication flows, none of which are
+wanted here, at more than the price of the call itself.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+KEEPALIVE_S = 60.0
+
+
+class BodyTooLongError(Exception):
+    """The peer sent more than the bound: treat its answer as malformed."""
+
+
+class PoolLimits(NamedTuple):
+    """Connections of one pool: at most so many in all and per host; `wait_s` bounds the wait for a free one, connecting included."""
+
+    connections: int
+    per_host: int
+    connect_s: float
+    wait_s: float
+
+
+def build_transport(limits: PoolLimits) -> AiohttpTransport:
+    """A transport with a connection pool of its own. Must be built inside the running loop."""
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=limits.connections, limit_per_host=limits.per_host, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=30
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+        )
+
+    return AiohttpTransport(client=session, trust_env=False)
+
+
+def timeouts(limits: PoolLimits, read_s: float | None) -> dict[str, dict[str, float | None]]:
+    """The request extension that carries the timeouts, in seconds."""
+    return {"timeout": {"connect": limits.connect_s, "read": read_s, "write": None, "pool": limits.wait_s}}
+
+
+async def read_bounded(response: httpx.Response, limit: int) -> bytes:
+    """The whole body. Raises :class:`BodyTooLongError` beyond `limit` bytes; the response is closed either way."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for part in response.stream:
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise BodyTooLongError(f"a body of more than {limit} bytes")
+    finally:
+        await response.stream.aclose()
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,142 @@
+"""The calls to providers. Every failure leaves as :class:`UpstreamError`, mapped in one place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import aiohttp
+import httpx
+
+from schemas.attempts import ErrorClass
+from schemas.envelope import now
+from services.router.backoff import parse_retry_after
+from services.router.call import Call, Running
+from services.router.dialects import openai
+from services.router.dialects.openai_stream import ChatStream
+from services.router.errors import StreamMalformedError, UpstreamError
+from services.router.open_stream import OpenStream
+from services.router.transport import BodyTooLongError, PoolLimits, read_bounded, timeouts
+
+REPLY_BYTES_MAX = 64 * 1024 * 1024
+_CONNECT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    aiohttp.ClientConnectorError,
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ConnectionTimeoutError,
+    ConnectionError,
+)
+
+
+class UpstreamTimes(NamedTuple):
+    """Bounds in seconds: to the first byte of an answer, and between two reads of a stream."""
+
+    first_byte_s: float
+    between_reads_s: float
+
+
+class Upstream:
+    """Calls channels over one connection pool."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, limits: PoolLimits, times: UpstreamTimes) -> None:
+        self._transport = transport
+        self._extensions = timeouts(limits, None)
+        self.times = times
+        self._urls: dict[str, httpx.URL] = {}
+
+    async def fetch(self, call: Call, running: Running) -> openai.Reply:
+        """A plain reply. Raises :class:`UpstreamError`."""
+        request = self._request(call, running)
+        async with _failures(self._patience(call)):
+            response = await self._transport.handle_async_request(request)
+            body = await read_bounded(response, REPLY_BYTES_MAX)
+        if response.status_code != 200:
+            raise _refused(response, body)
+        return openai.read_reply(body)
+
+    async def open_stream(self, call: Call, running: Running) -> OpenStream:
+        """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
+        request = self._request(call, running)
+        async with _failures(self._patience(call)):
+            response = await self._transport.handle_async_request(request)
+            if response.status_code != 200:
+                raise _refused(response, await read_bounded(response, REPLY_BYTES_MAX))
+            try:
+                return await _begun(response, ChatStream(call.ask.choices))
+            except BaseException:
+                await response.aclose()
+                raise
+
+    def _patience(self, call: Call) -> float:
+        return min(asyncio.get_running_loop().time() + self.times.first_byte_s, call.deadline)
+
+    def _request(self, call: Call, running: Running) -> httpx.Request:
+        channel = running.place.channel
+        body = openai.request_body(call.ask, running.place.upstream_model, running.cover.grant.output_cap)
+        headers = openai.headers_of(channel.keys[running.key])
+        return httpx.Request("POST", self._url(channel.base_url), headers=headers, content=body, extensions=self._extensions)
+
+    def _url(self, base_url: str) -> httpx.URL:
+        url = self._urls.get(base_url)
+        if url is None:
+            if len(self._urls) >= 10_000:
+                self._urls.clear()
+            url = self._urls[base_url] = httpx.URL(base_url + openai.PATH)
+        return url
+
+
+async def _begun(response: httpx.Response, chunks: ChatStream) -> OpenStream:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    parts = response.stream.__aiter__()
+    first = b""
+    async for part in parts:
+        try:
+            first += chunks.feed(part)
+        except StreamMalformedError as exc:
+            raise UpstreamError("malformed_reply", "retry", status=200) from exc
+        if chunks.error is not None and not chunks.started:
+            raise UpstreamError("upstream_error", "retry", status=200, usage=chunks.usage)
+        if chunks.started:
+            return OpenStream(response, parts, chunks, first)
+        if chunks.done:
+            break
+    raise UpstreamError("stream_cut", "retry", status=200, usage=chunks.usage)
+
+
+def error_class_of(exc: BaseException) -> ErrorClass | None:
+    """The class of an error of the HTTP libraries, None for one that is not theirs.
+
+    The transport reports a broken connection as ConnectTimeout; the error that it came from tells more.
+    """
+    cause = exc.__cause__ if isinstance(exc, httpx.HTTPError) and exc.__cause__ is not None else exc
+    if isinstance(cause, _CONNECT):
+        return "connection_failed"
+    if isinstance(cause, TimeoutError | httpx.TimeoutException):
+        return "timeout"
+    if isinstance(cause, aiohttp.ClientPayloadError | httpx.ReadError | httpx.RemoteProtocolError):
+        return "connection_failed"
+    if isinstance(cause, aiohttp.ClientError | httpx.HTTPError | BodyTooLongError):
+        return "malformed_reply"
+    return "connection_failed" if isinstance(cause, OSError) else None
+
+
+@asynccontextmanager
+async def _failures(until: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout_at(until):
+            yield
+    except Exception as exc:
+        error_class = error_class_of(exc)
+        if error_class is None:
+            raise
+        raise UpstreamError(error_class, "retry") from exc
+
+
+def _refused(response: httpx.Response, body: bytes) -> UpstreamError:
+    retry_after_s = parse_retry_after(response.headers.get("retry-after"), now())
+    return openai.failure_of(response.status_code, body, retry_after_s)
