@@ -1,0 +1,122 @@
+"""One run: the upstream alone, Tollbook, then the peers, cell by cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tests.bench import ledger, machine, peers
+from tests.bench.cells import Cell
+from tests.bench.cpu import CpuMeter
+from tests.bench.figures import Lags, Measured, Run, compared
+from tests.bench.load import Outcome
+from tests.bench.quantiles import quantiles
+from tests.bench.stack import RunningStack
+from tests.bench.target import Target, drive, warm_up
+from tests.bench.upstream import simulator
+
+DIRECT = "direct"
+DIRECT_S_MAX = 5.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run. `stack` None leaves Tollbook out."""
+
+    cells: Sequence[Cell]
+    seconds: float
+    stack: RunningStack | None
+    with_peers: bool
+    say: Say
+
+
+def run(plan: Plan) -> Run:
+    """Run it all. Raises BenchError."""
+    started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    dsn = plan.stack.file.postgres_dsn if plan.stack else None
+    described = machine.describe(ledger.settings(dsn) if dsn else {}, peers.versions() if plan.with_peers else {})
+    with _provider(plan.stack) as provider_url:
+        measured = _direct(plan, provider_url)
+        if plan.stack:
+            measured += _tollbook(plan, plan.stack)
+        if plan.with_peers:
+            measured += _peers(plan, provider_url)
+    return Run(started_at=started_at, seconds_per_cell=plan.seconds, machine=described, measured=compared(measured, DIRECT))
+
+
+@contextmanager
+def _provider(stack: RunningStack | None) -> Iterator[str]:
+    """The stack's simulator, or one of our own."""
+    if stack is not None and stack.file.provider_url:
+        yield stack.file.provider_url
+        return
+    with simulator() as url:
+        yield url
+
+
+def _direct(plan: Plan, provider_url: str) -> list[Measured]:
+    target = Target(DIRECT, f"{provider_url}/bench/v1", "sk-any")
+    found = []
+    for cell in plan.cells:
+        plan.say(f"{target.name} {cell.name}")
+        warm_up(target, cell)
+        found.append(_measured(target, cell, drive(target, cell, min(plan.seconds, DIRECT_S_MAX)), {}))
+    return found
+
+
+def _tollbook(plan: Plan, stack: RunningStack) -> list[Measured]:
+    account_id, target = stack.open_account(f"bench-{int(time.time())}")
+    found = []
+    for cell in plan.cells:
+        plan.say(f"{target.name} {cell.name}")
+        warm_up(target, cell)
+        stack.wait_drained()
+        meter = CpuMeter(target.pids)
+        outcome = drive(target, cell, plan.seconds)
+        drain_s = stack.wait_drained()
+        spent_ms = meter.spent_ms()
+        lags = Lags(
+            event_to_ledger=ledger.event_to_ledger(stack.file.postgres_dsn, [account_id], outcome.started_at),
+            event_to_clickhouse=stack.clickhouse_lag(),
+            drain_seconds=drain_s,
+        )
+        found.append(_measured(target, cell, outcome, spent_ms).model_copy(update={"lags": lags}))
+    return found
+
+
+def _peers(plan: Plan, provider_url: str) -> list[Measured]:
+    found = []
+    with peers.litellm(provider_url) as target:
+        for cell in plan.cells:
+            if cell.chunk_ms:
+                continue  # the pace is set by metadata, which LiteLLM does not pass on
+            plan.say(f"{target.name} {cell.name}")
+            warm_up(target, cell)
+            meter = CpuMeter(target.pids)
+            outcome = drive(target, cell, plan.seconds)
+            found.append(_measured(target, cell, outcome, meter.spent_ms()))
+    return found
+
+
+def _measured(target: Target, cell: Cell, outcome: Outcome, spent_ms: dict[str, float]) -> Measured:
+    requests = max(outcome.requests, 1)
+    return Measured(
+        target=target.name,
+        cell=cell.name,
+        connections=cell.connections,
+        stream=cell.stream,
+        requests=outcome.requests,
+        seconds=outcome.seconds,
+        per_second=outcome.per_second,
+        latency=quantiles(outcome.latencies_ms),
+        ttft=quantiles(outcome.ttfts_ms),
+        chunks=outcome.chunks,
+        errors=outcome.errors,
+        error_samples=outcome.error_samples,
+        generator_cpu_ms_per_request=outcome.generator_cpu_ms / requests,
+        cpu_ms_per_request={name: spent / requests for name, spent in spent_ms.items()},
+    )
