@@ -55,14 +55,16 @@ def main() -> int:
         plan = Plan(cells=cells, seconds=seconds, stack=stack, with_peers=arguments.peers, say=console.print)
         found = run(plan)
     except BenchError as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False)
         return 2
     finally:
         if stack is not None:
             stack.close()
     show(found, console)
     console.print(f"stored in {_store(found, arguments.out)}")
-    return 1 if any(one.errors for one in found.of("tollbook")) else 0
+    if any(one.errors for one in found.of("tollbook")):
+        return 1
+    return 2 if found.failures else 0
 
 
 if __name__ == "__main__":

@@ -77,6 +77,8 @@ class Run(_Figures):
     seconds_per_cell: float
     machine: Machine
     measured: list[Measured]
+    failures: list[str]
+    """Why parts of the run could not be made, if any could not."""
 
     def of(self, target: str) -> list[Measured]:
         """The cells of one target."""

@@ -20,7 +20,9 @@ def show(run: Run, console: Console) -> None:
             console.print(_lags(run.of(target)))
     for one in run.measured:
         for sample in one.error_samples:
-            console.print(f"[red]{one.target} {one.cell}: {sample}[/red]", markup=True, highlight=False)
+            console.print(f"{one.target} {one.cell}: {sample}", style="red", markup=False, highlight=False)
+    for failure in run.failures:
+        console.print(failure, style="red", markup=False, highlight=False)
 
 
 def _machine(machine: Machine, console: Console) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from tests.bench import ledger, machine, peers
 from tests.bench.cells import Cell
 from tests.bench.cpu import CpuMeter
+from tests.bench.errors import BenchError
 from tests.bench.figures import Lags, Measured, Run, compared
 from tests.bench.load import Outcome
 from tests.bench.quantiles import quantiles
@@ -35,17 +36,34 @@ class Plan:
 
 
 def run(plan: Plan) -> Run:
-    """Run it all. Raises BenchError."""
+    """Run it all. A part that fails ends there, and what was measured until then is kept."""
+    failures: list[str] = []
     started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     dsn = plan.stack.file.postgres_dsn if plan.stack else None
     described = machine.describe(ledger.settings(dsn) if dsn else {}, peers.versions() if plan.with_peers else {})
+    measured: list[Measured] = []
     with _provider(plan.stack) as provider_url:
-        measured = _direct(plan, provider_url)
-        if plan.stack:
-            measured += _tollbook(plan, plan.stack)
-        if plan.with_peers:
-            measured += _peers(plan, provider_url)
-    return Run(started_at=started_at, seconds_per_cell=plan.seconds, machine=described, measured=compared(measured, DIRECT))
+        for part in _parts(plan, provider_url):
+            try:
+                for one in part:
+                    measured.append(one)  # noqa: PERF402  # what came before a failure is kept
+            except BenchError as error:
+                failures.append(str(error))
+    return Run(
+        started_at=started_at,
+        seconds_per_cell=plan.seconds,
+        machine=described,
+        measured=compared(measured, DIRECT),
+        failures=failures,
+    )
+
+
+def _parts(plan: Plan, provider_url: str) -> Iterator[Iterator[Measured]]:
+    yield _direct(plan, provider_url)
+    if plan.stack:
+        yield _tollbook(plan, plan.stack)
+    if plan.with_peers:
+        yield _peers(plan, provider_url)
 
 
 @contextmanager
@@ -58,19 +76,16 @@ def _provider(stack: RunningStack | None) -> Iterator[str]:
         yield url
 
 
-def _direct(plan: Plan, provider_url: str) -> list[Measured]:
+def _direct(plan: Plan, provider_url: str) -> Iterator[Measured]:
     target = Target(DIRECT, f"{provider_url}/bench/v1", "sk-any")
-    found = []
     for cell in plan.cells:
         plan.say(f"{target.name} {cell.name}")
         warm_up(target, cell)
-        found.append(_measured(target, cell, drive(target, cell, min(plan.seconds, DIRECT_S_MAX)), {}))
-    return found
+        yield _measured(target, cell, drive(target, cell, min(plan.seconds, DIRECT_S_MAX)), {})
 
 
-def _tollbook(plan: Plan, stack: RunningStack) -> list[Measured]:
+def _tollbook(plan: Plan, stack: RunningStack) -> Iterator[Measured]:
     account_id, target = stack.open_account(f"bench-{int(time.time())}")
-    found = []
     for cell in plan.cells:
         plan.say(f"{target.name} {cell.name}")
         warm_up(target, cell)
@@ -84,12 +99,10 @@ def _tollbook(plan: Plan, stack: RunningStack) -> list[Measured]:
             event_to_clickhouse=stack.clickhouse_lag(),
             drain_seconds=drain_s,
         )
-        found.append(_measured(target, cell, outcome, spent_ms).model_copy(update={"lags": lags}))
-    return found
+        yield _measured(target, cell, outcome, spent_ms).model_copy(update={"lags": lags})
 
 
-def _peers(plan: Plan, provider_url: str) -> list[Measured]:
-    found = []
+def _peers(plan: Plan, provider_url: str) -> Iterator[Measured]:
     with peers.litellm(provider_url) as target:
         for cell in plan.cells:
             if cell.chunk_ms:
@@ -98,8 +111,7 @@ def _peers(plan: Plan, provider_url: str) -> list[Measured]:
             warm_up(target, cell)
             meter = CpuMeter(target.pids)
             outcome = drive(target, cell, plan.seconds)
-            found.append(_measured(target, cell, outcome, meter.spent_ms()))
-    return found
+            yield _measured(target, cell, outcome, meter.spent_ms())
 
 
 def _measured(target: Target, cell: Cell, outcome: Outcome, spent_ms: dict[str, float]) -> Measured:
