@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from services.analytics.app import build, configure_logging
+from services.analytics.app import build
+from services.analytics.logs import configure_logging
 from services.analytics.settings import Settings
 
 

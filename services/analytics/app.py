@@ -1,11 +1,9 @@
 """The wiring of the loader and its API: one process, which owns the embedded ClickHouse."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import structlog
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
@@ -22,20 +20,6 @@ LOADING_THREADS = 1
 READING_THREADS = 2
 
 
-def configure_logging() -> None:
-    """JSON lines on standard output; libraries from WARNING on."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-
-
 def build(settings: Settings) -> FastAPI:
     """The application. Its lifespan runs the loader; `app.state.loader_task` ends only by stop or by a bug."""
     where = (settings.clickhouse_url, settings.data_dir, settings.clickhouse_database)
@@ -46,7 +30,7 @@ def build(settings: Settings) -> FastAPI:
             database_url=settings.database_url,
             warehouse=writing,
             new_reader=lambda: Reader(settings.kafka_bootstrap_servers, TOPICS),
-            new_publisher=lambda: Publisher(settings.kafka_bootstrap_servers),
+            new_publisher=lambda: Publisher(settings.kafka_bootstrap_servers, "analytics-loader"),
             limits=Limits(flush_seconds=settings.flush_seconds, rows=settings.batch_rows),
         )
     )

@@ -1,7 +1,7 @@
-"""What the loader writes to Kafka: records that it set aside, and usage samples for the velocity meter."""
+"""What analytics writes to Kafka: records that were set aside, usage samples for the velocity meter, alerts."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
@@ -16,24 +16,26 @@ from services.analytics.reader import KafkaAwayError
 from services.analytics.rows.decode import Poison
 from services.analytics.usage import Sample
 
-CONSUMER = "analytics-loader"
 PUBLISH_TIMEOUT_S = 10
 
 
 class Publisher:
     """A producer with acks=all and idempotence on."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, name: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._name = name
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect. Raises :class:`KafkaAwayError`."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap_servers,
-            client_id="tollbook-analytics-loader",
+            bootstrap_servers=self._bootstrap_servers,
+            client_id=f"tollbook-{self._name}",
             acks="all",
             enable_idempotence=True,
             request_timeout_ms=PUBLISH_TIMEOUT_S * 1000,
         )
-
-    async def start(self) -> None:
-        """Connect. Raises :class:`KafkaAwayError`."""
         try:
             await self._producer.start()
         except (KafkaError, OSError) as error:
@@ -42,21 +44,26 @@ class Publisher:
 
     async def stop(self) -> None:
         """Flush and disconnect."""
-        await self._producer.stop()
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
 
     async def set_aside(self, poison: Iterable[Poison]) -> None:
         """Write each poison record's place to the dead-letter topic; returns once that is acknowledged."""
-        await self._publish(topics.DEAD, [dead_letter(record) for record in poison])
+        await self.publish(topics.DEAD, [dead_letter(record, self._name) for record in poison])
 
     async def publish_samples(self, samples: Iterable[Sample]) -> None:
         """Write the samples to the usage topic; returns once they are acknowledged."""
-        await self._publish(topics.USAGE, [usage_sample(sample) for sample in samples])
+        await self.publish(topics.USAGE, [usage_sample(sample) for sample in samples])
 
-    async def _publish(self, topic: str, events: list[Event]) -> None:
+    async def publish(self, topic: str, events: Sequence[Event]) -> None:
+        """Write the events; returns once they are acknowledged. Raises :class:`KafkaAwayError`."""
+        producer = self._producer
+        assert producer is not None, "the publisher is started before it publishes"
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 sent = [
-                    await self._producer.send(
+                    await producer.send(
                         topic,
                         key=event.account_id.encode(),
                         value=event.to_json(),
@@ -69,16 +76,16 @@ class Publisher:
             raise KafkaAwayError(f"Kafka took no record for {topic}: {error}") from error
 
 
-def dead_letter(poison: Poison) -> Event:
+def dead_letter(poison: Poison, consumer: str) -> Event:
     """The dead letter of a record; its id derives from the record's place, so that a repeated one is absorbed."""
     return DeadLetter(
-        event_id=uuid5(NAMESPACE_URL, f"{CONSUMER}/{poison.topic}/{poison.partition}/{poison.offset}"),
+        event_id=uuid5(NAMESPACE_URL, f"{consumer}/{poison.topic}/{poison.partition}/{poison.offset}"),
         account_id=poison.account_id or "unknown",
         data=DeadLetterData(
             topic=poison.topic,
             partition=poison.partition,
             offset=poison.offset,
-            consumer=CONSUMER,
+            consumer=consumer,
             reason=poison.reason,
             detail=poison.detail,
         ),

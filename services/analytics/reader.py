@@ -13,7 +13,8 @@ from services.analytics.batch import Batch, Partition
 from services.analytics.errors import ReplayShortError, TopicMissingError, TransientError
 from services.analytics.rows.decode import Record
 
-FETCH_MIN_BYTES = 256 * 1024
+FETCH_MIN_BYTES = 1024 * 1024
+PARTITION_FETCH_BYTES = 2 * FETCH_MIN_BYTES
 FETCH_MAX_WAIT_MS = 300
 REPLAY_TIMEOUT_S = 30
 
@@ -46,6 +47,7 @@ class Reader:
             auto_offset_reset="earliest",
             fetch_min_bytes=FETCH_MIN_BYTES,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
         )
 
     async def start(self) -> None:

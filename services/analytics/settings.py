@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8003, ge=0, le=65535, validation_alias="TOLLBOOK_PORT")
     data_dir: Path = Field(default=Path(".tollbook"), validation_alias="TOLLBOOK_DATA_DIR")
     admin_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_ADMIN_TOKEN")
-    flush_seconds: float = Field(default=0.8, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
+    flush_seconds: float = Field(default=1.0, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
     batch_rows: int = Field(default=10_000, ge=1, le=100_000, validation_alias="TOLLBOOK_LOADER_BATCH_ROWS")
 
 
@@ -31,3 +31,17 @@ class MigrationSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
     database_url: str = Field(validation_alias="DATABASE_URL")
+
+
+class MeterSettings(BaseSettings):
+    """Settings of the velocity meter. `tokens_per_minute_by_key` overrides the threshold of single keys, by public key id."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    kafka_bootstrap_servers: str = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    data_dir: Path = Field(default=Path(".tollbook"), validation_alias="TOLLBOOK_DATA_DIR")
+    replication_factor: int = Field(default=1, ge=1, validation_alias="TOLLBOOK_KAFKA_REPLICATION_FACTOR")
+    tokens_per_minute: int = Field(default=200_000, ge=1, validation_alias="TOLLBOOK_VELOCITY_TOKENS_PER_MINUTE")
+    tokens_per_minute_by_key: dict[str, PositiveInt] = Field(
+        default_factory=dict, validation_alias="TOLLBOOK_VELOCITY_TOKENS_PER_MINUTE_BY_KEY"
+    )

@@ -25,6 +25,7 @@ QUERY_LIMITS = {"max_execution_time": 10, "max_memory_usage": 2_000_000_000, "ma
 INSERT_SETTINGS = {
     "max_partitions_per_insert_block": 0,
     "insert_deduplicate": 1,
+    "optimize_on_insert": 0,
     "async_insert": 0,
     "wait_end_of_query": 1,
 }

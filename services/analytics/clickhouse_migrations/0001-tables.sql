@@ -196,7 +196,8 @@ PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (type, occurred_at, event_id)
 SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
--- Signals that left their bounds, and when they came back.
+-- Signals that left their bounds, and when they came back. An alert that is published again may carry another instant:
+-- the event id alone makes it one row.
 CREATE TABLE IF NOT EXISTS alerts
 (
     event_id UUID CODEC(ZSTD(1)),
@@ -223,6 +224,5 @@ CREATE TABLE IF NOT EXISTS alerts
     loaded_at DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
-PARTITION BY toYYYYMM(occurred_at)
-ORDER BY (occurred_at, event_id)
+ORDER BY (alert_id, event_id)
 SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;

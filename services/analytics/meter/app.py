@@ -1,0 +1,89 @@
+"""The wiring of the meter: a Faust application over the usage samples."""
+
+import time
+from typing import Any
+
+import faust
+from pydantic import ValidationError
+
+from schemas import topics
+from schemas.samples import UsageSample
+from services.analytics.meter.watch import Watch
+from services.analytics.meter.windows import TokenWindows
+from services.analytics.publisher import Publisher
+from services.analytics.rows.decode import Poison
+from services.analytics.settings import MeterSettings
+from services.analytics.velocity import STALE_AFTER_S, Subject, Thresholds, is_stale
+
+APP_ID = "tollbook-analytics-meter"
+JUDGE_EVERY_S = 1.0
+
+
+def build(settings: MeterSettings) -> Any:
+    """The Faust application. Its windows are kept in memory and restored from their changelog topic."""
+    app = faust.App(
+        APP_ID,
+        broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
+        store="memory://",
+        datadir=str(settings.data_dir / "meter"),
+        topic_partitions=1,
+        topic_replication_factor=settings.replication_factor,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="latest",
+        web_enabled=False,
+    )
+    table = app.Table("tokens", default=int, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)
+    publisher = Publisher(settings.kafka_bootstrap_servers, "analytics-meter")
+    thresholds = Thresholds(tokens_per_minute=settings.tokens_per_minute, by_key=settings.tokens_per_minute_by_key)
+    windows = TokenWindows(table)
+    watch = Watch(windows, thresholds, publisher, time.time)
+    _connect(app, settings.kafka_bootstrap_servers, publisher, watch)
+    _count(app, windows, publisher, watch)
+    return app
+
+
+def _connect(app: Any, bootstrap_servers: str, publisher: Publisher, watch: Watch) -> None:
+    """Start and stop the publisher with the application; recall the open alerts whenever the partition comes to us."""
+    state = {"started": False}
+
+    async def assigned(*_: Any, **__: Any) -> None:
+        if not state["started"]:
+            await publisher.start()
+            state["started"] = True
+        await watch.recall(bootstrap_servers)
+
+    async def stopped(*_: Any, **__: Any) -> None:
+        await publisher.stop()
+
+    async def judge_open() -> None:
+        if app.assignor.assigned_actives():
+            await watch.judge_open()
+
+    app.on_partitions_assigned.connect(assigned)
+    app.on_before_shutdown.connect(stopped)
+    app.timer(JUDGE_EVERY_S)(judge_open)
+
+
+def _count(app: Any, windows: TokenWindows, publisher: Publisher, watch: Watch) -> None:
+    """Count each sample into its window and judge its key."""
+    usage = app.topic(topics.USAGE, key_serializer="raw", value_serializer="raw", acks=True)
+
+    async def meter(stream: Any) -> None:
+        async for record in stream.events():
+            try:
+                sample = UsageSample.model_validate_json(record.value)
+            except ValidationError:
+                await publisher.set_aside([_poison(record.message)])
+                continue
+            second = int(sample.data.second.timestamp())
+            if is_stale(second, time.time()):
+                continue
+            windows.add(sample.data.key_id, second, sample.data.tokens)
+            subject = Subject(account_id=sample.account_id, key_id=sample.data.key_id, environment=sample.environment)
+            await watch.judge(subject, second)
+
+    app.agent(usage)(meter)
+
+
+def _poison(message: Any) -> Poison:
+    return Poison(message.topic, message.partition, message.offset, "not_an_event", "the record is no UsageSample")
