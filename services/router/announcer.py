@@ -15,7 +15,10 @@ BOUND_S = 5.0
 
 
 async def announce_version(publisher: Publisher, version: int) -> None:
-    """Write the version to the control topic, acknowledged. Raises :class:`LogUnavailableError`: post the table again to announce it."""
+    """Write the version to the control topic, acknowledged.
+
+    Raises :class:`LogUnavailableError`: post the table again to announce it.
+    """
     record = ControlRecord(kind="routes", entity_id="table", version=version)
     session = publisher.session
     if session is None:

@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -53,7 +54,6 @@ class Router:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = s = settings
-        loop = asyncio.get_running_loop()
         draw = random.random  # jitter and weights need no secrecy
         self._ledger_transport = build_transport(LEDGER_POOL)
         ledger = Ledger(self._ledger_transport, s.settlement_url, s.router_token.get_secret_value(), LEDGER_POOL)
@@ -66,7 +66,7 @@ class Router:
         self._upstream_transport = build_transport(pool)
         times = UpstreamTimes(s.upstream_first_byte_timeout_seconds, s.upstream_read_timeout_seconds)
         upstream = Upstream(self._upstream_transport, pool, times)
-        self._health = Health(BreakerLimits(consecutive=s.circuit_failures, open_s=s.circuit_open_seconds), loop.time)
+        self._health = Health(BreakerLimits(consecutive=s.circuit_failures, open_s=s.circuit_open_seconds), monotonic)
         self._publisher = Publisher(s.kafka_bootstrap_servers, ledger, draw)
         self._reporter = ProgressReporter(ledger)
         self._store = RouteStore(
@@ -94,7 +94,7 @@ class Router:
         funding = Funding(holds, buckets, self._reporter)
         backoff = Backoff(s.backoff_base_seconds, s.backoff_cap_seconds, s.retry_after_max_seconds)
         rules = AttemptRules(s.tries_per_channel, backoff)
-        attempts = AttemptLoop(funding, self._health, self._publisher, buckets, rules, random.random)
+        attempts = AttemptLoop(funding, self._health, self._publisher, buckets, rules=rules, draw=random.random)
         settler = Settler(self._publisher)
         return ChatEndpoint(
             edge_token=s.edge_token.get_secret_value().encode(),
@@ -119,7 +119,7 @@ class Router:
             admin_token=s.admin_token.get_secret_value().encode(),
             edge_token=s.edge_token.get_secret_value().encode(),
             unready=lambda: self._waiting_for,
-            clock=asyncio.get_running_loop().time,
+            clock=monotonic,
         )
 
     def start(self) -> None:

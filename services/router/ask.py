@@ -24,7 +24,10 @@ DEFAULT_TIERS = (None, "auto", "default")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A chat completion request. `body` is the client's object, never changed. `cap` is the client's own output cap per choice."""
+    """A chat completion request.
+
+    `body` is the client's object, never changed. `cap` is the client's own output cap per choice.
+    """
 
     body: dict[str, Any]
     body_bytes: int

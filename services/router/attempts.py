@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import NamedTuple, TypeVar
 
 from schemas.attempts import FallbackReason
@@ -38,6 +39,7 @@ class AttemptLoop:
         health: Health,
         publisher: Publisher,
         buckets: Buckets,
+        *,
         rules: AttemptRules,
         draw: Callable[[], float],
     ) -> None:
@@ -103,7 +105,7 @@ class AttemptLoop:
     async def _announce(self, call: Call, index: int, key: int) -> Running:
         place = call.plan.places[index]
         records = self._arrive(call, index, len(call.attempts) + 1)
-        running = call.begin(index, key, self._now())
+        running = call.begin(index, key, monotonic())
         records.append(call.writer.attempt_started(running.number, place.candidate, running.cover.grant.hold_id))
         account_id = call.context.account_id
         if running.number == 1:
@@ -115,7 +117,7 @@ class AttemptLoop:
         except LogUnavailableError:
             self._health.failed(place.channel, key, "log_unavailable", None)
             raise
-        return running._replace(begun=self._now())
+        return running._replace(begun=monotonic())
 
     def _arrive(self, call: Call, index: int, attempt: int | None) -> list[Record]:
         if call.left is None:
@@ -135,7 +137,7 @@ class AttemptLoop:
         channel = running.place.channel
         self._health.failed(channel, running.key, failure.error_class, failure.retry_after_s)
         metrics.ATTEMPTS.labels(channel=channel.id, result=failure.error_class).inc()
-        attempt = call.failed(running, failure, self._now())
+        attempt = call.failed(running, failure, monotonic())
         self._publisher.put(call.context.account_id, [call.writer.attempt_finished(attempt)])
         call.leave(running.position, running.number, failure.error_class)
 
@@ -166,8 +168,4 @@ class AttemptLoop:
         return None if wait_s is None else wait_s + WAKE_MARGIN_S
 
     def _remaining_s(self, call: Call) -> float:
-        return call.deadline - self._now()
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+        return call.deadline - monotonic()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Backoff(NamedTuple):
-    """Exponential, with full jitter. All in seconds; `retry_after_max_s` is the longest Retry-After that is worth waiting for."""
+    """Exponential, with full jitter, in seconds; `retry_after_max_s` is the longest Retry-After that is worth waiting for."""
 
     base_s: float = 0.1
     cap_s: float = 2.0

@@ -24,7 +24,7 @@ def input_tokens_bound(
 
 
 def estimated_prompt_tokens(*, text_chars: int, messages: int, bound: int) -> int:
-    """Prompt tokens where the upstream reported none: four characters to the token, three more a message, never above the bound."""
+    """Prompt tokens where the upstream reported none: four characters a token, three more a message, never above the bound."""
     estimate = -(-text_chars // CHARS_PER_TOKEN) + PROMPT_TOKENS_PER_MESSAGE * messages
     return min(estimate, bound)
 

@@ -121,21 +121,43 @@ class Call:
     def failed(self, running: Running, failure: UpstreamError, at: float) -> AttemptDocument:
         """The upstream call failed; what it burned is written down and charged to nobody."""
         source: UsageSource = "none" if failure.usage is None else "reported"
-        return self._finish(running, at, "failed", failure.usage, source, failure.error_class, failure.status, None)
+        return self.finished(
+            running, failure.usage, source, at, outcome="failed", error_class=failure.error_class, http_status=failure.status
+        )
 
     def finished(
         self,
         running: Running,
-        usage: Usage,
+        usage: Usage | None,
         source: UsageSource,
         at: float,
         *,
         outcome: Outcome = "succeeded",
         error_class: ErrorClass | None = None,
+        http_status: int | None = 200,
         ttft_ms: float | None = None,
     ) -> AttemptDocument:
-        """The upstream call answered: to its end, or (with another outcome) to where it was cut."""
-        return self._finish(running, at, outcome, usage, source, error_class, 200, ttft_ms)
+        """The upstream call is over: answered to its end, or (with another outcome) to where it broke."""
+        latency_ms = (at - running.begun) * 1000
+        self.upstream_ms += latency_ms
+        cost = self._operator_cost(running, usage)
+        attempt: AttemptDocument = {
+            "attempt": running.number,
+            **running.place.candidate,
+            "hold_id": running.cover.grant.hold_id,
+            "started_at": running.started_at,
+            "outcome": outcome,
+            "error_class": error_class,
+            "http_status": http_status,
+            "latency_ms": round(latency_ms, 3),
+            "ttft_ms": ttft_ms,
+            "usage": usage_fields(usage),
+            "usage_source": source,
+            "operator_cost_nano": cost,
+            "operator_cost_currency": None if cost is None else running.cover.grant.currency,
+        }
+        self.attempts.append(attempt)
+        return attempt
 
     def charge(self, running: Running, usage: Usage) -> Charge:
         """What the customer pays for an attempt, at the prices that its hold was stamped with."""
@@ -169,37 +191,9 @@ class Call:
         """Milliseconds of the request that were not spent in upstream calls."""
         return round(max(0.0, (at - self.begun) * 1000 - self.upstream_ms), 3)
 
-    def _finish(
-        self,
-        running: Running,
-        at: float,
-        outcome: Outcome,
-        usage: Usage | None,
-        source: UsageSource,
-        error_class: ErrorClass | None,
-        status: int | None,
-        ttft_ms: float | None,
-    ) -> AttemptDocument:
-        latency_ms = (at - running.begun) * 1000
-        self.upstream_ms += latency_ms
-        channel, cover = running.place.channel, running.cover
-        cost = None
-        if channel.factor is not None and usage is not None:
-            cost = operator_cost_nano(charge_nano(cover.prices, usage), channel.factor)
-        attempt: AttemptDocument = {
-            "attempt": running.number,
-            **running.place.candidate,
-            "hold_id": cover.grant.hold_id,
-            "started_at": running.started_at,
-            "outcome": outcome,
-            "error_class": error_class,
-            "http_status": status,
-            "latency_ms": round(latency_ms, 3),
-            "ttft_ms": ttft_ms,
-            "usage": usage_fields(usage),
-            "usage_source": source,
-            "operator_cost_nano": cost,
-            "operator_cost_currency": None if cost is None else cover.grant.currency,
-        }
-        self.attempts.append(attempt)
-        return attempt
+    @staticmethod
+    def _operator_cost(running: Running, usage: Usage | None) -> int | None:
+        factor = running.place.channel.factor
+        if factor is None or usage is None:
+            return None
+        return operator_cost_nano(charge_nano(running.cover.prices, usage), factor)

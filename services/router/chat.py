@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, MutableMapping
+from time import monotonic
 from typing import Any, NamedTuple
 
 import structlog
@@ -67,7 +67,7 @@ class ChatEndpoint:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
-        begun = asyncio.get_running_loop().time()
+        begun = monotonic()
         self.in_flight += 1
         metrics.IN_FLIGHT.set(self.in_flight)
         try:
@@ -131,7 +131,7 @@ class ChatEndpoint:
                 return await self._stream.answer(call, receive, send)
             return await self._plain.answer(call, receive)
         except LogUnavailableError as exc:
-            log.error("log_unavailable", request_id=str(call.context.request_id), reason=str(exc))
+            log.warning("log_unavailable", request_id=str(call.context.request_id), reason=str(exc))
             return failure_answer(UpstreamError("log_unavailable", "next"), self._headers(call))
         except Exception:
             log.exception("request_failed", request_id=str(call.context.request_id))
@@ -142,7 +142,7 @@ class ChatEndpoint:
 
     @staticmethod
     def _headers(call: Call) -> Headers:
-        return route_headers(call, None, call.overhead_ms(asyncio.get_running_loop().time()))
+        return route_headers(call, None, call.overhead_ms(monotonic()))
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

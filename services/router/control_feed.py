@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class ControlFeed:
-    """Reads the whole topic and then follows it. `on_version` hears each version of the route table, the latest only at first."""
+    """Reads the whole topic, then follows it. `on_version` hears each version of the route table, at first only the latest."""
 
     def __init__(self, servers: str, on_version: Callable[[int], Awaitable[object]]) -> None:
         self._servers = servers
@@ -84,5 +84,5 @@ def version_in(key: bytes | None, value: bytes | None) -> int | None:
     try:
         return ControlRecord.model_validate_json(value).version
     except ValidationError as exc:
-        log.error("control_record_unreadable", errors=exc.error_count())
+        log.warning("control_record_unreadable", errors=exc.error_count())
         return None

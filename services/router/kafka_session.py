@@ -55,7 +55,7 @@ class _Lane:
 
 
 class KafkaSession:
-    """A started producer. It is used until it fails once, then thrown away: its unacknowledged entries are the caller's again."""
+    """A started producer, used until it fails once, then thrown away: its unacknowledged entries are the caller's again."""
 
     def __init__(self, producer: Any, topic: str, partitions: list[int], on_failure: Callable[[], None]) -> None:
         self.producer = producer
@@ -107,6 +107,14 @@ class KafkaSession:
         """When the oldest unacknowledged entry was put, None where there is none."""
         heads = [queue[0].put_at for lane in self._lanes.values() for queue in (lane.in_flight, lane.pending) if queue]
         return min(heads, default=None)
+
+    async def flush(self, bound_s: float) -> None:
+        """Send what waits, and wait at most `bound_s` seconds for its acknowledgement."""
+        for lane in self._lanes.values():
+            if lane.pending:
+                self._begin(lane)
+        if tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
+            await asyncio.wait(tasks, timeout=bound_s)
 
     def abandon(self) -> list[Entry]:
         """Give up: every entry that was not acknowledged, in order per account. Nothing is sent any more that was not yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TypeVar
 
 import aiohttp
@@ -75,16 +76,15 @@ class Ledger:
 
 
 async def insist(call: Callable[[], Awaitable[T]], *, bound_s: float, draw: Callable[[], float]) -> T:
-    """Call until it succeeds or `bound_s` seconds have passed, with short pauses. Raises the last :class:`LedgerUnavailableError`."""
-    loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + bound_s
+    """Call until it succeeds or `bound_s` seconds are over. Raises the last :class:`LedgerUnavailableError`."""
+    give_up_at = monotonic() + bound_s
     pause_s = FIRST_PAUSE_S
     while True:
         try:
             return await call()
         except LedgerUnavailableError:
             pause = pause_s * (0.5 + draw())
-            if loop.time() + pause >= give_up_at:
+            if monotonic() + pause >= give_up_at:
                 raise
         await asyncio.sleep(pause)
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

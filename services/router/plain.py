@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from time import monotonic
 
 from schemas.attempts import Outcome
 from services.router.answers import JSON, Answer, cost_fields, failure_answer, failure_status, route_headers
@@ -36,7 +36,7 @@ class PlainDelivery:
         return await self._succeed(call, running, reply, receive)
 
     async def _succeed(self, call: Call, running: Running, reply: openai.Reply, receive: Receive) -> Answer:
-        at = asyncio.get_running_loop().time()
+        at = monotonic()
         if reply.usage is not None:
             finished = call.finished(running, reply.usage, "reported", at)
             usage = reply.usage
@@ -49,7 +49,7 @@ class PlainDelivery:
         out = Outgoing("cancelled", 499, "client_gone", charge) if gone else Outgoing("succeeded", 200, None, charge)
         await self._settler.settle(call, out, finished)
         body = openai.priced_body(reply.document, usage, cost_fields(charge))
-        headers = route_headers(call, running, call.overhead_ms(asyncio.get_running_loop().time()))
+        headers = route_headers(call, running, call.overhead_ms(monotonic()))
         return Answer(200, [JSON, (b"content-length", b"%d" % len(body)), *headers], body)
 
 
@@ -57,5 +57,5 @@ async def fail(call: Call, settler: Settler, failure: UpstreamError) -> Answer:
     """The reply of a request that no attempt answered, once its record is safe. Nothing is charged."""
     outcome: Outcome = "cancelled" if failure.error_class == "client_gone" else "failed"
     await settler.settle(call, Outgoing(outcome, failure_status(failure), failure.error_class))
-    headers = route_headers(call, None, call.overhead_ms(asyncio.get_running_loop().time()))
+    headers = route_headers(call, None, call.overhead_ms(monotonic()))
     return failure_answer(failure, headers)

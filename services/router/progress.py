@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from time import monotonic
 
 import orjson
 import structlog
@@ -57,14 +58,13 @@ class ProgressReporter:
             self._urgent.set()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        beat_at = loop.time() + BEAT_S
+        beat_at = monotonic() + BEAT_S
         while True:
             try:
                 async with asyncio.timeout_at(beat_at):
                     await self._urgent.wait()
             except TimeoutError:
-                beat_at = loop.time() + BEAT_S
+                beat_at = monotonic() + BEAT_S
                 due = list(self._open)
             else:
                 due = [p for p in self._open if p.output_tokens - p.reported_tokens >= BEAT_TOKENS]

@@ -1,7 +1,7 @@
 """The way of an event into the log: Kafka, or settlement's ingress while Kafka is away.
 
-up → away   an entry is unacknowledged for 2 s, or a batch failed: everything unacknowledged goes to the ingress, the producer is
-            thrown away
+up → away   an entry is unacknowledged for 2 s, or a batch failed: everything unacknowledged goes to the ingress, the producer
+            is thrown away
 away → up   a new producer has started; it is tried every half second
 
 An event may so reach the log twice, under the same id: every reader absorbs that.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from time import monotonic
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -35,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Publishes events of `attempts.v1`. Its memory is bounded: beyond that an event counts as lost and its request ends in error."""
+    """Publishes events of `attempts.v1`, in bounded memory: beyond it an event counts as lost and its request ends in error."""
 
     def __init__(self, servers: str, ledger: Ledger, draw: Callable[[], float]) -> None:
         self._servers = servers
@@ -61,10 +62,8 @@ class Publisher:
 
     async def stop(self, bound_s: float) -> None:
         """Wait at most `bound_s` seconds for what is under way, then hand the rest to the ingress."""
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + bound_s
-        while (session := self._session) is not None and session.size and loop.time() < give_up_at:
-            await asyncio.sleep(0.02)
+        if self._session is not None:
+            await self._session.flush(bound_s)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -79,7 +78,7 @@ class Publisher:
             self._put([self._entry(account_id, record, self._dropped(record)) for record in records], urgent=False)
         except LogUnavailableError as exc:
             self._lost.inc()
-            log.error("event_lost", account_id=account_id, reason=str(exc))
+            log.warning("event_lost", account_id=account_id, reason=str(exc))
 
     async def put_and_wait(self, account_id: str, records: list[Record]) -> None:
         """Publish, and return when the last of the records is safe (and so, in one account's order, are the others).
@@ -129,7 +128,6 @@ class Publisher:
         return [None] * len(events)
 
     async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
                 async with asyncio.timeout(WATCH_S):
@@ -137,7 +135,7 @@ class Publisher:
             except TimeoutError:
                 session = self._session
                 oldest = None if session is None else session.oldest()
-                if oldest is None or loop.time() - oldest < ACK_BOUND_S:
+                if oldest is None or monotonic() - oldest < ACK_BOUND_S:
                     continue
             self._failed.clear()
             await self._be_away()
@@ -171,7 +169,7 @@ class Publisher:
         await asyncio.wait(safe, timeout=INGRESS_BOUND_S + 1)
 
     def _entry(self, account_id: str, record: Record, settled: Callable[[Exception | None], None]) -> Entry:
-        return Entry(account_id, record, asyncio.get_running_loop().time(), settled)
+        return Entry(account_id, record, monotonic(), settled)
 
     def _dropped(self, record: Record) -> Callable[[Exception | None], None]:
         def settled(exc: Exception | None) -> None:

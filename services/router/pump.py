@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Final, Literal
 
 from schemas.attempts import ErrorClass
@@ -39,7 +40,7 @@ class Pump:
                     passing.muted = True
                     passing.sending = False
                     continue
-                return "deadline_exceeded" if asyncio.get_running_loop().time() >= call.deadline else "timeout"
+                return "deadline_exceeded" if monotonic() >= call.deadline else "timeout"
             except StreamMalformedError:
                 return "malformed_reply"
             except Exception as exc:
@@ -50,14 +51,13 @@ class Pump:
             return halt
 
     async def _pass(self, call: Call, passing: _Passing) -> Halt:
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout_at(min(loop.time() + self._between_reads_s, call.deadline)) as patience:
+        async with asyncio.timeout_at(min(monotonic() + self._between_reads_s, call.deadline)) as patience:
             if not passing.begun:
                 await passing.begin()
             if passing.halted:
                 return passing.halt
             async for part in passing.opened.parts:
-                patience.reschedule(min(loop.time() + self._between_reads_s, call.deadline))
+                patience.reschedule(min(monotonic() + self._between_reads_s, call.deadline))
                 await passing.feed(part)
                 if passing.halted:
                     return passing.halt

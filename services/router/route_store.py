@@ -47,7 +47,7 @@ class RouteStore:
         self._random_bytes = random_bytes
 
     async def save(self, table: RouteTable) -> int:
-        """The version of the table: a new one, or that in force where it has the same content. Raises :class:`TableRejectedError`."""
+        """The table's version: a new one, or that in force for the same content. Raises :class:`TableRejectedError`."""
         self._check(table)
         fingerprint = self._vault.fingerprint(table.model_dump_json().encode())
         async with await self._connect() as connection:

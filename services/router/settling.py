@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from time import monotonic
 
 from schemas.attempts import UsageSource
 from schemas.money import Usage
@@ -19,8 +19,8 @@ class Settler:
         self._publisher = publisher
 
     async def settle(self, call: Call, out: Outgoing, finished: AttemptDocument | None = None) -> None:
-        """Write the record, after the last attempt's own event. Raises :class:`LogUnavailableError`: then the hold stays open."""
-        ending = call.ending(out, asyncio.get_running_loop().time())
+        """Write the record after the last attempt's own event. On :class:`LogUnavailableError` the hold stays open."""
+        ending = call.ending(out, monotonic())
         records = [] if finished is None else [call.writer.attempt_finished(finished)]
         records.append(call.writer.request_completed(ending))
         metrics.REQUESTS.labels(outcome=out.outcome, error_class=out.error_class or "").inc()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from time import monotonic
 from typing import NamedTuple
 
 from schemas.attempts import ErrorClass, UsageSource
@@ -39,7 +39,7 @@ class StreamDelivery:
         self._pump = Pump(upstream.times.between_reads_s, reporter)
 
     async def answer(self, call: Call, receive: Receive, send: Send) -> Answer | None:
-        """Stream the reply, or answer whole where no attempt began to stream. Raises :class:`LogUnavailableError` only in that case.
+        """Stream the reply, or answer whole where no attempt began to stream: only then may :class:`LogUnavailableError` leave.
 
         Once a chunk has gone out there is no second attempt: what breaks then ends the stream with an error event, and the
         customer pays for what was streamed.
@@ -55,7 +55,7 @@ class StreamDelivery:
         return None
 
     async def _deliver(self, call: Call, running: Running, opened: OpenStream, receive: Receive, send: Send) -> None:
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         first = _Moments(round((now - running.begun) * 1000, 3), round((now - call.begun) * 1000, 3))
         overhead_ms = max(0.0, first.request_ms - call.upstream_ms - first.attempt_ms)
         headers = [EVENTS, (b"cache-control", b"no-cache"), *route_headers(call, running, overhead_ms)]
@@ -75,7 +75,7 @@ class StreamDelivery:
             running,
             usage,
             source,
-            asyncio.get_running_loop().time(),
+            monotonic(),
             outcome="succeeded" if broken is None else "failed",
             error_class=broken,
             ttft_ms=first.attempt_ms,

@@ -99,7 +99,7 @@ class RouteTable(_Row):
 
 
 def parse_table(text: bytes) -> RouteTable:
-    """The table in a YAML or JSON text. Raises :class:`TableRejectedError`, naming the line, the channel or model, and the reason."""
+    """The table in a YAML or JSON text. Raises :class:`TableRejectedError`, naming line, channel or model, and reason."""
     if len(text) > TABLE_BYTES_MAX:
         raise TableRejectedError(f"a route table has at most {TABLE_BYTES_MAX} bytes")
     try:

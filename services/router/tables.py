@@ -32,7 +32,8 @@ class Tables:
     async def reload(self, at_least: int = 0) -> None:
         """Put the stored version in force, unless this or a later one is already.
 
-        Raises psycopg.Error while the database is away, :class:`SecretUnreadableError` for a wrong secrets key; the table in force stays.
+        Raises psycopg.Error while the database is away, :class:`SecretUnreadableError` for a wrong secrets key; then the
+        table in force stays.
         """
         async with self._lock:
             if at_least and self.catalog.version >= at_least:
@@ -67,6 +68,6 @@ class Tables:
         try:
             await self.reload(at_least)
         except (psycopg.Error, OSError, TimeoutError, SecretUnreadableError) as exc:
-            log.error("route_table_not_reloaded", reason=str(exc), version=self.catalog.version)
+            log.warning("route_table_not_reloaded", reason=str(exc), version=self.catalog.version)
             return False
         return True

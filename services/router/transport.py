@@ -20,7 +20,7 @@ class BodyTooLongError(Exception):
 
 
 class PoolLimits(NamedTuple):
-    """Connections of one pool: at most so many in all and per host; `wait_s` bounds the wait for a free one, connecting included."""
+    """Connections of one pool: so many in all and per host (0: no bound); `wait_s` bounds the wait for one with connecting."""
 
     connections: int
     per_host: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import NamedTuple
 
 import aiohttp
@@ -73,7 +74,7 @@ class Upstream:
                 raise
 
     def _patience(self, call: Call) -> float:
-        return min(asyncio.get_running_loop().time() + self.times.first_byte_s, call.deadline)
+        return min(monotonic() + self.times.first_byte_s, call.deadline)
 
     def _request(self, call: Call, running: Running) -> httpx.Request:
         channel = running.place.channel

@@ -1,4 +1,4 @@
-"""Channel secrets at rest: AES-256-GCM under the operator's key, bound to the channel and the origin that it may be sent to. Pure."""
+"""Channel secrets at rest: AES-256-GCM under the operator's key, bound to the channel and its origin. Pure."""
 
 from __future__ import annotations
 

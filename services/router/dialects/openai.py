@@ -16,7 +16,16 @@ TOKENS_MAX = 10**12
 ERROR_BODY_MAX = 64 * 1024
 _CLIENT_FAULT = frozenset({400, 404, 413, 422})
 _KEY_FAULT = frozenset({401, 402, 403})
-_BUSY_AGAIN = frozenset({408, 409, 425})
+_AGAIN: dict[int, ErrorClass] = {
+    408: "timeout",
+    409: "upstream_error",
+    425: "upstream_error",
+    502: "upstream_unavailable",
+    503: "upstream_unavailable",
+    504: "timeout",
+    529: "upstream_unavailable",
+}
+"""Statuses that may pass by themselves, beside every other of 500 and above."""
 
 
 class Reply(NamedTuple):
@@ -153,14 +162,8 @@ def _classify(status: int, code: object) -> tuple[ErrorClass, Verdict]:
         return "unauthorized", "next"
     if status == 429:
         return "rate_limited", "next" if code == "insufficient_quota" else "retry"
-    if status in (502, 503, 529):
-        return "upstream_unavailable", "retry"
-    if status in (504, 408):
-        return "timeout", "retry"
-    if status >= 500 or status in _BUSY_AGAIN:
-        return "upstream_error", "retry"
     # A redirect (never followed) or an answer that the dialect does not know: the channel is not what the table says.
-    return "upstream_error", "next"
+    return _AGAIN.get(status, "upstream_error"), "retry" if status >= 500 or status in _AGAIN else "next"
 
 
 def _tokens(value: dict[str, Any], key: str, default: int | None = None) -> int | None:

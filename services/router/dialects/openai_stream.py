@@ -1,8 +1,8 @@
 """OpenAI chat completions as a stream: what may go on at once, and what waits until the request is settled. Pure.
 
-A chunk without finish reason and without usage goes on byte for byte, found by looking at the bytes alone: in JSON a quote inside
-a text is escaped, so that `"finish_reason":null` can only be the key itself. Everything else is parsed. Chunks with a finish reason,
-the usage and `[DONE]` are held back: the client sees the end only after RequestCompleted has been acknowledged.
+A chunk without finish reason and without usage goes on byte for byte, found by looking at the bytes alone: in JSON a quote
+inside a text is escaped, so that `"finish_reason":null` can only be the key itself. Everything else is parsed. Chunks with a
+finish reason, the usage and `[DONE]` are held back: the client sees the end only after RequestCompleted has been acknowledged.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class EventSplitter:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The events that are complete now, each with its blank line. Raises :class:`StreamMalformedError` for one without end."""
+        """Events that are complete now, with its blank line. Raises :class:`StreamMalformedError` for one without end."""
         start = max(0, len(self._rest) - _KEEP)
         if self._rest:
             data = self._rest + data
