@@ -45,7 +45,8 @@ class Candidate(Contract):
 class Attempt(Contract):
     """One upstream call and how it ended. A failed attempt that burned tokens shows them in `usage`.
 
-    `operator_cost_nano` is what the attempt cost the operator, in `operator_cost_currency`; None where the channel declares no cost.
+    `operator_cost_nano` is what the attempt cost the operator, in `operator_cost_currency`; None where the channel declares
+    no cost.
     """
 
     attempt: Annotated[int, Field(ge=1)]
@@ -67,7 +68,7 @@ class Attempt(Contract):
 
 
 class Fallback(Contract):
-    """Why the plan moved on. Attempt numbers refer to `Attempt.attempt`; `to_attempt` is None for a candidate that was skipped."""
+    """Why the plan moved on. Attempt numbers are those of `Attempt.attempt`; `to_attempt` is None for a skipped candidate."""
 
     from_channel: Identifier
     to_channel: Identifier

@@ -1,6 +1,6 @@
 """Wire models of the calls between services: edge → router (context), router → settlement (holds)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from pydantic import Field
@@ -21,7 +21,7 @@ class Policy(Contract):
     """What a key may do. `models` and `route_types` are allow-lists; `["*"]` allows every model."""
 
     models: list[str] = Field(default_factory=lambda: ["*"])
-    route_types: list[RouteType] = ["direct", "pooled", "subscription"]
+    route_types: list[RouteType] = Field(default_factory=lambda: list(get_args(RouteType)))
     fallback: bool = True
     cross_bucket: bool = False
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 4
@@ -94,7 +94,7 @@ class HoldGranted(Contract):
 
 
 class HoldRefusal(Contract):
-    """No hold, and asking again under the same id says so again. `message` names the envelope, what was needed and what was left."""
+    """No hold, and asking again under the same id says so again. `message` names envelope, what was needed, what was left."""
 
     status: Literal["refused"] = "refused"
     hold_id: UUID

@@ -33,7 +33,7 @@ Tags = Annotated[dict[Annotated[str, Field(max_length=64)], Annotated[str, Field
 
 
 class Contract(BaseModel):
-    """A frozen value on the wire. Unknown fields are ignored on reading, so that a newer producer never stops an older reader."""
+    """A frozen value on the wire. Unknown fields are ignored on reading: a newer producer never stops an older reader."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_timedelta="iso8601")
 

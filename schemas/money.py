@@ -28,7 +28,7 @@ class Usage(BaseModel):
     `input_tokens` excludes cached and cache-write tokens. The sum of input, cached and cache-write is the prompt's size.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     input_tokens: TokenCount = 0
     cached_input_tokens: TokenCount = 0
@@ -48,7 +48,7 @@ class Prices(BaseModel):
     A missing cached or cache-write price means the input price, never zero; use :meth:`parse` to apply that rule.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     input: AmountNano
     cached_input: AmountNano

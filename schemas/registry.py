@@ -49,7 +49,7 @@ def topic_of(event_type: type[Event]) -> str:
 
 
 def decode(topic: str, type_name: str, payload: bytes) -> Event:
-    """The event in the bytes. Raises :class:`UnknownEventError`, or pydantic's `ValidationError` for a payload that does not fit."""
+    """The event in the bytes. Raises :class:`UnknownEventError`, or pydantic's `ValidationError` where it does not fit."""
     model = EVENTS.get(topic, {}).get(type_name)
     if model is None:
         raise UnknownEventError(f"{type_name!r} is not an event of {topic}")
