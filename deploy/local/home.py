@@ -6,14 +6,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from deploy.local.errors import StackError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # A socket's path has room for 108 bytes on Linux and 104 on macOS.
 LONGEST_SOCKET_PATH = 100
 KEPT = ("logs", "data", "postgres", "kafka", "env", "stack.json", "seed.json", "ports.json", "lock", "supervisord.conf")
+UNWRITABLE = frozenset('%#;"\n')
 # Where Postgres's account keeps what it cannot reach in the home.
 OUTSIDE = Path("/var/lib/tollbook")
 
@@ -25,7 +29,12 @@ class Home:
     path: Path
 
     def make(self) -> None:
-        """Create the directories; others may pass through (Postgres's account does) but not look."""
+        """Create the directories; others may pass through (Postgres's account does) but not look.
+
+        Raises StackError for a path that a supervisord settings file cannot hold.
+        """
+        if odd := UNWRITABLE & set(str(self.path)):
+            raise StackError(f"set TOLLBOOK_HOME to a path without {' '.join(sorted(odd))}: {self.path}")
         for directory in (self.path, self.logs, self.data):
             directory.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o711)
@@ -33,6 +42,8 @@ class Home:
     def remove(self) -> None:
         """Remove what stacks keep here, and the directory itself unless somebody else keeps things in it too."""
         shutil.rmtree(self.outside, ignore_errors=True)
+        with suppress(OSError):  # other homes may have theirs beside it
+            OUTSIDE.rmdir()
         for name in KEPT:
             entry = self.path / name
             if entry.is_dir():

@@ -81,7 +81,7 @@ def _has_leaders(partitions: list[dict[str, int]]) -> bool:
 
 def main(
     bootstrap_servers: Annotated[str, typer.Option(envvar="KAFKA_BOOTSTRAP_SERVERS")],
-    replication_factor: Annotated[int, typer.Option(envvar="TOLLBOOK_REPLICATION_FACTOR")] = 1,
+    replication_factor: Annotated[int, typer.Option(envvar="TOLLBOOK_KAFKA_REPLICATION_FACTOR")] = 1,
 ) -> None:
     """Create the topics that are missing."""
     asyncio.run(create(bootstrap_servers, replication_factor))

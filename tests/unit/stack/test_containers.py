@@ -1,0 +1,114 @@
+"""The container files against the process table and the settings that the services read: they cannot be run everywhere."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from deploy.local.home import CHECKOUT
+from deploy.local.processes import MIGRATIONS, PROCESSES
+
+DEPLOY = CHECKOUT / "deploy"
+OURS = [process for process in PROCESSES if process.service]
+# Read without a settings class: by `deploy.local.topics`, and by compose itself.
+ELSEWHERE = {"TOLLBOOK_KAFKA_REPLICATION_FACTOR"}
+
+
+def _compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return found
+
+
+def _manifests() -> list[dict[str, Any]]:
+    names = yaml.safe_load((DEPLOY / "k8s" / "kustomization.yaml").read_text())["resources"]
+    return [found for name in names for found in yaml.safe_load_all((DEPLOY / "k8s" / name).read_text())]
+
+
+def _containers(kind: str) -> dict[str, dict[str, Any]]:
+    found = [manifest for manifest in _manifests() if manifest["kind"] == kind]
+    return {manifest["metadata"]["name"]: manifest["spec"]["template"]["spec"]["containers"][0] for manifest in found}
+
+
+def _kubernetes_environment() -> Any:
+    config = next(manifest for manifest in _manifests() if manifest["kind"] == "ConfigMap")
+    secret = yaml.safe_load((DEPLOY / "k8s" / "secret.example.yaml").read_text())
+    return config["data"] | secret["stringData"]
+
+
+def _settings() -> list[type[BaseSettings]]:
+    modules = [importlib.import_module(f"services.{service}.settings") for service in MIGRATIONS]
+    classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return [found for found in classes if issubclass(found, BaseSettings) and found is not BaseSettings]
+
+
+def _variables(model: type[BaseSettings], *, required: bool) -> set[str]:
+    fields = model.model_fields.items()
+    return {_variable(model, name, field) for name, field in fields if field.is_required() or not required}
+
+
+def _variable(model: type[BaseSettings], name: str, field: FieldInfo) -> str:
+    alias = field.validation_alias or field.alias
+    if isinstance(alias, AliasChoices):
+        alias = str(alias.choices[0])
+    return str(alias or f"{model.model_config.get('env_prefix', '')}{name}").upper()
+
+
+ENVIRONMENTS = [
+    pytest.param(lambda: _compose()["x-environment"], id="compose"),
+    pytest.param(_kubernetes_environment, id="kubernetes"),
+]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_containers_get_every_variable_that_a_service_insists_on(environment: Any) -> None:
+    for model in _settings():
+        assert _variables(model, required=True) <= set(environment()), model
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_containers_get_no_variable_that_nobody_reads(environment: Any) -> None:
+    read = set().union(*(_variables(model, required=False) for model in _settings()))
+    assert set(environment()) <= read | ELSEWHERE
+
+
+def test_compose_runs_every_process_of_the_table() -> None:
+    services = _compose()["services"]
+    for process in PROCESSES:
+        assert services[process.name]["command"][0] == process.module
+
+
+def test_kubernetes_runs_every_service_of_the_table() -> None:
+    containers = _containers("Deployment")
+    assert {name: container["args"][0] for name, container in containers.items()} == {p.name: p.module for p in OURS}
+
+
+@pytest.mark.parametrize("name", ["compose", "kubernetes"])
+def test_setup_migrates_every_service_in_the_tables_order(name: str) -> None:
+    if name == "compose":
+        script = _compose()["services"]["setup"]["command"][0].replace("$$", "$")
+    else:
+        script = _containers("Job")["setup"]["args"][0]
+    assert f"for service in {' '.join(MIGRATIONS)}; do python -m services.$service.migrate; done" in script
+    assert "python -m deploy.local.topics" in script
+
+
+def test_services_in_containers_are_probed_where_the_table_says() -> None:
+    for process in OURS:
+        assert _containers("Deployment")[process.name]["readinessProbe"]["httpGet"]["path"] == process.ready_path
+
+
+def test_compose_asks_for_each_secret_that_the_example_lists() -> None:
+    lines = (DEPLOY / "env.example").read_text().splitlines()
+    listed = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert listed == {part.partition(":?}")[0] for part in text.split("${")[1:]}
+
+
+def test_the_image_holds_every_package_that_it_runs() -> None:
+    copied = [line.split()[1] for line in (DEPLOY / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
+    assert {Path(process.module.replace(".", "/")).parts[0] for process in PROCESSES} | {"schemas"} <= set(copied)
