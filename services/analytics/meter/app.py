@@ -1,5 +1,6 @@
 """The wiring of the meter: a Faust application over the usage samples."""
 
+import socket
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from services.analytics.velocity import STALE_AFTER_S, Subject, Thresholds, is_s
 
 APP_ID = "tollbook-analytics-meter"
 JUDGE_EVERY_S = 1.0
+SESSION_TIMEOUT_S = 6.0
 
 
 def build(settings: MeterSettings) -> Any:
@@ -30,6 +32,10 @@ def build(settings: MeterSettings) -> Any:
         topic_replication_factor=settings.replication_factor,
         topic_disable_leader=True,
         consumer_auto_offset_reset="latest",
+        # A killed meter that starts again takes its old place at once; one that stays away is given up after six seconds.
+        consumer_group_instance_id=f"{APP_ID}-{socket.gethostname()}",
+        broker_session_timeout=SESSION_TIMEOUT_S,
+        broker_heartbeat_interval=SESSION_TIMEOUT_S / 3,
         web_enabled=False,
     )
     table = app.Table("tokens", default=int, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)
