@@ -11,7 +11,7 @@ from schemas.attempts import ErrorClass
 from schemas.calls import REJECTED_HEADER
 from schemas.money import format_amount
 from services.router.call import Call, Charge, Running
-from services.router.errors import RefusedError, UpstreamError
+from services.router.errors import RefusalError, UpstreamError
 
 Headers = list[tuple[bytes, bytes]]
 LONG_WAIT_S = 60
@@ -58,7 +58,7 @@ def error_document(status: int, code: str, message: str, param: str | None = Non
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def refusal_answer(refusal: RefusedError, request_id: str | None = None) -> Answer:
+def refusal_answer(refusal: RefusalError, request_id: str | None = None) -> Answer:
     """A refusal before any upstream call: edge writes RequestRejected for it."""
     headers: Headers = [JSON, (REJECTED_HEADER.encode(), refusal.code.encode())]
     if request_id is not None:

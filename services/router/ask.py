@@ -10,7 +10,7 @@ import orjson
 from schemas.money import TOKENS_PER_PRICE
 from services.router.bounds import estimated_prompt_tokens, input_tokens_bound
 from services.router.catalog import Model
-from services.router.errors import RefusedError
+from services.router.errors import RefusalError
 
 CHOICES_MAX = 128
 OUTPUT_TOKENS_MAX = 1_000 * TOKENS_PER_PRICE
@@ -57,13 +57,13 @@ class Ask:
 
 
 def parse_ask(body: bytes) -> Ask:
-    """The request in the body. Raises :class:`RefusedError` (400) naming the parameter at fault."""
+    """The request in the body. Raises :class:`RefusalError` (400) naming the parameter at fault."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise RefusedError(400, "invalid_json", "The body is not valid JSON.") from None
+        raise RefusalError(400, "invalid_json", "The body is not valid JSON.") from None
     if not isinstance(document, dict):
-        raise RefusedError(400, "invalid_json", "The body must be a JSON object.")
+        raise RefusalError(400, "invalid_json", "The body must be a JSON object.")
     model = document.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= 128:
         raise _invalid("model", "model must be a string of 1 to 128 characters.")
@@ -161,5 +161,5 @@ def _whole(document: dict[str, Any], key: str, maximum: int) -> int | None:
     return value
 
 
-def _invalid(param: str, message: str, code: str = "invalid_value") -> RefusedError:
-    return RefusedError(400, code, message, param=param)
+def _invalid(param: str, message: str, code: str = "invalid_value") -> RefusalError:
+    return RefusalError(400, code, message, param=param)

@@ -14,7 +14,7 @@ from services.router import metrics
 from services.router.answers import Answer, Headers, failure_answer, refusal_answer, route_headers
 from services.router.ask import parse_ask
 from services.router.call import Call
-from services.router.errors import LedgerUnavailableError, LogUnavailableError, RefusedError, UpstreamError
+from services.router.errors import LedgerUnavailableError, LogUnavailableError, RefusalError, UpstreamError
 from services.router.funding import Funding
 from services.router.health import Health
 from services.router.plain import PlainDelivery, fail
@@ -87,7 +87,7 @@ class ChatEndpoint:
             context = self._admit(headers)
             call = self._plan(context, await read_body(receive, self._limits.body_bytes), begun)
             await self._fund(call)
-        except RefusedError as refusal:
+        except RefusalError as refusal:
             metrics.REFUSALS.labels(code=refusal.code).inc()
             return refusal_answer(refusal, None if context is None else str(context.request_id))
         try:
@@ -103,14 +103,14 @@ class ChatEndpoint:
             elif name == _CONTEXT:
                 raw_context = value
         if not bears(authorization, self._edge_token):
-            raise RefusedError(401, "unauthorized", "This endpoint wants edge's token.")
+            raise RefusalError(401, "unauthorized", "This endpoint wants edge's token.")
         if not self.ready or self.in_flight > self._limits.in_flight:
             code = "overloaded" if self.ready else "not_ready"
-            raise RefusedError(503, code, "The router cannot take more requests now. Try again shortly.", retry_after_s=1)
+            raise RefusalError(503, code, "The router cannot take more requests now. Try again shortly.", retry_after_s=1)
         try:
             return CallContext.model_validate_json(raw_context)
         except ValidationError:
-            raise RefusedError(400, "invalid_context", f"The header {CONTEXT_HEADER} is missing or not valid.") from None
+            raise RefusalError(400, "invalid_context", f"The header {CONTEXT_HEADER} is missing or not valid.") from None
 
     def _plan(self, context: CallContext, body: bytes, begun: float) -> Call:
         ask = parse_ask(body)
@@ -123,7 +123,7 @@ class ChatEndpoint:
         except LedgerUnavailableError as exc:
             log.warning("ledger_unavailable", request_id=str(call.context.request_id), reason=str(exc))
             message = "The ledger cannot be reached; nothing was charged. Try again shortly."
-            raise RefusedError(503, "ledger_unavailable", message, retry_after_s=2) from exc
+            raise RefusalError(503, "ledger_unavailable", message, retry_after_s=2) from exc
 
     async def _serve(self, call: Call, receive: Receive, send: Send) -> Answer | None:
         try:
@@ -146,7 +146,7 @@ class ChatEndpoint:
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises :class:`RefusedError` (413) beyond `limit` bytes, (499) where the client left before its end."""
+    """The whole body. Raises :class:`RefusalError` (413) beyond `limit` bytes, (499) where the client left before its end."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         first: bytes = message.get("body", b"")
@@ -156,11 +156,11 @@ async def read_body(receive: Receive, limit: int) -> bytes:
     size = 0
     while True:
         if message["type"] == "http.disconnect":
-            raise RefusedError(499, "client_gone", "The client left before the end of its body.")
+            raise RefusalError(499, "client_gone", "The client left before the end of its body.")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
-            raise RefusedError(413, "body_too_large", f"The body is larger than {limit} bytes.")
+            raise RefusalError(413, "body_too_large", f"The body is larger than {limit} bytes.")
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()

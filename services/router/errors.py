@@ -1,7 +1,7 @@
 """What router raises. Each says what to do with it.
 
 RouterError
- ├── RefusedError             answer it in OpenAI's error shape; nothing was called upstream
+ ├── RefusalError             answer it in OpenAI's error shape; nothing was called upstream
  ├── TableRejectedError       answer the operator with 422; the table in force stays
  ├── UpstreamError      one attempt is over: retry, move on, or pass the reply to the client, as `verdict` says
  ├── LedgerUnavailableError   ask again under the same ids until the bound, then refuse with 503
@@ -25,7 +25,7 @@ class RouterError(Exception):
     """Base of everything that router raises on purpose."""
 
 
-class RefusedError(RouterError):
+class RefusalError(RouterError):
     """The request is refused before any upstream call: answer `status` in OpenAI's shape with `x-tollbook-rejected: <code>`.
 
     `retry_after_s` is set where waiting helps.

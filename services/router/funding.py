@@ -9,7 +9,7 @@ from schemas.envelope import new_id, now
 from services.router import metrics
 from services.router.buckets import Buckets
 from services.router.call import Call
-from services.router.errors import LedgerUnavailableError, RefusedError
+from services.router.errors import LedgerUnavailableError, RefusalError
 from services.router.holds import HoldCoalescer
 from services.router.progress import LEASE, ProgressReporter
 from services.router.stream_progress import StreamProgress
@@ -27,7 +27,7 @@ class Funding:
         self._buckets = buckets
 
     async def secure(self, call: Call, remaining_s: float) -> None:
-        """The first hold, over the usable candidates. Raises :class:`RefusedError`.
+        """The first hold, over the usable candidates. Raises :class:`RefusalError`.
 
         Candidates of another bucket than the plan's first are only asked for with permission; with it, a refusal for money
         moves on to the next bucket.
@@ -40,7 +40,7 @@ class Funding:
             message = (
                 f"Every channel for the model `{call.ask.model}` that this API key may fall back to is resting after failures."
             )
-            raise RefusedError(503, "upstream_unavailable", message, retry_after_s=2)
+            raise RefusalError(503, "upstream_unavailable", message, retry_after_s=2)
         refusal = await self._ask(call, indexes, remaining_s)
         while refusal is not None:
             first = call.plan.places[indexes[0]].channel.route_type
@@ -91,14 +91,14 @@ class Funding:
                 self._buckets.learn(call.plan.places[index].channel.route_type, grant.bucket)
 
 
-def refusal_of(refusal: HoldRefusal) -> RefusedError:
+def refusal_of(refusal: HoldRefusal) -> RefusalError:
     """Settlement's refusal as the client sees it, with the seconds until a clock lifts it."""
     retry_after_s = None
     if refusal.resets_at is not None:
         retry_after_s = max(1, int((refusal.resets_at - now()).total_seconds()) + 1)
     elif refusal.http_status == 503:
         retry_after_s = 5
-    return RefusedError(refusal.http_status, refusal.code, refusal.message, retry_after_s=retry_after_s)
+    return RefusalError(refusal.http_status, refusal.code, refusal.message, retry_after_s=retry_after_s)
 
 
 def _request(call: Call, indexes: list[int], remaining_s: float) -> HoldRequest:

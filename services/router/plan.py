@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from schemas.calls import Policy
 from services.router.catalog import Catalog, Channel, Model, Place
-from services.router.errors import RefusedError
+from services.router.errors import RefusalError
 
 SkipReason = Literal["circuit_open", "cooldown"]
 Condition = Callable[[Channel], SkipReason | None]
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(catalog: Catalog, model_id: str, policy: Policy, condition: Condition, draw: Callable[[], float]) -> Plan:
-    """The plan for a request. Raises :class:`RefusedError` where the policy or the table leaves nothing to call.
+    """The plan for a request. Raises :class:`RefusalError` where the policy or the table leaves nothing to call.
 
     Candidates come by priority (lower first) and then in file order; where weights are given, equal priorities are drawn by
     weight. Without permission to fall back only the first remains.
@@ -40,14 +40,14 @@ def make_plan(catalog: Catalog, model_id: str, policy: Policy, condition: Condit
     model = catalog.models.get(model_id)
     if model is None:
         message = f"The model `{model_id}` does not exist or you do not have access to it."
-        raise RefusedError(404, "model_not_found", message, param="model")
+        raise RefusalError(404, "model_not_found", message, param="model")
     if not policy.allows_model(model_id):
-        raise RefusedError(403, "model_not_allowed", f"This API key may not use the model `{model_id}`.", param="model")
+        raise RefusalError(403, "model_not_allowed", f"This API key may not use the model `{model_id}`.", param="model")
     places = [place for place in model.places if place.channel.route_type in policy.route_types]
     if not places:
         allowed = ", ".join(policy.route_types) or "none"
         message = f"No route of the types allowed to this API key ({allowed}) serves the model `{model_id}`."
-        raise RefusedError(403, "route_not_allowed", message, param="model")
+        raise RefusalError(403, "route_not_allowed", message, param="model")
     ordered = _ordered(places, draw)
     if not policy.fallback:
         ordered = ordered[:1]
@@ -55,7 +55,7 @@ def make_plan(catalog: Catalog, model_id: str, policy: Policy, condition: Condit
     plan = Plan(model, tuple(ordered), skips, policy.max_attempts)
     if not plan.usable:
         message = f"Every channel for the model `{model_id}` is resting after failures. Try again shortly."
-        raise RefusedError(503, "upstream_unavailable", message, retry_after_s=2)
+        raise RefusalError(503, "upstream_unavailable", message, retry_after_s=2)
     return plan
 
 

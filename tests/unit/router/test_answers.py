@@ -1,0 +1,56 @@
+"""What the client sees of a refusal or a failure."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import orjson
+import pytest
+
+from schemas.attempts import ErrorClass
+from services.router.answers import Answer, failure_answer, failure_document, refusal_answer
+from services.router.errors import RefusalError, UpstreamError
+
+
+def headers(answer: Answer) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in answer.headers}
+
+
+def test_a_refusal_has_openais_shape_and_tells_edge_that_nothing_was_called() -> None:
+    answer = refusal_answer(RefusalError(402, "insufficient_balance", "the bucket credit is empty", param=None), "r-1")
+    assert answer.status == 402
+    assert orjson.loads(answer.body) == {
+        "error": {
+            "message": "the bucket credit is empty",
+            "type": "insufficient_quota", "param": None, "code": "insufficient_balance",
+        }
+    }  # fmt: skip
+    assert headers(answer)["x-tollbook-rejected"] == "insufficient_balance"
+    assert headers(answer)["x-request-id"] == "r-1"
+    assert "retry-after" not in headers(answer)
+
+
+@pytest.mark.parametrize(("status", "wait", "retry"), [(429, 30, None), (429, 3600, "false"), (503, 3600, None)])
+def test_sdks_are_told_not_to_retry_what_a_clock_lifts_late(status: int, wait: int, retry: str | None) -> None:
+    found = headers(refusal_answer(RefusalError(status, "c", "m", retry_after_s=wait)))
+    assert (found["retry-after"], found.get("x-should-retry")) == (str(wait), retry)
+
+
+@pytest.mark.parametrize("error_class", get_args(ErrorClass))
+def test_no_failure_answers_500_and_each_names_its_class(error_class: ErrorClass) -> None:
+    answer = failure_answer(UpstreamError(error_class, "next"), [])
+    assert answer.status in {429, 499, 502, 503, 504}
+    assert orjson.loads(answer.body)["error"]["code"] == error_class
+    assert failure_document(error_class)["error"]["message"]
+    assert "x-tollbook-rejected" not in headers(answer)
+
+
+def test_the_providers_own_words_are_passed_on_where_the_request_is_at_fault() -> None:
+    body = b'{"error":{"message":"bad temperature"}}'
+    answer = failure_answer(UpstreamError("invalid_request", "pass", status=400, body=body), [])
+    assert (answer.status, answer.body) == (400, body)
+
+
+def test_a_rate_limit_tells_when_to_come_back() -> None:
+    answer = failure_answer(UpstreamError("rate_limited", "retry", status=429, retry_after_s=6.2), [])
+    assert (answer.status, headers(answer)["retry-after"]) == (429, "7")

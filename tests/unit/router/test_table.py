@@ -1,0 +1,69 @@
+"""A route table is taken whole or refused with the line, the name and the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.router.errors import TableRejectedError
+from services.router.table import TABLE_BYTES_MAX, parse_table
+
+CATALOG = Path(__file__).parents[3] / "deploy" / "catalog" / "routes.yaml"
+CHANNEL = (
+    "{id: a, route_type: direct, brand: b, dialect: openai, base_url: 'https://a.example.com/v1', keys: [{secret: s3cr3t}]%s}"
+)
+MODEL = "{id: m, owned_by: o, max_input_tokens: 10, max_output_tokens: 10, candidates: [{channel: %s, upstream_model: m}]}"
+
+
+def table(channel: str = CHANNEL % "", model: str = MODEL % "a") -> bytes:
+    return f"version: 1\nchannels:\n  - {channel}\nmodels:\n  - {model}\n".encode()
+
+
+def test_the_demo_catalog_is_a_valid_table() -> None:
+    parsed = parse_table(CATALOG.read_bytes())
+    assert {channel.id for channel in parsed.channels} == {"openai-main", "openai-backup", "pool-a", "pool-b"}
+
+
+def test_json_is_as_good_as_yaml() -> None:
+    text = b'{"version":1,"channels":[],"models":[]}'
+    assert parse_table(text).models == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (table(CHANNEL % ", cost_factor: '-1'"), "line 3, channel a: cost_factor: '-1' is not a factor"),
+        (table(CHANNEL % ", colour: red"), "line 3, channel a: colour: Extra inputs are not permitted"),
+        (table(CHANNEL.replace("direct", "sideways") % ""), "line 3, channel a: route_type"),
+        (table(CHANNEL.replace("{secret: s3cr3t}", "{}") % ""), "channel a: keys.0: a key has either secret or secret_env"),
+        (table(model=MODEL % "ghost"), "model m: candidate names the unknown channel ghost"),
+        (
+            table(model=(MODEL % "a").replace("max_output_tokens: 10", "max_output_tokens: 0")),
+            "line 5, model m: max_output_tokens",
+        ),
+        (b"channels: [\n", "neither YAML nor JSON"),
+        (b"\xff\xfe", "neither YAML nor JSON"),
+        (b"just text", "valid dictionary"),
+        (b"", "valid dictionary"),
+        (b" " * (TABLE_BYTES_MAX + 1), "at most"),
+    ],
+)
+def test_what_is_wrong_is_named(text: bytes, said: str) -> None:
+    with pytest.raises(TableRejectedError) as caught:
+        parse_table(text)
+    assert said in str(caught.value)
+
+
+def test_an_id_is_declared_once() -> None:
+    twice = table().replace(b"models:", b"  - " + (CHANNEL % "").encode() + b"\nmodels:")
+    with pytest.raises(TableRejectedError, match="channel a is declared twice"):
+        parse_table(twice)
+
+
+def test_no_message_repeats_a_secret() -> None:
+    wrong = table((CHANNEL % "").replace("{secret: s3cr3t}", "{secret: s3cr3t, secret_env: NAME}, {secret: [s3cr3t]}"))
+    with pytest.raises(TableRejectedError) as caught:
+        parse_table(wrong)
+    assert "s3cr3t" not in str(caught.value)
+    assert "s3cr3t" not in repr(parse_table(table()))
