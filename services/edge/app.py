@@ -1,5 +1,6 @@
 """The edge's only wiring: settings, stores, clients, endpoints, the server."""
 
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -70,7 +71,6 @@ class Edge:
         self.outbox = ControlOutbox(self.database, self.broker, topics.CONTROL)
         self.feed = ControlFeed(settings.kafka_bootstrap_servers, topics.CONTROL, self.cache.invalidate)
         self.background = Background(on_fault=_end_process)
-        self.draining = False
 
     def application(self) -> Dispatch:
         """The ASGI application."""
@@ -121,7 +121,7 @@ class Edge:
         ]
 
     def _operations(self) -> list[BaseRoute]:
-        health = Health(self.database, self.broker, self.feed, lambda: self.draining)
+        health = Health(self.database, self.broker, self.feed)
         replies = AdminReplies(self.database, self.settings.secrets_key())
         admin = Admin(AdminStore(self.database), replies, self.peppers, self._announce)
         return [
@@ -158,14 +158,24 @@ async def serve(settings: Settings) -> None:
         )
     )
     async with edge.running():
+        # Everything made so far lives as long as the process: a full collection need not walk it (50 ms of silence each time).
+        gc.collect()
+        gc.freeze()
         await server.serve()
 
 
 def main() -> None:
     """Run the edge with the settings of the environment."""
     settings = Settings()
+    _hear_signals_to_the_end()
     configure_logs(settings.tollbook_log_level)
     uvloop.run(serve(settings))
+
+
+def _hear_signals_to_the_end() -> None:
+    """The server raises the signal that stopped it once more when it is done; the default would end the process unflushed."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
 
 
 def _end_process() -> None:

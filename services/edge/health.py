@@ -1,7 +1,6 @@
 """`/healthz`, `/readyz`, `/metrics`."""
 
 import asyncio
-from collections.abc import Callable
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -21,11 +20,10 @@ DATABASE_TIMEOUT_S = 2.0
 class Health:
     """Says whether the edge runs, and whether it can do its work."""
 
-    def __init__(self, database: Database, broker: Broker, feed: ControlFeed, draining: Callable[[], bool]) -> None:
+    def __init__(self, database: Database, broker: Broker, feed: ControlFeed) -> None:
         self._database = database
         self._broker = broker
         self._feed = feed
-        self._draining = draining
 
     async def healthz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """200 as soon as the process runs."""
@@ -38,8 +36,6 @@ class Health:
         await send_reply(send, 200 if reason is None else 503, orjson.dumps(body))
 
     async def _reason(self) -> str | None:
-        if self._draining():
-            return "shutting down"
         if not self._broker.connected:
             return "Kafka was not reached yet"
         if not self._feed.caught_up:

@@ -58,6 +58,8 @@ class Router:
             content=body,
             extensions={"timeout": self._timeouts},
         )
+        # Everything in them is ASCII; httpx would find that out anew for every look at them.
+        request.headers.encoding = "ascii"
         try:
             return await self._transport.handle_async_request(request)
         except httpx.ConnectError as error:
