@@ -17,6 +17,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from services.analytics.errors import TransientError
 from services.analytics.rows.table import Table
+from services.analytics.sqlfile import queries
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_S = 5
@@ -100,9 +101,8 @@ def connector(clickhouse_url: str, data_dir: Path, database: str, *, max_threads
 
 def store_id_of(client: Client) -> UUID:
     """Which store this is. A new one draws its id now."""
-    if not client.query("SELECT store_id FROM store LIMIT 1").result_rows:
-        client.command("INSERT INTO store (store_id) SELECT generateUUIDv4()")
-    found: UUID = client.query("SELECT store_id FROM store ORDER BY created_at, store_id LIMIT 1").result_rows[0][0]
+    client.command(queries("warehouse.sql")["name_store"])
+    found: UUID = client.query(queries("warehouse.sql")["store_id"]).result_rows[0][0]
     return found
 
 

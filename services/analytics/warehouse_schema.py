@@ -12,15 +12,9 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from services.analytics.errors import SchemaDriftError
-from services.analytics.sqlfile import statements
+from services.analytics.sqlfile import queries, statements
 
 MIGRATIONS_DIR = Path(__file__).parent / "clickhouse_migrations"
-RECORD_TABLE = """
-CREATE TABLE IF NOT EXISTS schema_migration
-(name String, sha256 String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
-ENGINE = ReplacingMergeTree ORDER BY name
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +49,8 @@ def pending(known: Iterable[Migration], applied: dict[str, str]) -> list[Migrati
 
 def migrate(client: Client) -> list[str]:
     """Bring the schema up to date; the names of what was applied."""
-    client.command(RECORD_TABLE)
-    rows = client.query("SELECT name, sha256 FROM schema_migration FINAL").result_rows
+    client.command(queries("warehouse.sql")["record_of_migrations"])
+    rows = client.query(queries("warehouse.sql")["applied_migrations"]).result_rows
     applied: dict[str, str] = {name: digest for name, digest in rows}
     missing = pending(migrations(), applied)
     for migration in missing:

@@ -11,7 +11,8 @@ from services.analytics.rows.registry import TABLE_OF, TABLES
 from services.analytics.rows.table import Table
 
 Row = tuple[Any, ...]
-UNFIT = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+MAX_TYPE_LENGTH = 64
+UNFIT = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """What a filler raises for an event that does not have the promised shape."""
 
 
@@ -82,7 +83,8 @@ def _row_of(record: Record) -> tuple[Table, Row]:
     kind = event.get("type")
     table = TABLE_OF.get((record.topic, kind)) if type(kind) is str else None
     if table is None:
-        raise PoisonRecordError("unknown_type", f"{str(kind)[:64]} is not an event of {record.topic}")
+        named = kind if type(kind) is str and kind.isidentifier() and len(kind) <= MAX_TYPE_LENGTH else "its type"
+        raise PoisonRecordError("unknown_type", f"{named} is no event of {record.topic}")
     try:
         return table, table.row(event, record.partition, record.offset)
     except UNFIT as error:

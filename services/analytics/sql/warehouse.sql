@@ -1,3 +1,23 @@
+-- name: record_of_migrations
+CREATE TABLE IF NOT EXISTS schema_migration
+(
+    name String,
+    sha256 String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY name
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+
+-- name: applied_migrations
+SELECT name, sha256 FROM schema_migration FINAL
+
+-- name: store_id
+SELECT store_id FROM store ORDER BY created_at, store_id LIMIT 1
+
+-- name: name_store
+INSERT INTO store (store_id) SELECT generateUUIDv4() WHERE (SELECT count() FROM store) = 0
+
 -- name: counts_requests
 SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM requests FINAL
 

@@ -1,0 +1,59 @@
+"""Batches: recorded boundaries, repeatable tokens, no gap between one and the next."""
+
+import pytest
+
+from schemas import topics
+from services.analytics.batch import Batch, Range
+from services.analytics.errors import LogTruncatedError
+from services.analytics.loader import check_follows
+from services.analytics.rows.attempts import ATTEMPTS
+from services.analytics.rows.completions import COMPLETIONS
+from services.analytics.rows.requests import REQUESTS
+from tests.unit.analytics.records import Record
+
+
+def record(topic: str, partition: int, offset: int) -> Record:
+    return Record(topic, partition, offset, b"{}")
+
+
+RECORDS = [
+    record(topics.ATTEMPTS, 3, 10),
+    record(topics.ATTEMPTS, 3, 11),
+    record(topics.REQUESTS, 0, 5),
+    record(topics.ATTEMPTS, 0, 7),
+    record(topics.ATTEMPTS, 3, 12),
+]
+
+
+def test_a_batch_spans_from_the_first_to_the_last_offset_of_each_partition() -> None:
+    assert Batch.of(RECORDS).ranges == {
+        (topics.ATTEMPTS, 0): Range(7, 7),
+        (topics.ATTEMPTS, 3): Range(10, 12),
+        (topics.REQUESTS, 0): Range(5, 5),
+    }
+
+
+def test_a_batch_survives_being_recorded() -> None:
+    batch = Batch.of(RECORDS)
+    assert Batch.from_json(batch.to_json()) == batch
+
+
+def test_a_token_names_only_the_partitions_of_its_tables_topic() -> None:
+    batch = Batch.of(RECORDS)
+    assert batch.token(REQUESTS) == "1:tollbook.requests.v1:0:5-5"
+    assert batch.token(ATTEMPTS) == "1:tollbook.attempts.v1:0:7-7,tollbook.attempts.v1:3:10-12"
+    assert batch.token(COMPLETIONS) == batch.token(ATTEMPTS)
+
+
+def test_reading_goes_on_behind_the_last_offset() -> None:
+    assert Batch.of(RECORDS).next_offsets() == {(topics.ATTEMPTS, 0): 8, (topics.ATTEMPTS, 3): 13, (topics.REQUESTS, 0): 6}
+
+
+@pytest.mark.parametrize("expected", [9, 11])
+def test_a_batch_that_does_not_follow_the_one_before_halts_the_loader(expected: int) -> None:
+    with pytest.raises(LogTruncatedError, match=r"tollbook\.attempts\.v1/3"):
+        check_follows(Batch.of(RECORDS), {(topics.ATTEMPTS, 3): expected})
+
+
+def test_a_batch_may_follow_the_one_before_and_begin_partitions_that_are_new() -> None:
+    check_follows(Batch.of(RECORDS), {(topics.ATTEMPTS, 3): 10, (topics.ATTEMPTS, 0): 7})
