@@ -7,7 +7,7 @@ from deploy.local import environment, prerequisites
 from deploy.local.engines import Engines, engines_of, wanted_ports
 from deploy.local.home import Home, read_json, write_json, write_private
 from deploy.local.ports import assign
-from deploy.local.processes import ENGINE_PORTS, Process
+from deploy.local.processes import ENGINE_PORTS, PROCESSES, Process
 from deploy.local.programs import programs_of
 from deploy.local.progress import Progress
 from deploy.local.supervisor_config import render
@@ -32,7 +32,7 @@ def prepare(
     """
     if "kafka" in wanted_ports(environ):
         prerequisites.ensure(progress)
-    ports = _assign_ports(home, environ, wanted, fixed=fixed_ports)
+    ports = _assign_ports(home, environ, fixed=fixed_ports)
     with progress.step("Fetching and preparing Postgres and Kafka"):
         layout = _layout(home, environ, wanted, ports)
         layout.engines.prepare()
@@ -41,10 +41,10 @@ def prepare(
     return layout
 
 
-def _assign_ports(home: Home, environ: Mapping[str, str], wanted: tuple[Process, ...], *, fixed: bool) -> dict[str, int]:
-    """Choose the ports and remember them for the next time, also those of processes that this start leaves out."""
+def _assign_ports(home: Home, environ: Mapping[str, str], *, fixed: bool) -> dict[str, int]:
+    """Choose the ports of all processes, also of those that this start leaves out, and remember them for the next time."""
     preferred = {name: port for name, port in ENGINE_PORTS.items() if name in wanted_ports(environ)}
-    preferred |= {process.name: process.port for process in wanted}
+    preferred |= {process.name: process.port for process in PROCESSES}
     earlier = read_json(home.ports_file)
     ports = assign(preferred, earlier, fixed=fixed)
     write_json(home.ports_file, earlier | ports)
@@ -56,7 +56,7 @@ def _layout(home: Home, environ: Mapping[str, str], wanted: tuple[Process, ...],
     engines = engines_of(home, environ, ports, secret)
     shared = environment.shared(
         secret=secret,
-        ports={process.name: ports[process.name] for process in wanted},
+        ports=ports,
         database_url=engines.database_url,
         kafka_bootstrap_servers=engines.kafka_bootstrap_servers,
         caller=environ,

@@ -4,11 +4,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+import psycopg
+from psycopg import sql
+
 from deploy.local.errors import StepFailedError
 from deploy.local.home import CHECKOUT
 from deploy.local.processes import MIGRATIONS, Process
 
 TIMEOUT_S = 300
+LOCK_TABLE = "yoyo_lock"
 
 
 def run(processes: Sequence[Process], environment: Mapping[str, str]) -> None:
@@ -21,3 +25,14 @@ def run(processes: Sequence[Process], environment: Mapping[str, str]) -> None:
         )
         if done.returncode != 0:
             raise StepFailedError(f"the migration of {service} failed", done.stdout + done.stderr)
+
+
+def forget_locks(dsn: str) -> None:
+    """Drop the locks of migrations that were killed, which would stop every later one.
+
+    Only for a database that nobody else can be migrating: ours, just started.
+    """
+    with psycopg.connect(dsn) as connection:
+        locks = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename = %s", (LOCK_TABLE,)).fetchall()
+        for (schema,) in locks:
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(schema, LOCK_TABLE)))

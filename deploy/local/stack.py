@@ -134,6 +134,7 @@ class Stack:
         with self._progress.step("Bringing the databases up to date"):
             if layout.engines.postgres:
                 layout.engines.postgres.create_database(DATABASE)
+                migrations.forget_locks(layout.engines.database_url)
             migrations.run(wanted, layout.environment)
         with self._progress.step("Creating the topics"):
             self._wait_engine("kafka", layout)

@@ -194,6 +194,14 @@ def test_a_process_that_cannot_run_is_named_with_the_end_of_its_log(tmp_path: Pa
         supervisor.shutdown()
 
 
+def test_a_migration_that_was_killed_does_not_stop_the_next(stack: Stack) -> None:
+    described = stack.up(["edge"], seed=False)
+    with psycopg.connect(described.postgres_dsn) as connection:
+        connection.execute("INSERT INTO edge.yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+    stack.down()
+    stack.up(["edge"], seed=False)
+
+
 def test_a_failed_up_leaves_nothing_running() -> None:
     with _stack(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none") as stack:
         with pytest.raises(StackError):
