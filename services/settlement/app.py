@@ -1,0 +1,242 @@
+"""The API's composition root: settings, database, price books, control topic, routes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import structlog
+import uvicorn
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from psycopg_pool import ConnectionPool, PoolTimeout
+from starlette.exceptions import HTTPException
+
+from schemas.calls import HoldRequest
+from services.settlement import ingress, metrics
+from services.settlement.admin_api import admin_router
+from services.settlement.book_store import BookStore
+from services.settlement.coalescer import Coalescer
+from services.settlement.control import ControlReader, Frozen
+from services.settlement.database import configure_json, options
+from services.settlement.errors import ApiError
+from services.settlement.hold_store import HoldLane
+from services.settlement.http_edges import Asgi, Receive, Scope, Send, Tokens, api_error
+from services.settlement.internal_api import InternalApi
+from services.settlement.logs import configure_logs
+from services.settlement.partitions import partitions_of
+from services.settlement.pricebook import parse_book
+from services.settlement.settings import Settings
+
+log = structlog.get_logger(__name__)
+WATCH_INTERVAL_S = 1.0
+STALE_AFTER_S = 5.0
+"""How long the database may have been silent before the process calls itself not ready."""
+
+
+class SettlementApi:
+    """Everything that the API process holds, started and stopped together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+            settings.database_url,
+            min_size=1,
+            max_size=8,
+            timeout=5,
+            max_waiting=200,
+            open=False,
+            kwargs={"autocommit": True, "options": options(settings.statement_timeout_ms), "connect_timeout": 5},
+        )
+        self.books = BookStore(self.pool.connection)
+        self.frozen = Frozen()
+        self.control = ControlReader(settings.kafka_bootstrap_servers, self.frozen)
+        self.gate = ingress.IngressGate(max_age_seconds=settings.ingress_max_age_seconds, max_rows=settings.ingress_max_rows)
+        self._lanes = [
+            HoldLane(
+                settings.database_url,
+                books=self.books,
+                frozen=self.frozen.code,
+                default_output=settings.default_output_tokens,
+                floor_output=settings.floor_output_tokens,
+                timeout_ms=settings.statement_timeout_ms,
+            )
+            for _ in range(settings.hold_lanes)
+        ]
+        self.holds: Coalescer[HoldRequest, dict[str, Any]] = Coalescer(
+            [lane.place for lane in self._lanes], limit=settings.hold_batch, capacity=settings.hold_queue
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._database_seen = 0.0
+
+    async def start(self) -> None:
+        """Open the database, read the price book, follow the control topic."""
+        await asyncio.to_thread(self.pool.open, wait=True, timeout=30)
+        await asyncio.to_thread(self._prepare_book)
+        self.holds.start()
+        self._tasks = [asyncio.create_task(self.control.run()), asyncio.create_task(self._watch())]
+
+    async def stop(self) -> None:
+        """Finish the holds under way, then close."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.holds.stop()
+        for lane in self._lanes:
+            await lane.close()
+        await asyncio.to_thread(self.pool.close)
+
+    def not_ready(self) -> str | None:
+        """Why the process cannot do its work now, or None."""
+        if not self.control.ready.is_set():
+            return "the control topic is not read to its end"
+        if time.monotonic() - self._database_seen > STALE_AFTER_S:
+            return "the database does not answer"
+        return None
+
+    async def end_offsets(self, topic: str) -> Mapping[int, int] | None:
+        """Where the topic's partitions end; None while Kafka does not answer."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka_bootstrap_servers, enable_auto_commit=False)
+        try:
+            async with asyncio.timeout(5):
+                await consumer.start()
+                ends = await consumer.end_offsets(partitions_of(topic))
+        except (KafkaError, TimeoutError) as error:
+            log.warning("end_offsets_unknown", error=type(error).__name__)
+            return None
+        finally:
+            with suppress(KafkaError):
+                await consumer.stop()
+        return {partition.partition: end for partition, end in ends.items()}
+
+    def _prepare_book(self) -> None:
+        self.books.refresh()
+        file = self._settings.price_book_file
+        if file and not self.books.known:
+            self.books.publish(parse_book(Path(file).read_text("utf-8")))
+
+    async def _watch(self) -> None:
+        """Look at the ingress table every second: it says whether the database answers and whether the log does."""
+        while True:
+            try:
+                await asyncio.to_thread(self._look)
+                self._database_seen = time.monotonic()
+            except (psycopg.Error, PoolTimeout) as error:
+                log.warning("database_silent", error=type(error).__name__)
+            await asyncio.sleep(WATCH_INTERVAL_S)
+
+    def _look(self) -> None:
+        with self.pool.connection() as connection:
+            ingress.look(connection, self.gate)
+        metrics.INGRESS_ROWS.set(self.gate.rows)
+
+
+def build(settings: Settings) -> Asgi:
+    """The ASGI application: the plain internal routes in front, FastAPI for the rest."""
+    configure_json()
+    service = SettlementApi(settings)
+    fast = _fastapi(service, settings)
+    internal = InternalApi(
+        holds=service.holds,
+        connect=service.pool.connection,
+        books=service.books,
+        gate=service.gate,
+        router=Tokens([settings.router_token]),
+        services=Tokens([settings.edge_token, settings.router_token]),
+    )
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/internal/"):
+            await internal(scope, receive, send)
+        else:
+            await fast(scope, receive, send)
+
+    return application
+
+
+def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(
+        admin_router(connect=service.pool.connection, books=service.books, ends=service, tokens=Tokens([settings.admin_token]))
+    )
+    _errors(app)
+    _health(app, service)
+    return app
+
+
+def _errors(app: FastAPI) -> None:
+    async def ours(_: Request, error: Exception) -> Response:
+        refusal = api_error(error)
+        headers = {"retry-after": "1"} if refusal.status == 503 else None
+        return JSONResponse(refusal.body(), status_code=refusal.status, headers=headers)
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        param = ".".join(str(part) for part in first["loc"][1:])
+        status = 400 if first["type"] == "json_invalid" else 422
+        body = {
+            "message": f"{param}: {first['msg']}",
+            "type": "invalid_request_error",
+            "param": param,
+            "code": "invalid_request",
+        }
+        return JSONResponse({"error": body}, status_code=status)
+
+    async def plain(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = "not_found" if error.status_code == 404 else "invalid_request"
+        body = {"message": error.detail, "type": "invalid_request_error", "param": None, "code": code}
+        return JSONResponse({"error": body}, status_code=error.status_code)
+
+    for kind in (ApiError, psycopg.Error, PoolTimeout):
+        app.add_exception_handler(kind, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, plain)
+
+
+def _health(app: FastAPI, service: SettlementApi) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        reason = service.not_ready()
+        if reason is None:
+            return JSONResponse({"ready": True})
+        return JSONResponse({"ready": False, "reason": reason}, status_code=503)
+
+    @app.get("/metrics")
+    async def metrics_text() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM."""
+    configure_logs()
+    config = uvicorn.Config(
+        build(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=10,
+    )
+    uvicorn.Server(config).run()

@@ -1,0 +1,57 @@
+"""Balances, the moves that prove them, and cases, as read from the ledger."""
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow, dict_row
+
+from services.settlement.errors import NotFoundError
+from services.settlement.statements import statements
+
+
+def balances(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict[str, Any]]:
+    """Every bucket of an account; an account that never had a payment has none."""
+    rows = connection.execute(statements("admin.sql")["balances"], {"holder": holder}).fetchall()
+    return [
+        {
+            "bucket": bucket,
+            "currency": currency,
+            "posted_nano": posted,
+            "held_nano": held,
+            "available_nano": posted - held,
+            "overrun_nano": overrun,
+        }
+        for bucket, currency, posted, held, overrun in rows
+    ]
+
+
+def postings(connection: psycopg.Connection[TupleRow], holder: str, bucket: str, *, after: int, limit: int) -> dict[str, Any]:
+    """A page of the bucket's transactions, oldest first: each `before` is the `after` of the one before it.
+
+    `next` is what to give as `after` for the following page, None at the end. Raises NotFoundError for an unknown bucket.
+    """
+    sql = statements("admin.sql")
+    row = connection.execute(sql["bucket_account"], {"holder": holder, "bucket": bucket}).fetchone()
+    if row is None:
+        raise NotFoundError(f"account {holder} has no bucket {bucket}", code="bucket_not_found")
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(sql["moves"], {"account": row[0], "after": after, "limit": limit + 1}).fetchall()
+    page = found[:limit]
+    return {"data": page, "next": page[-1]["seq"] if len(found) > limit else None}
+
+
+def cases(connection: psycopg.Connection[TupleRow], *, open_only: bool | None, limit: int) -> list[dict[str, Any]]:
+    """The newest cases: open ones, closed ones, or (None) both."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statements("admin.sql")["cases"], {"open": open_only, "limit": limit}).fetchall()
+
+
+def pending(connection: psycopg.Connection[TupleRow], topic: str) -> dict[str, Any]:
+    """What is under way: rows of outbox and ingress, open holds, and the ledger's offset in each partition."""
+    sql = statements("admin.sql")
+    rows = connection.execute(sql["pending"]).fetchone()
+    holds = connection.execute(sql["open_holds"]).fetchone()
+    offsets = connection.execute(statements("leases.sql")["offsets"], {"topic": topic}).fetchall()
+    assert rows is not None
+    assert holds is not None
+    return {"outbox_pending": rows[0], "ingress_pending": rows[1], "open_holds": holds[0], "offsets": dict(offsets)}

@@ -1,0 +1,80 @@
+"""Bucket balances while a batch is posted: read under lock once, changed here, written once. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class BucketState:
+    """A bucket's row: what is posted, what of it is held, and what is owed beyond it."""
+
+    account: int
+    posted: int
+    held: int
+    overrun: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """How a charge was paid: from the hold, from what else was available, and what is owed; and the bucket around it."""
+
+    from_hold: int
+    from_available: int
+    owed: int
+    before: int
+    after: int
+    held_after: int
+
+    @property
+    def paid(self) -> int:
+        """What left the bucket."""
+        return self.from_hold + self.from_available
+
+    @property
+    def move(self) -> tuple[int, int, int]:
+        """Balance before, after, and held after."""
+        return self.before, self.after, self.held_after
+
+
+class Buckets:
+    """The locked rows of a batch, by ledger account."""
+
+    def __init__(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
+        self._of = {row[0]: BucketState(*row) for row in rows}
+
+    def capture(self, account: int | None, hold_nano: int, charge_nano: int) -> Capture:
+        """Charge a hold: at most the hold from the hold, the excess from what is available, the rest is owed.
+
+        A hold without a bucket is a hold of zero that was placed before the bucket existed: all that exceeds it is owed.
+        """
+        from_hold = min(charge_nano, hold_nano)
+        if account is None:
+            return Capture(0, 0, charge_nano, 0, 0, 0)
+        state = self._of[account]
+        before = state.posted
+        state.held -= hold_nano
+        available = state.posted - state.held - from_hold
+        from_available = min(charge_nano - from_hold, max(available, 0))
+        owed = charge_nano - from_hold - from_available
+        state.posted -= from_hold + from_available
+        state.overrun += owed
+        return Capture(from_hold, from_available, owed, before, state.posted, state.held)
+
+    def release(self, account: int | None, hold_nano: int) -> None:
+        """Give a hold back whole."""
+        if account is not None:
+            self._of[account].held -= hold_nano
+
+    def top_up(self, account: int, amount_nano: int) -> tuple[int, int]:
+        """Add a payment. Returns the balance before, and how much of it pays for what is owed."""
+        state = self._of[account]
+        before = state.posted
+        repaid = min(state.overrun, amount_nano)
+        state.overrun -= repaid
+        state.posted += amount_nano - repaid
+        return before, repaid
+
+    @property
+    def states(self) -> list[BucketState]:
+        """Every row, to be written back."""
+        return list(self._of.values())

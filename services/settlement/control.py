@@ -1,0 +1,87 @@
+"""What `tollbook.control.v1` says about accounts, projects and keys: who is frozen."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import ValidationError
+
+from schemas import topics
+from schemas.control import ControlRecord
+
+log = structlog.get_logger(__name__)
+CODES = {"account": "account_frozen", "project": "project_frozen", "key": "key_frozen"}
+
+
+class Frozen:
+    """The latest state per entity. Older versions that come late are ignored."""
+
+    def __init__(self) -> None:
+        self._versions: dict[tuple[str, str], int] = {}
+        self._stopped: set[tuple[str, str]] = set()
+
+    def apply(self, record: ControlRecord) -> None:
+        """Take one control record."""
+        key = (record.kind, record.entity_id)
+        if record.kind not in CODES or record.version < self._versions.get(key, -1):
+            return
+        self._versions[key] = record.version
+        if record.frozen or record.revoked:
+            self._stopped.add(key)
+        else:
+            self._stopped.discard(key)
+
+    def code(self, account_id: str, project_id: str, key_id: str) -> str | None:
+        """The refusal code of whatever is frozen, the widest first; None if nothing is."""
+        if not self._stopped:
+            return None
+        for kind, entity in (("account", account_id), ("project", project_id), ("key", key_id)):
+            if (kind, entity) in self._stopped:
+                return CODES[kind]
+        return None
+
+
+class ControlReader:
+    """Reads the control topic from its beginning and goes on reading. `ready` is set once its end was reached."""
+
+    def __init__(self, bootstrap_servers: str, frozen: Frozen) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._frozen = frozen
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read until cancelled. A broker that is away is waited for; the state that was read stays in force."""
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap_servers, enable_auto_commit=False, auto_offset_reset="earliest"
+            )
+            try:
+                await consumer.start()
+                await self._read(consumer)
+            except Exception as error:  # noqa: BLE001 - any failure of the client: say so, connect anew
+                log.warning("control_topic_unreachable", error=type(error).__name__)
+                await asyncio.sleep(1)
+            finally:
+                await consumer.stop()
+
+    async def _read(self, consumer: Any) -> None:
+        partition = TopicPartition(topics.CONTROL, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        end = (await consumer.end_offsets([partition]))[partition]
+        while True:
+            if not self.ready.is_set() and await consumer.position(partition) >= end:
+                self.ready.set()
+            for records in (await consumer.getmany(timeout_ms=500, max_records=500)).values():
+                for record in records:
+                    self._take(record)
+
+    def _take(self, record: Any) -> None:
+        if record.value is None:
+            return
+        try:
+            self._frozen.apply(ControlRecord.model_validate_json(record.value))
+        except ValidationError:
+            # Compaction keeps a broken record for ever: it freezes nobody, and says nothing that could be retried.
+            log.warning("control_record_unreadable", key=str(record.key), offset=record.offset)

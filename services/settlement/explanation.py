@@ -1,0 +1,107 @@
+"""A receipt in plain sentences. Pure: everything is taken from the receipt itself."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from schemas.money import format_amount
+
+REASONS = {
+    "rate_limited": "it was limited by the provider",
+    "upstream_error": "the provider answered with an error",
+    "upstream_unavailable": "the provider was unavailable",
+    "connection_failed": "the provider could not be reached",
+    "timeout": "the provider did not answer in time",
+    "stream_cut": "the stream broke off",
+    "malformed_reply": "the provider's reply could not be read",
+    "invalid_request": "the provider refused the request",
+    "unauthorized": "the provider refused the channel's key",
+    "content_filtered": "the provider filtered the content",
+    "client_gone": "the client had gone",
+    "deadline_exceeded": "the time for the request was over",
+    "ledger_unavailable": "the ledger could not be reached",
+    "log_unavailable": "the log could not be reached",
+    "internal": "Tollbook failed",
+    "circuit_open": "the channel had failed too often and rests",
+    "cooldown": "the channel was asked to wait",
+}
+
+
+def explain(receipt: dict[str, Any], *, written_off_nano: int = 0) -> list[str]:
+    """The sentences, in the order in which things happened."""
+    return [
+        _asked(receipt),
+        *_attempts(receipt),
+        *_fallbacks(receipt),
+        *_paid(receipt, written_off_nano),
+        *(f"A person will look at it: {case['detail']}." for case in receipt["cases"]),
+    ]
+
+
+def _asked(receipt: dict[str, Any]) -> str:
+    key = receipt["key_name"] or receipt["key_id"]
+    what = f" asked for {receipt['requested_model']}" if receipt["requested_model"] else " made a request"
+    how = " as a stream" if receipt["stream"] else ""
+    return f"Key {key} of project {receipt['project_id']}{what}{how} at {receipt['accepted_at']}."
+
+
+def _attempts(receipt: dict[str, Any]) -> Iterable[str]:
+    for each in receipt["attempts"]:
+        usage = each["usage"]
+        tokens_in = usage["input_tokens"] + usage["cached_input_tokens"] + usage["cache_write_tokens"]
+        where = (
+            f"Attempt {each['attempt']} went to {each['upstream_model']} on channel {each['channel']} ({each['route_type']})"
+        )
+        if each["outcome"] == "succeeded":
+            tokens = f"{tokens_in} tokens in, {usage['output_tokens']} tokens out"
+            yield f"{where} and was answered in {each['latency_ms']:.0f} ms: {tokens}."
+            continue
+        why = REASONS.get(each["error_class"] or "", "it failed")
+        burned = (
+            f"; it used {tokens_in} tokens in and {usage['output_tokens']} out" if tokens_in + usage["output_tokens"] else ""
+        )
+        ended = "was cancelled" if each["outcome"] == "cancelled" else "failed"
+        charged = "" if each["charged"] else "; it is not charged"
+        yield f"{where} and {ended}: {why}{burned}{charged}."
+
+
+def _fallbacks(receipt: dict[str, Any]) -> Iterable[str]:
+    for each in receipt["fallbacks"]:
+        crossed = ", and another bucket pays" if each["crossed_bucket"] else ""
+        why = REASONS.get(each["reason"], each["reason"])
+        yield f"The plan moved from {each['from_channel']} to {each['to_channel']} because {why}{crossed}."
+
+
+def _paid(receipt: dict[str, Any], written_off_nano: int) -> Iterable[str]:
+    status = receipt["status"]
+    if status == "refused":
+        yield f"Nothing was sent to a provider and nothing is charged: {receipt['refusal']['message']}."
+    elif status == "pending":
+        held = ", ".join(_money(hold["amount_nano"], hold["currency"]) for hold in receipt["holds"] if hold["state"] == "held")
+        yield f"The request is not settled yet; {held} is held for it."
+    elif status == "released":
+        yield "Nothing is charged: what was held went back to the balance."
+    elif receipt["charge"]:
+        yield from _charged(receipt, written_off_nano)
+
+
+def _charged(receipt: dict[str, Any], written_off_nano: int) -> Iterable[str]:
+    charge, balance = receipt["charge"], receipt["balance"]
+    currency = charge["currency"]
+    amount = _money(charge["amount_nano"], currency)
+    if receipt["status"] == "expired":
+        yield f"The request did not end in time; for what was seen of it {amount} was charged to bucket {charge['bucket']}."
+        if written_off_nano:
+            yield f"Usage that was reported later, {_money(written_off_nano, currency)}, is not charged to you."
+    else:
+        how = f" at price book {charge['price_version']}: {charge['arithmetic']} {currency}" if charge["arithmetic"] else ""
+        yield f"{amount} was charged to bucket {charge['bucket']}{how}."
+    held, released = _money(charge["hold_nano"], currency), _money(charge["released_nano"], currency)
+    yield f"{held} had been held before the call; {released} of it went back."
+    if charge["overrun_nano"]:
+        yield f"The provider counted more than was held: {_money(charge['overrun_nano'], currency)} came on top."
+    if balance:
+        yield f"The balance went from {_money(balance['before_nano'], currency)} to {_money(balance['after_nano'], currency)}."
+
+
+def _money(nano: int, currency: str) -> str:
+    return f"{format_amount(nano)} {currency}"

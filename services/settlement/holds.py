@@ -1,0 +1,92 @@
+"""From a router's bounds to what the hold function needs, and from its decision to the answer. Pure."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from schemas.calls import HoldRequest
+from schemas.money import INT64_MAX, Prices
+from services.settlement.bounds import UnitPrice, amount_nano, fits
+from services.settlement.pricebook import PriceBook
+from services.settlement.refusals import Refusal, stored
+
+FrozenCode = Callable[[str, str, str], str | None]
+"""(account, project, key) → the refusal code of whatever of them is frozen."""
+
+
+class HoldOrder:
+    """One hold as the hold function takes it. `code` is set when it is refused before the balances are looked at."""
+
+    __slots__ = ("bucket", "code", "covered", "currency", "detail", "needed_nano", "prices", "request", "unit_prices")
+
+    def __init__(self, request: HoldRequest, book: PriceBook, frozen_code: str | None) -> None:
+        bucket = book.buckets.get(request.candidates[0].route_type)
+        self.request = request
+        self.bucket = bucket.id if bucket else ""
+        self.currency = bucket.currency if bucket else ""
+        self.prices = covered_prices(request, book)
+        self.unit_prices = [UnitPrice(price.dearest_input, price.output) for price in self.prices if price is not None]
+        self.needed_nano: int | None = None
+        self.code = frozen_code or self._code()
+        self.detail = detail_of(request)
+
+    def _code(self) -> str | None:
+        if not self.unit_prices:
+            return "no_price"
+        request = self.request
+        output_tokens = request.model_max_output_tokens * request.choices
+        if fits(self.unit_prices, input_tokens=request.input_tokens_bound, output_tokens=output_tokens):
+            return None
+        self.needed_nano = min(amount_nano(self.unit_prices, request.input_tokens_bound, output_tokens), INT64_MAX)
+        return "insufficient_balance"
+
+
+def covered_prices(request: HoldRequest, book: PriceBook) -> list[Prices | None]:
+    """The price of each candidate that the first candidate's bucket pays for; None for every other."""
+    bucket = book.buckets.get(request.candidates[0].route_type)
+    return [
+        book.prices.get((candidate.route_type, candidate.model)) if book.buckets.get(candidate.route_type) == bucket else None
+        for candidate in request.candidates
+    ]
+
+
+def detail_of(request: HoldRequest) -> str:
+    """What the hold's row keeps about its request, as JSON."""
+    return orjson.dumps(
+        {
+            "key_name": request.key.key_name,
+            "environment": request.environment,
+            "tags": request.tags,
+            "run_id": request.run_id,
+            "candidates": [[each.channel, each.route_type, each.model] for each in request.candidates],
+        }
+    ).decode()
+
+
+def granted(request: HoldRequest, prices: list[Prices | None], row: dict[str, Any]) -> dict[str, Any]:
+    """The answer `HoldGranted`. `row` has bucket, currency, amount_nano, price_version and output_cap of the hold."""
+    return {
+        "status": "held",
+        "hold_id": str(request.hold_id),
+        "bucket": row["bucket"],
+        "currency": row["currency"],
+        "amount_nano": row["amount_nano"],
+        "price_version": row["price_version"],
+        "output_cap": row["output_cap"],
+        "covered": [price is not None for price in prices],
+        "prices": [None if price is None else price.__dict__ for price in prices],
+    }
+
+
+def answer_again(request: HoldRequest, row: dict[str, Any], book: PriceBook) -> dict[str, Any]:
+    """The answer that the hold's row stands for; `book` is the one that the row's version names."""
+    if row["refusal"] is not None:
+        return stored(row["refusal"], row["bucket"], row["currency"]).as_result(str(request.hold_id))
+    return granted(request, covered_prices(request, book), row)
+
+
+def refused(order: HoldOrder, decision: dict[str, Any]) -> dict[str, Any]:
+    """The answer `HoldRefusal` for a decision of the hold function (code, kind, entity, window, needed, left, resets)."""
+    refusal = Refusal(bucket=order.bucket or None, currency=order.currency or None, **decision)
+    return refusal.as_result(str(order.request.hold_id))

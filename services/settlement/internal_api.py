@@ -1,0 +1,150 @@
+"""What router and edge ask of the ledger. Plain ASGI: the hold endpoint is on the way of every request."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg.rows import TupleRow
+
+from schemas.calls import HoldBatch, HoldRequest, IngressBatch, ProgressBatch
+from services.settlement import ingress, metrics
+from services.settlement.arrays import plain, texts
+from services.settlement.balance_store import balances
+from services.settlement.book_store import BookStore
+from services.settlement.coalescer import Coalescer
+from services.settlement.errors import ApiError, NotFoundError
+from services.settlement.http_edges import (
+    Receive,
+    Scope,
+    Send,
+    Tokens,
+    header,
+    read_body,
+    refuse_nul,
+    send_error,
+    send_json,
+)
+from services.settlement.receipt_store import read_receipt
+from services.settlement.statements import statement
+
+Answer = tuple[int, bytes]
+Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
+
+
+class InternalApi:
+    """Dispatches `/internal/*`. Each handler returns a status and a JSON body, or raises ApiError."""
+
+    def __init__(
+        self,
+        *,
+        holds: Coalescer[HoldRequest, dict[str, Any]],
+        connect: Connect,
+        books: BookStore,
+        gate: ingress.IngressGate,
+        router: Tokens,
+        services: Tokens,
+    ) -> None:
+        self._holds = holds
+        self._connect = connect
+        self._books = books
+        self._gate = gate
+        self._router = router
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            status, body = await self._dispatch(scope, receive)
+        except (ApiError, ValueError, psycopg.Error) as error:
+            await send_error(send, error)
+        else:
+            await send_json(send, status, body)
+
+    def _dispatch(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Answer]:
+        route, token = (scope["method"], scope["path"]), header(scope, b"authorization")
+        if route == ("POST", "/internal/holds"):
+            self._router.check(token)
+            return self._place(receive)
+        if route == ("POST", "/internal/holds/progress"):
+            self._router.check(token)
+            return self._progress(receive)
+        self._services.check(token)
+        if route == ("POST", "/internal/ingress"):
+            return self._ingress(receive)
+        if route == ("GET", "/internal/price-book"):
+            return self._price_book()
+        match scope["path"].split("/"):
+            case ["", "internal", "accounts", account, "balances"] if scope["method"] == "GET":
+                return self._balances(account)
+            case ["", "internal", "accounts", account, "receipts", request] if scope["method"] == "GET":
+                return self._receipt(account, request)
+        raise NotFoundError(f"there is no {scope['method']} {scope['path']}")
+
+    async def _place(self, receive: Receive) -> Answer:
+        self._gate.check()
+        body = await read_body(receive)
+        refuse_nul(body)
+        batch = HoldBatch.model_validate_json(body)
+        results = await self._holds.submit(batch.holds)
+        for result in results:
+            metrics.holds_decided(result)
+        return 200, orjson.dumps({"results": results})
+
+    async def _progress(self, receive: Receive) -> Answer:
+        batch = ProgressBatch.model_validate_json(await read_body(receive))
+        closed = await asyncio.to_thread(self._renew, batch)
+        return 200, orjson.dumps({"closed": closed})
+
+    def _renew(self, batch: ProgressBatch) -> list[UUID]:
+        # The last word about a hold counts when a batch names it twice.
+        latest = {progress.hold_id: progress for progress in batch.holds}.values()
+        with self._connect() as connection:
+            rows = connection.execute(
+                statement("renew_holds"),
+                {
+                    "ids": plain(each.hold_id for each in latest),
+                    "deadlines": texts(each.deadline_at.isoformat() for each in latest),
+                    "inputs": plain(each.input_tokens for each in latest),
+                    "outputs": plain(each.output_tokens for each in latest),
+                },
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    async def _ingress(self, receive: Receive) -> Answer:
+        body = await read_body(receive)
+        batch = IngressBatch.model_validate_json(body)
+        refuse_nul(body)
+        await asyncio.to_thread(self._take, batch)
+        return 202, b'{"accepted":true}'
+
+    def _take(self, batch: IngressBatch) -> None:
+        with self._connect() as connection:
+            ingress.take(connection, batch.events, self._gate)
+            ingress.look(connection, self._gate)
+
+    async def _price_book(self) -> Answer:
+        await asyncio.to_thread(self._books.refresh)
+        book = self._books.in_force
+        return 200, orjson.dumps({"version": book.version, "items": [item.model_dump() for item in book.items]})
+
+    async def _balances(self, account: str) -> Answer:
+        return 200, orjson.dumps({"data": await asyncio.to_thread(self._read_balances, account)})
+
+    def _read_balances(self, account: str) -> list[dict[str, Any]]:
+        with self._connect() as connection:
+            return balances(connection, account)
+
+    async def _receipt(self, account: str, request: str) -> Answer:
+        try:
+            request_id = UUID(request)
+        except ValueError:
+            raise NotFoundError("a request's id is a UUID", code="receipt_not_found") from None
+        return 200, orjson.dumps(await asyncio.to_thread(self._read_receipt, account, request_id))
+
+    def _read_receipt(self, account: str, request_id: UUID) -> dict[str, Any]:
+        with self._connect() as connection:
+            return read_receipt(connection, self._books, account, request_id)

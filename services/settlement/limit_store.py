@@ -1,0 +1,141 @@
+"""Limits of envelopes. A new limit counts what was spent and held in its period before it was set."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from schemas import topics
+from schemas.control import ControlRecord
+from schemas.envelope import new_id, now
+from schemas.ledger import EnvelopeRef, LimitChanged, LimitChangedData
+from schemas.money import format_amount
+from services.settlement.arrays import plain
+from services.settlement.entries import Outbox
+from services.settlement.errors import InvalidError, UnavailableError
+from services.settlement.money_in import LimitChange, period_start
+from services.settlement.refusals import utc_text
+from services.settlement.statements import statements
+
+TRIES = 3
+"""A settlement that ends the envelope's holds may deadlock with the change: Postgres ends one, and it is done again."""
+
+
+def set_limit(connection: psycopg.Connection[TupleRow], asked: LimitChange, *, author: str) -> dict[str, Any]:
+    """Set, change or remove a limit. Raises InvalidError, or UnavailableError when the account's holds change too fast."""
+    if asked.kind == "account" and asked.id != asked.account_id:
+        raise InvalidError("the limit of an account names that account as id", param="id")
+    for _ in range(TRIES):
+        try:
+            with connection.transaction():
+                return _set(connection, asked, author)
+        except psycopg.errors.DeadlockDetected:
+            continue
+    raise UnavailableError("the account's holds change too fast: ask again")
+
+
+def limits(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict[str, Any]]:
+    """Every limit of an account with what its newest window holds."""
+    rows = connection.execute(statements("admin.sql")["limits"], {"holder": holder}).fetchall()
+    return [
+        {
+            "account_id": account,
+            "kind": kind,
+            "id": entity,
+            "currency": currency,
+            "window": window,
+            "limit": None if limit is None else format_amount(limit),
+            "limit_nano": limit,
+            "version": version,
+            "changed_at": utc_text(changed_at),
+            "window_start": utc_text(start),
+            "held_nano": held,
+            "spent_nano": spent,
+        }
+        for account, kind, entity, currency, window, limit, version, changed_at, start, held, spent in rows
+    ]
+
+
+def _set(connection: psycopg.Connection[TupleRow], asked: LimitChange, author: str) -> dict[str, Any]:
+    sql = statements("admin.sql")
+    key = {
+        "holder": asked.account_id,
+        "kind": asked.kind,
+        "entity": asked.id,
+        "currency": asked.currency,
+        "window": asked.window,
+    }
+    exists = connection.execute(sql["limit_exists"], key).fetchone() is not None
+    history = None if exists else _History(connection, asked)
+    row = connection.execute(sql["set_limit"], {**key, "limit_nano": asked.limit_nano}).fetchone()
+    assert row is not None
+    envelope_id, version = row
+    if history is not None and version == 1:
+        history.write(envelope_id)
+    _announce(connection, asked, version, author)
+    return {
+        "account_id": asked.account_id,
+        "kind": asked.kind,
+        "id": asked.id,
+        "currency": asked.currency,
+        "window": asked.window,
+        "limit": None if asked.limit_nano is None else format_amount(asked.limit_nano),
+        "limit_nano": asked.limit_nano,
+        "version": version,
+    }
+
+
+class _History:
+    """What an envelope spent and holds in the present period, read while no hold of its buckets can change."""
+
+    def __init__(self, connection: psycopg.Connection[TupleRow], asked: LimitChange) -> None:
+        sql = statements("admin.sql")
+        self._connection = connection
+        holder = {"holder": asked.account_id, "currency": asked.currency, "kind": asked.kind, "entity": asked.id}
+        # Holds before buckets, as the worker locks them. Holds that appear in between are found under the bucket's lock.
+        connection.execute(sql["lock_open_holds"], {**holder, "start": period_start(asked.window, now())}).fetchall()
+        accounts = [row[0] for row in connection.execute(sql["lock_currency"], holder).fetchall()]
+        self.start: datetime = period_start(asked.window, now())
+        open_holds = connection.execute(sql["lock_open_holds"], {**holder, "start": self.start}).fetchall()
+        self.hold_ids: list[UUID] = [row[0] for row in open_holds]
+        self.held_nano = sum(row[1] for row in open_holds)
+        spent = connection.execute(
+            sql["spent_in_period"], {**holder, "start": self.start, "accounts": plain(accounts)}
+        ).fetchone()
+        assert spent is not None
+        self.spent_nano, self.overrun_nano = spent
+
+    def write(self, envelope_id: int) -> None:
+        """Open the envelope's first window with it, and stamp the open holds."""
+        sql = statements("admin.sql")
+        row = self._connection.execute(
+            sql["open_window"],
+            {
+                "envelope": envelope_id,
+                "start": self.start,
+                "held": self.held_nano,
+                "spent": self.spent_nano,
+                "overrun": self.overrun_nano,
+            },
+        ).fetchone()
+        assert row is not None
+        self._connection.execute(sql["stamp_holds"], {"window": row[0], "ids": plain(self.hold_ids)})
+
+
+def _announce(connection: psycopg.Connection[TupleRow], asked: LimitChange, version: int, author: str) -> None:
+    """LimitChanged to the ledger's topic, and to the control topic for whoever caches the entity."""
+    data = LimitChangedData(
+        envelope=EnvelopeRef(kind=asked.kind, id=asked.id, window=asked.window),
+        currency=asked.currency,
+        limit_nano=asked.limit_nano,
+        author=author,
+    )
+    event = LimitChanged(account_id=asked.account_id, data=data)
+    # Versions of one entity's control record must grow over all of its limits: the clock does, in microseconds.
+    control = ControlRecord(kind="limit", entity_id=asked.id, version=max(version, int(now().timestamp() * 1_000_000)))
+    outbox = Outbox()
+    outbox.add(topics.LEDGER, asked.account_id, "LimitChanged", event.event_id, event.to_json().decode())
+    outbox.add(topics.CONTROL, control.key, "ControlRecord", new_id(), control.to_json().decode())
+    connection.execute(statements("settle.sql")["write_outbox"], outbox.parameters())

@@ -1,0 +1,101 @@
+"""Why a hold was refused, in words. Pure: the same facts always give the same reply, whenever it is asked for again."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from schemas.money import format_amount
+
+HTTP_STATUS = {
+    "insufficient_balance": 402,
+    "budget_exceeded": 402,
+    "key_frozen": 403,
+    "project_frozen": 403,
+    "account_frozen": 403,
+    "no_price": 503,
+}
+CLOCKED = frozenset({"day", "month"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The facts of one refusal. `kind`, `entity`, `window` name the envelope; a bucket has no window."""
+
+    code: str
+    bucket: str | None
+    currency: str | None
+    kind: str | None = None
+    entity: str | None = None
+    window: str | None = None
+    needed_nano: int | None = None
+    left_nano: int | None = None
+    resets_at: str | None = None
+
+    @property
+    def http_status(self) -> int:
+        """402 for what money or a decision lifts, 429 for what a clock lifts, 403 for frozen, 503 for a missing price."""
+        if self.code == "budget_exceeded" and self.window in CLOCKED:
+            return 429
+        return HTTP_STATUS[self.code]
+
+    @property
+    def envelope(self) -> dict[str, str | None] | None:
+        """The envelope that stopped the hold, as an EnvelopeRef."""
+        if self.kind is not None and self.entity is not None:
+            return {"kind": self.kind, "id": self.entity, "window": self.window}
+        if self.code == "insufficient_balance" and self.bucket is not None:
+            return {"kind": "bucket", "id": self.bucket, "window": None}
+        return None
+
+    @property
+    def message(self) -> str:
+        """One sentence that names the envelope, what was needed and what was left."""
+        if self.code == "no_price":
+            return "no price is published for any candidate of this request: the operator must publish one"
+        if self.code.endswith("_frozen"):
+            return f"the {self.code.removesuffix('_frozen')} {self.entity} is frozen: nothing new is paid for it"
+        needed = f"{format_amount(self.needed_nano or 0)} {self.currency} needed"
+        left = f"{format_amount(self.left_nano or 0)} {self.currency} left"
+        if self.code == "insufficient_balance":
+            return f"the bucket {self.bucket} cannot pay this request: {needed}, {left}"
+        until = f"; it resets at {self.resets_at}" if self.resets_at else ""
+        return f"the {self.window} limit of {self.kind} {self.entity} is reached: {needed}, {left}{until}"
+
+    def as_result(self, hold_id: str) -> dict[str, Any]:
+        """The refusal as a `HoldRefusal` on the wire."""
+        return {
+            "status": "refused",
+            "hold_id": hold_id,
+            "http_status": self.http_status,
+            "code": self.code,
+            "message": self.message,
+            "envelope": self.envelope,
+            "bucket": self.bucket,
+            "currency": self.currency,
+            "needed_nano": self.needed_nano,
+            "left_nano": self.left_nano,
+            "resets_at": self.resets_at,
+        }
+
+
+def stored(refusal: dict[str, Any], bucket: str, currency: str) -> Refusal:
+    """The refusal that a hold's row keeps. An empty bucket or currency means that none was known."""
+    return Refusal(
+        code=refusal["code"],
+        bucket=bucket or None,
+        currency=currency or None,
+        kind=refusal["kind"],
+        entity=refusal["entity"],
+        window=refusal["window"],
+        needed_nano=refusal["needed_nano"],
+        left_nano=refusal["left_nano"],
+        resets_at=utc_text(refusal["resets_at"]),
+    )
+
+
+def utc_text(value: datetime | str | None) -> str | None:
+    """An instant as RFC 3339 in UTC, ending in Z."""
+    if value is None:
+        return None
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return instant.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,41 @@
+"""What the environment says. Read once, by a process's composition root."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of every settlement process; the names in the environment are the aliases."""
+
+    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: str = Field(alias="DATABASE_URL")
+    kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
+    host: str = Field(default="127.0.0.1", alias="TOLLBOOK_HOST")
+    port: int = Field(default=0, alias="TOLLBOOK_PORT")
+    admin_token: str = Field(default="", alias="TOLLBOOK_ADMIN_TOKEN")
+    edge_token: str = Field(default="", alias="TOLLBOOK_EDGE_TOKEN")
+    router_token: str = Field(default="", alias="TOLLBOOK_ROUTER_TOKEN")
+
+    price_book_file: str | None = Field(default=None, alias="TOLLBOOK_PRICE_BOOK_FILE")
+    default_output_tokens: int = Field(default=4096, ge=1, le=10**6, alias="TOLLBOOK_DEFAULT_OUTPUT_TOKENS")
+    floor_output_tokens: int = Field(default=256, ge=1, le=10**6, alias="TOLLBOOK_FLOOR_OUTPUT_TOKENS")
+    hold_lanes: int = Field(default=2, ge=1, le=16, alias="TOLLBOOK_HOLD_LANES")
+    hold_batch: int = Field(default=128, ge=1, le=256, alias="TOLLBOOK_HOLD_BATCH")
+    hold_queue: int = Field(default=4096, ge=1, alias="TOLLBOOK_HOLD_QUEUE")
+    statement_timeout_ms: int = Field(default=5000, ge=100, alias="TOLLBOOK_STATEMENT_TIMEOUT_MS")
+
+    hold_grace_seconds: float = Field(default=120.0, ge=0, alias="TOLLBOOK_HOLD_GRACE_SECONDS")
+    sweep_interval_seconds: float = Field(default=5.0, gt=0, alias="TOLLBOOK_SWEEP_INTERVAL_SECONDS")
+    case_max_age_days: int = Field(default=14, ge=1, alias="TOLLBOOK_CASE_MAX_AGE_DAYS")
+    case_owner: str = Field(default="billing", alias="TOLLBOOK_CASE_OWNER")
+
+    worker_name: str = Field(default="settlement-worker", alias="TOLLBOOK_WORKER_NAME")
+    consumer_group: str = Field(default="settlement", alias="TOLLBOOK_SETTLEMENT_GROUP")
+    settle_batch: int = Field(default=200, ge=1, le=1000, alias="TOLLBOOK_SETTLE_BATCH")
+    settle_linger_ms: float = Field(default=20.0, ge=0, le=1000, alias="TOLLBOOK_SETTLE_LINGER_MS")
+    lease_seconds: float = Field(default=10.0, ge=1, alias="TOLLBOOK_LEASE_SECONDS")
+    relay_batch: int = Field(default=1000, ge=1, le=5000, alias="TOLLBOOK_RELAY_BATCH")
+    relay_interval_ms: float = Field(default=100.0, ge=1, alias="TOLLBOOK_RELAY_INTERVAL_MS")
+    ingress_max_age_seconds: float = Field(default=60.0, gt=0, alias="TOLLBOOK_INGRESS_MAX_AGE_SECONDS")
+    ingress_max_rows: int = Field(default=10_000, ge=1, alias="TOLLBOOK_INGRESS_MAX_ROWS")

@@ -1,0 +1,102 @@
+-- What operators do and ask, and what edge shows to customers.
+
+-- name: txn_by_key
+select id, request_hash, detail from txn where idem_key = %(idem_key)s;
+
+-- name: open_bucket
+insert into bucket_balance (account, holder, bucket, currency)
+values (%(account)s, %(holder)s, %(bucket)s, %(currency)s) on conflict do nothing;
+
+-- name: balances
+select bucket, currency, posted, held, overrun from bucket_balance where holder = %(holder)s order by bucket;
+
+-- name: bucket_account
+select account from bucket_balance where holder = %(holder)s and bucket = %(bucket)s;
+
+-- name: moves
+-- Oldest first, one row per transaction that touched the bucket.
+select m.seq, m.txn, t.kind, t.idem_key, t.request_id, t.committed_at, m.before_nano, m.after_nano, m.held_after_nano,
+    coalesce((
+        select json_agg(json_build_object('line', p.line, 'account', k.name, 'currency', p.currency, 'side', p.side,
+            'amount_nano', p.amount) order by p.line)
+        from posting p join account k on k.id = p.account where p.txn = m.txn
+    ), '[]'::json) as lines
+from balance_move m join txn t on t.id = m.txn
+where m.account = %(account)s and m.seq > %(after)s
+order by m.seq limit %(limit)s;
+
+-- name: open_holds
+select count(*) from hold
+where state = 'HELD' and expires_at >= coalesce((select swept_until from sweep), '-infinity');
+
+-- name: pending
+select (select count(*) from outbox), (select count(*) from ingress);
+
+-- name: cases
+select id, kind, holder, request_id, hold_id, currency, exposure_nano, detail, owner, opened_at, due_at, closed_at, resolution
+from "case" where (%(open)s::boolean is null or (closed_at is null) = %(open)s) order by opened_at desc limit %(limit)s;
+
+-- name: limits
+select l.holder, l.kind, l.entity, l.currency, l.window_kind, l.limit_nano, l.version, l.changed_at,
+    w.start_utc, coalesce(w.held, 0), coalesce(w.spent, 0)
+from envelope l left join lateral (
+    select * from envelope_window w where w.envelope = l.id order by w.start_utc desc limit 1
+) w on true
+where l.holder = %(holder)s order by l.kind, l.entity, l.currency, l.window_kind;
+
+-- name: lock_open_holds
+-- Open holds of one envelope, in the order in which the worker locks holds.
+select h.id, h.amount_nano, h.windows from hold h
+where h.state = 'HELD' and h.expires_at >= coalesce((select swept_until from sweep), '-infinity')
+    and h.holder = %(holder)s and h.currency = %(currency)s and h.placed_at >= %(start)s
+    and (%(kind)s = 'account' or (%(kind)s = 'project' and h.project_id = %(entity)s) or (%(kind)s = 'key' and h.key_id = %(entity)s))
+order by h.id for update;
+
+-- name: lock_currency
+select account from bucket_balance where holder = %(holder)s and currency = %(currency)s order by account for no key update;
+
+-- name: spent_in_period
+select coalesce(sum(h.captured_nano + coalesce(r.overrun_nano, 0)), 0)::bigint, coalesce(sum(r.overrun_nano), 0)::bigint
+from hold h left join receipt r on r.request_id = h.request_id and r.charged_hold = h.id
+where h.placed_at >= %(start)s and h.state in ('CAPTURED', 'EXPIRED')
+    and (%(kind)s = 'account' or (%(kind)s = 'project' and h.project_id = %(entity)s) or (%(kind)s = 'key' and h.key_id = %(entity)s))
+    and h.id in (
+        select t.hold_id from txn t join balance_move m on m.txn = t.id
+        where m.account = any(%(accounts)s::bigint[]) and t.hold_id is not null
+    );
+
+-- name: set_limit
+insert into envelope (holder, kind, entity, currency, window_kind, limit_nano)
+values (%(holder)s, %(kind)s, %(entity)s, %(currency)s, %(window)s, %(limit_nano)s)
+on conflict (holder, kind, entity, currency, window_kind)
+do update set limit_nano = excluded.limit_nano, version = envelope.version + 1, changed_at = clock_timestamp()
+returning id, version;
+
+-- name: open_window
+insert into envelope_window (envelope, start_utc, held, spent, overrun)
+values (%(envelope)s, %(start)s, %(held)s, %(spent)s, %(overrun)s) returning id;
+
+-- name: stamp_holds
+update hold set windows = windows || %(window)s::bigint where id = any(%(ids)s::uuid[]);
+
+-- name: limit_exists
+select id from envelope
+where holder = %(holder)s and kind = %(kind)s and entity = %(entity)s and currency = %(currency)s and window_kind = %(window)s;
+
+-- name: receipt
+select r.status, r.txn, r.charged_hold, r.charge_nano, r.overrun_nano, r.written_off_nano, r.completed, r.settled_at,
+    m.before_nano, m.after_nano
+from receipt r left join balance_move m on m.txn = r.txn
+where r.request_id = %(request_id)s and r.holder = %(holder)s;
+
+-- name: request_holds
+select id, project_id, key_id, bucket, currency, state, amount_nano, captured_nano, released_nano, price_version, output_cap,
+    placed_at, ended_at, progress_input, progress_output, detail, refusal
+from hold where request_id = %(request_id)s and holder = %(holder)s order by placed_at, id;
+
+-- name: expiry_moves
+select t.hold_id, m.before_nano, m.after_nano from txn t join balance_move m on m.txn = t.id
+where t.idem_key = any(%(idem_keys)s::text[]);
+
+-- name: request_cases
+select kind, detail from "case" where request_id = %(request_id)s and holder = %(holder)s order by opened_at;

@@ -1,0 +1,49 @@
+-- What leaves for Kafka, and holds whose time is over.
+
+-- name: lock_relay
+select pg_try_advisory_lock(hashtextextended(current_schema() || '/' || %(name)s, 0));
+
+-- name: next_events
+-- Unpublished rows, never "after the last id": a transaction may commit late with a lower one.
+select o.id, o.topic, o.key, o.type, o.ref, o.payload, h.request_id, h.project_id, h.key_id, h.bucket, h.currency, h.amount_nano,
+    h.price_version, h.output_cap, h.input_tokens_bound, h.placed_at, h.deadline_at, h.detail, h.refusal
+from outbox o left join hold h on o.payload is null and h.id = o.ref
+order by o.id limit %(limit)s;
+
+-- name: events_published
+with gone as (
+    delete from outbox where id = any(%(ids)s::bigint[]) returning topic, type
+)
+insert into outbox_published as p (topic, type, published)
+select topic, type, count(*) from gone group by topic, type
+on conflict (topic, type) do update set published = p.published + excluded.published;
+
+-- name: next_ingress
+select id, topic, key, type, value from ingress order by id limit %(limit)s;
+
+-- name: ingress_published
+delete from ingress where id = any(%(ids)s::bigint[]);
+
+-- name: overdue_holds
+select id, holder from hold
+where state = 'HELD' and expires_at >= coalesce((select swept_until from sweep), '-infinity')
+    and expires_at < clock_timestamp() - %(grace_s)s * interval '1 second'
+order by expires_at limit %(limit)s;
+
+-- name: lock_overdue
+-- Skips what the worker is ending, what the stream has renewed, and accounts whose last word may still wait for Kafka.
+select h.id, h.request_id, h.holder, h.project_id, h.key_id, h.bucket, h.currency, h.account, h.state, h.amount_nano, h.captured_nano,
+    h.price_version, h.windows, h.progress_input, h.progress_output, h.detail
+from hold h
+where h.id = any(%(ids)s::uuid[]) and h.state = 'HELD' and h.expires_at < clock_timestamp() - %(grace_s)s * interval '1 second'
+    and not exists (select from ingress i where i.key = h.holder)
+order by h.id for update skip locked;
+
+-- name: move_sweep
+-- Some seconds behind the clock, so that no hold that commits late is ever passed.
+insert into sweep (swept_until)
+select coalesce(min(h.expires_at), clock_timestamp() - (%(grace_s)s + 20) * interval '1 second')
+from hold h
+where h.state = 'HELD' and h.expires_at >= coalesce((select swept_until from sweep), '-infinity')
+    and h.expires_at < clock_timestamp() - (%(grace_s)s + 20) * interval '1 second'
+on conflict (id) do update set swept_until = greatest(sweep.swept_until, excluded.swept_until);

@@ -1,0 +1,479 @@
+-- Settlement's tables as they are today. Applied with search_path set to the service's schema; the migrations give the same.
+
+-- Double entry ---------------------------------------------------------------------------------------------------------------
+
+create table account (
+    id bigint generated always as identity primary key,
+    name text not null unique,
+    kind text not null,
+    currency text not null,
+    normal_side text not null check (normal_side in ('debit', 'credit')),
+    holder text,
+    bucket text,
+    unique (id, currency)
+);
+comment on column account.holder is 'the customer account that owns the bucket; null for the operator''s own accounts';
+
+create table txn (
+    id uuid primary key,
+    kind text not null,
+    idem_key text not null unique,
+    request_hash bytea,
+    price_version integer,
+    holder text,
+    request_id uuid,
+    hold_id uuid,
+    detail json not null,
+    committed_at timestamptz not null default clock_timestamp()
+);
+
+create table posting (
+    txn uuid not null,
+    line smallint not null,
+    account bigint not null,
+    currency text not null,
+    side text not null check (side in ('debit', 'credit')),
+    amount bigint not null check (amount > 0),
+    primary key (txn, line)
+);
+create index posting_account on posting (account);
+
+create table balance_move (
+    txn uuid not null,
+    account bigint not null,
+    seq bigint generated always as identity,
+    before_nano bigint not null,
+    after_nano bigint not null,
+    held_after_nano bigint not null,
+    primary key (txn, account)
+);
+create unique index balance_move_account on balance_move (account, seq);
+comment on table balance_move is 'what a transaction did to a bucket, in the order in which the bucket changed';
+
+create function postings_balance() returns trigger language plpgsql as $$
+begin
+    if exists (
+        select from added a
+        left join account k on k.id = a.account and k.currency = a.currency
+        left join txn t on t.id = a.txn
+        group by a.txn, a.currency
+        having sum(case a.side when 'debit' then a.amount else -a.amount end) <> 0
+            or count(k.id) <> count(*) or count(t.id) <> count(*)
+    ) then
+        raise exception 'postings must balance per transaction and currency, in known accounts of that currency'
+            using errcode = 'TB002';
+    end if;
+    return null;
+end
+$$;
+create trigger posting_balances after insert on posting referencing new table as added
+    for each statement execute function postings_balance();
+
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception '% is insert-only: write a new transaction that corrects it', tg_table_name using errcode = 'TB003';
+end
+$$;
+create trigger posting_insert_only before update or delete or truncate on posting
+    for each statement execute function refuse_change();
+create trigger txn_insert_only before update or delete or truncate on txn
+    for each statement execute function refuse_change();
+create trigger balance_move_insert_only before update or delete or truncate on balance_move
+    for each statement execute function refuse_change();
+
+-- Buckets, limits, holds -----------------------------------------------------------------------------------------------------
+
+create table bucket_balance (
+    account bigint primary key references account (id),
+    holder text not null,
+    bucket text not null,
+    currency text not null,
+    posted bigint not null default 0,
+    held bigint not null default 0,
+    overrun bigint not null default 0 check (overrun >= 0),
+    unique (holder, bucket),
+    check (held >= 0),
+    check (posted - held >= 0)
+) with (fillfactor = 20);
+comment on column bucket_balance.overrun is 'what the holder owes beyond the bucket; while it is above zero no new hold passes';
+
+create table envelope (
+    id bigint generated always as identity primary key,
+    holder text not null,
+    kind text not null check (kind in ('account', 'project', 'key', 'run')),
+    entity text not null,
+    currency text not null,
+    window_kind text not null check (window_kind in ('total', 'day', 'month', 'run')),
+    limit_nano bigint check (limit_nano >= 0),
+    version integer not null default 1,
+    changed_at timestamptz not null default clock_timestamp(),
+    unique (holder, kind, entity, currency, window_kind)
+);
+comment on column envelope.limit_nano is 'null: nothing is refused, but the windows go on counting';
+
+create table envelope_window (
+    id bigint generated always as identity primary key,
+    envelope bigint not null references envelope (id),
+    start_utc timestamptz not null,
+    held bigint not null default 0 check (held >= 0),
+    spent bigint not null default 0 check (spent >= 0),
+    overrun bigint not null default 0 check (overrun >= 0),
+    limit_at_last_hold bigint,
+    unique (envelope, start_utc)
+) with (fillfactor = 40);
+
+create table hold (
+    id uuid primary key,
+    request_id uuid not null,
+    holder text not null,
+    project_id text not null,
+    key_id text not null,
+    bucket text not null,
+    currency text not null,
+    account bigint,
+    state text not null check (state in ('HELD', 'CAPTURED', 'RELEASED', 'EXPIRED', 'REFUSED')),
+    amount_nano bigint not null check (amount_nano >= 0),
+    captured_nano bigint not null default 0 check (captured_nano >= 0),
+    released_nano bigint not null default 0 check (released_nano >= 0),
+    price_version integer not null,
+    output_cap bigint not null,
+    input_tokens_bound bigint not null,
+    progress_input bigint not null default 0,
+    progress_output bigint not null default 0,
+    windows bigint[] not null,
+    placed_at timestamptz not null,
+    deadline_at timestamptz not null,
+    expires_at timestamptz not null,
+    ended_at timestamptz,
+    detail json not null,
+    refusal json,
+    check (captured_nano + released_nano = case when state in ('HELD', 'REFUSED') then 0 else amount_nano end),
+    check ((state = 'REFUSED') = (refusal is not null))
+) with (fillfactor = 60);
+create index hold_request on hold (request_id);
+create index hold_expiry on hold (expires_at);
+comment on column hold.windows is 'the windows that the hold was counted in when it was placed: its end counts in the same ones';
+comment on column hold.expires_at is 'the deadline as renewed by the stream''s progress; no index names the state, so that ending a hold stays a HOT update';
+
+create table sweep (
+    id boolean primary key default true check (id),
+    swept_until timestamptz not null
+);
+comment on table sweep is 'no hold that expires before swept_until is open';
+
+create table receipt (
+    request_id uuid primary key,
+    holder text not null,
+    status text not null check (status in ('settled', 'released', 'expired')),
+    txn uuid not null,
+    charged_hold uuid,
+    charge_nano bigint not null default 0,
+    overrun_nano bigint not null default 0,
+    written_off_nano bigint not null default 0,
+    completed text not null,
+    settled_at timestamptz not null default clock_timestamp()
+);
+comment on column receipt.completed is 'RequestCompleted as it came: plan, attempts, fallbacks';
+
+create table price_book (
+    version integer primary key,
+    sha256 text not null,
+    document json not null,
+    published_at timestamptz not null default clock_timestamp()
+);
+
+create table "case" (
+    id uuid primary key,
+    kind text not null,
+    holder text not null,
+    request_id uuid,
+    hold_id uuid,
+    currency text,
+    exposure_nano bigint,
+    detail text not null,
+    owner text not null,
+    opened_at timestamptz not null default clock_timestamp(),
+    due_at timestamptz not null,
+    closed_at timestamptz,
+    resolution text
+);
+create index case_open on "case" (opened_at) where closed_at is null;
+
+-- Transport ------------------------------------------------------------------------------------------------------------------
+
+create table inbox (
+    event_id uuid primary key,
+    payload_hash bytea not null,
+    topic text not null,
+    partition integer not null,
+    "offset" bigint not null
+);
+
+create table consumer_offset (
+    topic text not null,
+    partition integer not null,
+    first bigint not null default 0 check (first >= 0),
+    consumed bigint not null default 0 check (consumed >= 0),
+    next bigint not null default 0,
+    lease text,
+    owner text,
+    lease_until timestamptz,
+    primary key (topic, partition),
+    check (next = first + consumed)
+) with (fillfactor = 20);
+comment on column consumer_offset.consumed is 'records read since first, without a gap: nobody moves next without saying what was read';
+
+create table dead_letter (
+    topic text not null,
+    partition integer not null,
+    "offset" bigint not null,
+    reason text not null,
+    detail text not null,
+    key bytea,
+    type text not null,
+    payload bytea,
+    found_at timestamptz not null default clock_timestamp(),
+    primary key (topic, partition, "offset")
+);
+
+create table outbox (
+    id bigint generated always as identity primary key,
+    topic text not null,
+    key text not null,
+    type text not null,
+    ref uuid not null,
+    payload text
+);
+comment on column outbox.payload is 'the event as JSON; null where the relay writes it from the hold that ref names';
+
+create table outbox_published (
+    topic text not null,
+    type text not null,
+    published bigint not null,
+    primary key (topic, type)
+) with (fillfactor = 20);
+comment on table outbox_published is 'how many events of a type were acknowledged and removed from the outbox';
+
+create table ingress (
+    id bigint generated always as identity primary key,
+    event_id uuid not null unique,
+    topic text not null,
+    key text not null,
+    type text not null,
+    value text not null,
+    taken_at timestamptz not null default clock_timestamp()
+);
+
+-- The hold function ----------------------------------------------------------------------------------------------------------
+-- Decides and records many holds at once. Arrays, one element per hold unless said otherwise; positions count from 1.
+--   p_bucket_*    the distinct buckets of the batch; p_bucket names one of them for each hold (0: none is known)
+--   p_env_*       the distinct envelopes of the batch; p_env_account, p_env_project, p_env_key name them for each hold
+--   p_price_*     one (prompt, output) price in nano per million tokens for each candidate of the hold's bucket;
+--                 those of hold i lie at p_price_first[i] .. p_price_last[i]
+--   p_max_output  the client's own cap, null if it gave none
+--   p_code        a refusal decided before, null if none, with the envelope that is frozen and the amount, where there is one
+-- Returns one array per column, in the order of the holds. Raises TB001 when p_version is not the price book in force, and
+-- unique_violation when a hold id has been decided before: the caller then asks for the stored answer.
+
+create function place_holds(
+    p_version integer, p_default_cap bigint, p_floor bigint,
+    p_bucket_holder text[], p_bucket_name text[],
+    p_env_holder text[], p_env_kind text[], p_env_entity text[], p_env_currency text[],
+    p_id uuid[], p_request uuid[], p_holder text[], p_project text[], p_key text[], p_bucket integer[],
+    p_bucket_id text[], p_currency text[], p_env_account integer[], p_env_project integer[], p_env_key integer[],
+    p_input bigint[], p_choices bigint[], p_max_output bigint[], p_model_max bigint[],
+    p_price_first integer[], p_price_last integer[], p_price_input bigint[], p_price_output bigint[],
+    p_deadline timestamptz[], p_code text[], p_code_envelope integer[], p_needed bigint[], p_detail text[],
+    out o_state text[], out o_amount bigint[], out o_cap bigint[], out o_code text[], out o_envelope integer[],
+    out o_window text[], out o_needed bigint[], out o_left bigint[], out o_resets timestamptz[]
+) language plpgsql as $$
+declare
+    n integer := cardinality(p_id);
+    v_now timestamptz;
+    v_day timestamptz;
+    v_month timestamptz;
+    v_envelopes integer;
+    b_account bigint[] := array_fill(null::bigint, array[cardinality(p_bucket_name)]);
+    b_free bigint[] := array_fill(0::bigint, array[cardinality(p_bucket_name)]);
+    b_overrun bigint[] := b_free;
+    b_added bigint[] := b_free;
+    e_head integer[] := array_fill(0, array[cardinality(p_env_kind)]);
+    w_id bigint[]; w_kind text[]; w_limit bigint[]; w_left bigint[]; w_added bigint[]; w_next integer[];
+    o_account bigint[] := array_fill(null::bigint, array[n]);
+    o_windows text[] := array_fill('{}'::text, array[n]);
+    r record;
+    e integer; b integer; w integer; rank integer; best integer;
+    v_free bigint; v_cap bigint; v_floor bigint; v_quarter bigint; v_amount bigint; v_stamp text;
+begin
+    -- One global order: buckets by account id, then windows by id. Everything else that moves balances keeps to it.
+    for r in
+        select u.i, k.account, k.posted, k.held, k.overrun
+        from unnest(p_bucket_holder, p_bucket_name) with ordinality as u (holder, bucket, i)
+        join bucket_balance k on k.holder = u.holder and k.bucket = u.bucket
+        order by k.account for no key update of k
+    loop
+        b_account[r.i] := r.account;
+        b_free[r.i] := r.posted - r.held;
+        b_overrun[r.i] := r.overrun;
+    end loop;
+    if p_version is distinct from (select max(version) from price_book) then
+        raise exception 'price book % is not in force', p_version using errcode = 'TB001';
+    end if;
+    v_now := clock_timestamp();
+
+    select count(*) into v_envelopes
+    from unnest(p_env_holder, p_env_kind, p_env_entity, p_env_currency) as u (holder, kind, entity, currency)
+    join envelope l on l.holder = u.holder and l.kind = u.kind and l.entity = u.entity and l.currency = u.currency;
+    if v_envelopes > 0 then
+        v_day := date_trunc('day', v_now, 'UTC');
+        v_month := date_trunc('month', v_now, 'UTC');
+        for attempt in 1..2 loop
+            w_id := '{}'; w_kind := '{}'; w_limit := '{}'; w_left := '{}'; w_added := '{}'; w_next := '{}';
+            e_head := array_fill(0, array[cardinality(p_env_kind)]);
+            for r in
+                select u.i, s.id, l.window_kind, l.limit_nano, s.held, s.spent
+                from unnest(p_env_holder, p_env_kind, p_env_entity, p_env_currency)
+                    with ordinality as u (holder, kind, entity, currency, i)
+                join envelope l on l.holder = u.holder and l.kind = u.kind and l.entity = u.entity and l.currency = u.currency
+                join envelope_window s on s.envelope = l.id
+                    and s.start_utc = case l.window_kind when 'day' then v_day when 'month' then v_month else 'epoch' end
+                order by s.id for no key update of s
+            loop
+                w_id := w_id || r.id;
+                w_kind := w_kind || r.window_kind;
+                w_limit := w_limit || r.limit_nano;
+                w_left := w_left || coalesce(r.limit_nano - r.held - r.spent, 9223372036854775807);
+                w_added := w_added || 0::bigint;
+                w_next := w_next || e_head[r.i];
+                e_head[r.i] := cardinality(w_id);
+            end loop;
+            exit when cardinality(w_id) = v_envelopes;
+            -- The first use of a period. Two callers may meet here; the second finds the row of the first.
+            insert into envelope_window (envelope, start_utc)
+            select l.id, case l.window_kind when 'day' then v_day when 'month' then v_month else 'epoch' end
+            from unnest(p_env_holder, p_env_kind, p_env_entity, p_env_currency) as u (holder, kind, entity, currency)
+            join envelope l on l.holder = u.holder and l.kind = u.kind and l.entity = u.entity and l.currency = u.currency
+            order by l.id on conflict do nothing;
+        end loop;
+    end if;
+
+    o_state := array_fill('REFUSED'::text, array[n]);
+    o_amount := array_fill(0::bigint, array[n]);
+    o_cap := o_amount;
+    o_code := p_code;
+    o_envelope := p_code_envelope;
+    o_window := array_fill(null::text, array[n]);
+    o_needed := p_needed;
+    o_left := array_fill(null::bigint, array[n]);
+    o_resets := array_fill(null::timestamptz, array[n]);
+    for i in 1..n loop
+        continue when p_code[i] is not null;
+        b := p_bucket[i];
+        o_account[i] := b_account[b];
+        v_free := b_free[b];
+        v_stamp := '';
+        if v_envelopes > 0 then
+            foreach e in array array[p_env_account[i], p_env_project[i], p_env_key[i]] loop
+                w := e_head[e];
+                while w > 0 loop
+                    v_free := least(v_free, w_left[w]);
+                    w := w_next[w];
+                end loop;
+            end loop;
+        end if;
+
+        -- The output cap: the client's own, or without one what a quarter of the free amount buys.
+        if p_max_output[i] is not null then
+            v_cap := least(p_max_output[i], p_model_max[i]);
+        else
+            v_cap := least(p_default_cap, p_model_max[i]);
+            v_floor := least(v_cap, p_floor);
+            v_quarter := least(v_free / 4, 9000000000000) * 1000000;
+            for j in p_price_first[i]..p_price_last[i] loop
+                if p_price_output[j] > 0 then
+                    v_cap := least(v_cap, (v_quarter - p_input[i] * p_price_input[j]) / (p_price_output[j] * p_choices[i]));
+                end if;
+            end loop;
+            v_cap := greatest(v_cap, v_floor);
+        end if;
+        v_amount := 0;
+        for j in p_price_first[i]..p_price_last[i] loop
+            v_amount := greatest(v_amount,
+                (p_input[i] * p_price_input[j] + v_cap * p_choices[i] * p_price_output[j] + 999999) / 1000000);
+        end loop;
+
+        if b_overrun[b] > 0 then
+            o_code[i] := 'insufficient_balance';
+            o_left[i] := -b_overrun[b];
+        elsif v_amount > b_free[b] then
+            o_code[i] := 'insufficient_balance';
+            o_left[i] := b_free[b];
+        elsif v_amount > v_free then
+            -- Name the limit that takes longest to lift: a total before a month before a day, the wider envelope first.
+            best := 3;
+            foreach e in array array[p_env_account[i], p_env_project[i], p_env_key[i]] loop
+                w := e_head[e];
+                while w > 0 loop
+                    rank := case w_kind[w] when 'day' then 2 when 'month' then 1 else 0 end;
+                    if w_left[w] < v_amount and rank < best then
+                        best := rank;
+                        o_envelope[i] := e;
+                        o_window[i] := w_kind[w];
+                        o_left[i] := w_left[w];
+                        o_resets[i] := case rank when 2 then v_day + interval '1 day'
+                            when 1 then (v_month at time zone 'UTC' + interval '1 month') at time zone 'UTC' end;
+                    end if;
+                    w := w_next[w];
+                end loop;
+            end loop;
+            o_code[i] := 'budget_exceeded';
+        else
+            o_state[i] := 'HELD';
+            o_amount[i] := v_amount;
+            o_cap[i] := v_cap;
+            b_free[b] := b_free[b] - v_amount;
+            b_added[b] := b_added[b] + v_amount;
+            if v_envelopes > 0 then
+                foreach e in array array[p_env_account[i], p_env_project[i], p_env_key[i]] loop
+                    w := e_head[e];
+                    while w > 0 loop
+                        w_left[w] := w_left[w] - v_amount;
+                        w_added[w] := w_added[w] + v_amount;
+                        v_stamp := v_stamp || ',' || w_id[w];
+                        w := w_next[w];
+                    end loop;
+                end loop;
+                o_windows[i] := '{' || substr(v_stamp, 2) || '}';
+            end if;
+            continue;
+        end if;
+        o_needed[i] := v_amount;
+    end loop;
+
+    insert into hold (
+        id, request_id, holder, project_id, key_id, bucket, currency, account, state, amount_nano, price_version, output_cap,
+        input_tokens_bound, windows, placed_at, deadline_at, expires_at, detail, refusal
+    )
+    select u.id, u.request, u.holder, u.project, u.key, u.bucket, u.currency, u.account, u.state, u.amount, p_version, u.cap,
+        u.input, u.windows::bigint[], v_now, u.deadline, greatest(u.deadline, v_now), u.detail::json,
+        case when u.state = 'REFUSED' then json_build_object(
+            'code', u.code, 'kind', p_env_kind[u.envelope], 'entity', p_env_entity[u.envelope], 'window', u.window_kind,
+            'needed_nano', u.needed, 'left_nano', u.left_nano, 'resets_at', u.resets) end
+    from unnest(
+        p_id, p_request, p_holder, p_project, p_key, p_bucket_id, p_currency, o_account, o_state, o_amount, o_cap, p_input,
+        o_windows, p_deadline, p_detail, o_code, o_envelope, o_window, o_needed, o_left, o_resets
+    ) as u (
+        id, request, holder, project, key, bucket, currency, account, state, amount, cap, input,
+        windows, deadline, detail, code, envelope, window_kind, needed, left_nano, resets
+    );
+    update bucket_balance k set held = k.held + u.added
+    from unnest(b_account, b_added) as u (account, added) where k.account = u.account and u.added > 0;
+    if v_envelopes > 0 then
+        update envelope_window s set held = s.held + u.added, limit_at_last_hold = u.limit_nano
+        from unnest(w_id, w_added, w_limit) as u (id, added, limit_nano) where s.id = u.id and u.added > 0;
+    end if;
+    insert into outbox (topic, key, type, ref)
+    select 'tollbook.ledger.v1', u.holder, case u.state when 'HELD' then 'HoldPlaced' else 'HoldRefused' end, u.id
+    from unnest(p_holder, o_state, p_id) as u (holder, state, id);
+end
+$$;

@@ -1,0 +1,153 @@
+"""`python -m services.settlement.worker`: settles events, expires holds, relays outbox and ingress. The worker's wiring."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import uvicorn
+import uvloop
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from psycopg.rows import TupleRow
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from schemas import topics
+from services.settlement.book_store import BookStore
+from services.settlement.consumer import SettlementLoop
+from services.settlement.database import configure_json, connect
+from services.settlement.leases import Leases
+from services.settlement.logs import configure_logs
+from services.settlement.publisher import Publisher
+from services.settlement.relay import Relay
+from services.settlement.relay_store import IngressSource, OutboxSource
+from services.settlement.settings import Settings
+from services.settlement.settle_store import Posting, SettleStore
+from services.settlement.sweeper import Sweeper
+
+
+class Worker:
+    """Everything that the worker process runs, wired once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._books = BookStore(self._briefly)
+        token = f"{settings.worker_name}/{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
+        posting = Posting(
+            lease=token,
+            lease_s=settings.lease_seconds,
+            case_owner=settings.case_owner,
+            case_max_age_days=settings.case_max_age_days,
+        )
+        self.loop = SettlementLoop(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            group=settings.consumer_group,
+            leases=Leases(topic=topics.ATTEMPTS, token=token, owner=settings.worker_name, lease_s=settings.lease_seconds),
+            connect=self._connect,
+            store=lambda connection: SettleStore(connection, posting=posting, book_of=self._books.version),
+            batch=settings.settle_batch,
+            linger_ms=settings.settle_linger_ms,
+            lease_s=settings.lease_seconds,
+        )
+        self._relays = [self._relay(OutboxSource()), self._relay(IngressSource())]
+        self._sweeper = Sweeper(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            connect=self._connect,
+            books=self._books,
+            grace_s=settings.hold_grace_seconds,
+            interval_s=settings.sweep_interval_seconds,
+            case_owner=settings.case_owner,
+            case_max_age_days=settings.case_max_age_days,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run every part until `stop` is set. The first part that fails ends them all with its error."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.loop.run(stop))
+                group.create_task(self._sweeper.run(stop))
+                for relay in self._relays:
+                    group.create_task(relay.run(stop))
+        finally:
+            stop.set()
+
+    def not_ready(self) -> str | None:
+        """Why nothing is settled now, or None."""
+        if self.loop.halted:
+            return f"halted: {self.loop.halted}"
+        return None if self.loop.reading else "no partition is leased"
+
+    def _relay(self, source: OutboxSource | IngressSource) -> Relay:
+        settings = self._settings
+        return Relay(
+            source,
+            Publisher(settings.kafka_bootstrap_servers),
+            self._connect,
+            batch=settings.relay_batch,
+            interval_ms=settings.relay_interval_ms,
+        )
+
+    def _connect(self) -> psycopg.Connection[TupleRow]:
+        return connect(self._settings.database_url, statement_timeout_ms=self._settings.statement_timeout_ms)
+
+    @contextmanager
+    def _briefly(self) -> Iterator[psycopg.Connection[TupleRow]]:
+        connection = self._connect()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def health(worker: Worker) -> Starlette:
+    """`/healthz`, `/readyz` and `/metrics` of the worker."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    async def readyz(_: Request) -> Response:
+        reason = worker.not_ready()
+        return JSONResponse({"ready": True}) if reason is None else JSONResponse({"ready": False, "reason": reason}, 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
+
+
+async def serve(settings: Settings) -> None:
+    """Run the worker and its health endpoint until SIGTERM; an error of the worker ends the process with it."""
+    configure_json()
+    worker = Worker(settings)
+    config: Any = uvicorn.Config(
+        health(worker), host=settings.host, port=settings.port, http="httptools", access_log=False, log_level="warning"
+    )
+    server = uvicorn.Server(config)
+    stop = asyncio.Event()
+
+    async def listen() -> None:
+        await server.serve()
+        stop.set()
+
+    listening = asyncio.create_task(listen())
+    try:
+        await worker.run(stop)
+    finally:
+        server.should_exit = True
+        await listening
+
+
+def main() -> None:
+    """Entry point of the command."""
+    configure_logs()
+    uvloop.run(serve(Settings()))
+
+
+if __name__ == "__main__":
+    main()
