@@ -14,7 +14,7 @@ from services.router import metrics
 from services.router.answers import Answer, Headers, failure_answer, refusal_answer, route_headers
 from services.router.ask import parse_ask
 from services.router.call import Call
-from services.router.errors import LedgerUnavailableError, LogUnavailableError, RefusalError, UpstreamError
+from services.router.errors import IngressFullError, LedgerUnavailableError, LogUnavailableError, RefusalError, UpstreamError
 from services.router.funding import Funding
 from services.router.health import Health
 from services.router.plain import PlainDelivery, fail
@@ -120,6 +120,9 @@ class ChatEndpoint:
     async def _fund(self, call: Call) -> None:
         try:
             await self._funding.secure(call, self._limits.deadline_s)
+        except IngressFullError as exc:
+            message = "The event log is behind; nothing was charged. Try again shortly."
+            raise RefusalError(503, "log_unavailable", message, retry_after_s=5) from exc
         except LedgerUnavailableError as exc:
             log.warning("ledger_unavailable", request_id=str(call.context.request_id), reason=str(exc))
             message = "The ledger cannot be reached; nothing was charged. Try again shortly."

@@ -1,13 +1,15 @@
 """What router raises. Each says what to do with it.
 
 RouterError
- ├── RefusalError             answer it in OpenAI's error shape; nothing was called upstream
- ├── TableRejectedError       answer the operator with 422; the table in force stays
- ├── UpstreamError      one attempt is over: retry, move on, or pass the reply to the client, as `verdict` says
- ├── LedgerUnavailableError   ask again under the same ids until the bound, then refuse with 503
- ├── LogUnavailableError      neither Kafka nor the ingress took the event: end the reply with an error, leave the hold open
- ├── StreamMalformedError     the upstream's stream is no stream of events: end the attempt as malformed
- └── SecretUnreadableError    the sealed secret does not open with this key: halt the reload, keep the table in force
+ ├── RefusalError              answer it in OpenAI's error shape; nothing was called upstream
+ ├── TableRejectedError        answer the operator with 422; the table in force stays
+ ├── UpstreamError             one attempt is over: retry, move on, or pass the reply to the client, as `verdict` says
+ ├── LedgerUnavailableError    ask again under the same ids until the bound, then refuse with 503
+ │    ├── LedgerRefusedCallError   send the items of the batch one by one
+ │    └── IngressFullError         refuse with 503 at once
+ ├── LogUnavailableError       neither Kafka nor the ingress took the event: end the reply with an error, leave the hold open
+ ├── StreamMalformedError      the upstream's stream is no stream of events: end the attempt as malformed
+ └── SecretUnreadableError     the sealed secret does not open with this key: halt the reload, keep the table in force
 """
 
 from __future__ import annotations
@@ -48,6 +50,14 @@ class TableRejectedError(RouterError):
 
 class LedgerUnavailableError(RouterError):
     """Settlement did not answer: ask again under the same ids; after the bound refuse with 503 `ledger_unavailable`."""
+
+
+class LedgerRefusedCallError(LedgerUnavailableError):
+    """Settlement refused the call itself (4xx): asking again is no use; one item of a batch may be at fault for all."""
+
+
+class IngressFullError(LedgerUnavailableError):
+    """Settlement takes no new holds while the log is behind: refuse at once with 503 `log_unavailable`."""
 
 
 class LogUnavailableError(RouterError):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from schemas.calls import HoldRequest, HoldResult
 from services.router.coalescer import Coalescer, CoalescerFullError, CoalescerLimits
 from services.router.errors import LedgerUnavailableError
-from services.router.ledger import Ledger, insist
+from services.router.ledger import Ledger, apart, insist
 
 HOLDS_PER_CALL = 64
 
@@ -23,16 +23,22 @@ class HoldCoalescer:
         self._ledger = ledger
         self._bound_s = bound_s
         self._draw = draw
-        self._coalescer: Coalescer[HoldRequest, HoldResult] = Coalescer(
+        self._coalescer: Coalescer[HoldRequest, HoldResult | LedgerUnavailableError] = Coalescer(
             self._send, CoalescerLimits(batch=HOLDS_PER_CALL, in_flight=in_flight, waiting=waiting)
         )
 
     async def hold(self, request: HoldRequest) -> HoldResult:
         """Settlement's answer. Raises :class:`LedgerUnavailableError` where none came in time or too many wait."""
         try:
-            return await self._coalescer.submit(request)
+            answer = await self._coalescer.submit(request)
         except CoalescerFullError as exc:
             raise LedgerUnavailableError("too many requests wait for a hold") from exc
+        if isinstance(answer, LedgerUnavailableError):
+            raise answer
+        return answer
 
-    async def _send(self, requests: list[HoldRequest]) -> list[HoldResult]:
+    async def _send(self, requests: list[HoldRequest]) -> list[HoldResult | LedgerUnavailableError]:
+        return await apart(self._insist, requests)
+
+    async def _insist(self, requests: list[HoldRequest]) -> list[HoldResult]:
         return await insist(lambda: self._ledger.hold(requests), bound_s=self._bound_s, draw=self._draw)

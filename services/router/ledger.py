@@ -22,7 +22,7 @@ from schemas.calls import (
     ProgressBatch,
 )
 from schemas.envelope import Contract
-from services.router.errors import LedgerUnavailableError
+from services.router.errors import IngressFullError, LedgerRefusedCallError, LedgerUnavailableError
 from services.router.transport import BodyTooLongError, PoolLimits, read_bounded, timeouts
 
 CALL_TIMEOUT_S = 5.0
@@ -30,6 +30,7 @@ ANSWER_BYTES_MAX = 4 * 1024 * 1024
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.5
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Ledger:
@@ -71,8 +72,15 @@ class Ledger:
         except (httpx.HTTPError, aiohttp.ClientError, OSError, BodyTooLongError) as exc:
             raise LedgerUnavailableError(f"settlement did not answer {url.path}: {type(exc).__name__}") from exc
         if response.status_code != expected:
-            raise LedgerUnavailableError(f"settlement answered {url.path} with {response.status_code}")
+            raise _refused(url.path, response.status_code, body)
         return body
+
+
+def _refused(path: str, status: int, body: bytes) -> LedgerUnavailableError:
+    message = f"settlement answered {path} with {status}"
+    if status == 503 and b'"log_unavailable"' in body:
+        return IngressFullError(message)
+    return LedgerRefusedCallError(message) if 400 <= status < 500 else LedgerUnavailableError(message)
 
 
 async def insist(call: Callable[[], Awaitable[T]], *, bound_s: float, draw: Callable[[], float]) -> T:
@@ -82,9 +90,27 @@ async def insist(call: Callable[[], Awaitable[T]], *, bound_s: float, draw: Call
     while True:
         try:
             return await call()
+        except (LedgerRefusedCallError, IngressFullError):
+            raise
         except LedgerUnavailableError:
             pause = pause_s * (0.5 + draw())
             if monotonic() + pause >= give_up_at:
                 raise
         await asyncio.sleep(pause)
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+async def apart(send: Callable[[list[T]], Awaitable[list[R]]], items: list[T]) -> list[R | LedgerUnavailableError]:
+    """Send a batch; where settlement refuses the whole call, each item alone, so that one bad item fails nobody else."""
+    try:
+        return list(await send(items))
+    except LedgerRefusedCallError as exc:
+        if len(items) == 1:
+            return [exc]
+    answers: list[R | LedgerUnavailableError] = []
+    for item in items:
+        try:
+            answers += await send([item])
+        except LedgerRefusedCallError as exc:
+            answers.append(exc)
+    return answers

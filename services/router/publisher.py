@@ -23,7 +23,7 @@ from services.router.coalescer import Coalescer, CoalescerFullError, CoalescerLi
 from services.router.errors import LedgerUnavailableError, LogUnavailableError
 from services.router.events import Record
 from services.router.kafka_session import Entry, KafkaSession
-from services.router.ledger import Ledger, insist
+from services.router.ledger import Ledger, apart, insist
 
 ACK_BOUND_S = 2.0
 WATCH_S = 0.25
@@ -43,7 +43,7 @@ class Publisher:
         self._ledger = ledger
         self._draw = draw
         self._session: KafkaSession | None = None
-        self._ingress: Coalescer[IngressEvent, None] = Coalescer(self._take_in, INGRESS_LIMITS)
+        self._ingress: Coalescer[IngressEvent, LedgerUnavailableError | None] = Coalescer(self._take_in, INGRESS_LIMITS)
         self._failed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._kafka = metrics.EVENTS.labels(way="kafka")
@@ -120,11 +120,11 @@ class Publisher:
                 self._around.inc()
                 answer.add_done_callback(_settling(entry.settled))
 
-    async def _take_in(self, events: list[IngressEvent]) -> list[None]:
-        try:
-            await insist(lambda: self._ledger.take_in(events), bound_s=INGRESS_BOUND_S, draw=self._draw)
-        except LedgerUnavailableError as exc:
-            raise LogUnavailableError(f"neither Kafka nor the ingress took the event: {exc}") from exc
+    async def _take_in(self, events: list[IngressEvent]) -> list[LedgerUnavailableError | None]:
+        return await apart(self._insist, events)
+
+    async def _insist(self, events: list[IngressEvent]) -> list[None]:
+        await insist(lambda: self._ledger.take_in(events), bound_s=INGRESS_BOUND_S, draw=self._draw)
         return [None] * len(events)
 
     async def _watch(self) -> None:
@@ -181,13 +181,15 @@ class Publisher:
         return settled
 
 
-def _settling(settled: Callable[[Exception | None], None]) -> Callable[[asyncio.Future[None]], None]:
-    def done(answer: asyncio.Future[None]) -> None:
+def _settling(
+    settled: Callable[[Exception | None], None],
+) -> Callable[[asyncio.Future[LedgerUnavailableError | None]], None]:
+    def done(answer: asyncio.Future[LedgerUnavailableError | None]) -> None:
         if answer.cancelled():
             settled(LogUnavailableError("the process is ending"))
             return
-        exc = answer.exception()
-        settled(exc if exc is None or isinstance(exc, LogUnavailableError) else LogUnavailableError(repr(exc)))
+        exc = answer.exception() or answer.result()
+        settled(None if exc is None else LogUnavailableError(f"neither Kafka nor the ingress took the event: {exc}"))
 
     return done
 

@@ -1,0 +1,30 @@
+"""One running neighbourhood for each module of router's integration tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.router.rig import Asker, Rig
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory, module_database_url: str, kafka_bootstrap_servers: str) -> Iterator[Rig]:
+    """Provider, settlement and router, running."""
+    directory: Path = tmp_path_factory.mktemp("router")
+    running = Rig(directory, module_database_url, kafka_bootstrap_servers)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+async def asker(rig: Rig) -> AsyncIterator[Asker]:
+    """Edge's side of the connection."""
+    made = Asker(rig)
+    yield made
+    await made.http.aclose()
