@@ -1,6 +1,6 @@
 """Who stands behind an API key, as the hot path needs it: looked up once, kept in memory, checked on every call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import orjson
@@ -38,8 +38,8 @@ class Caller:
     policy: Policy
     revoked: bool
     frozen: FrozenScope | None
-    key_json: orjson.Fragment
-    policy_json: orjson.Fragment
+    key_json: orjson.Fragment = field(compare=False, repr=False)
+    policy_json: orjson.Fragment = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, row: KeyRow) -> "Caller":

@@ -1,0 +1,51 @@
+"""Every refusal has OpenAI's shape and its own status."""
+
+import json
+
+import pytest
+
+from services.edge import errors
+from services.edge.errors import ApiError
+
+REFUSALS: list[tuple[ApiError, int]] = [
+    (errors.InvalidRequestError("invalid_value", "m", param="model"), 400),
+    (errors.InvalidApiKeyError(), 401),
+    (errors.ForbiddenError("model_not_allowed", "m"), 403),
+    (errors.NotFoundError("unknown_url", "m"), 404),
+    (errors.MethodNotAllowedError("PUT", ["GET", "POST"]), 405),
+    (errors.BodyTimeoutError(30), 408),
+    (errors.ConflictError("in_progress", "m", receipt="/v1/requests/1"), 409),
+    (errors.BodyTooLargeError(10), 413),
+    (errors.UnprocessableError("invalid_value", "m"), 422),
+    (errors.UnavailableError("overloaded", "m"), 503),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), REFUSALS, ids=lambda value: type(value).__name__)
+def test_a_refusal_has_openais_shape(error: ApiError, status: int) -> None:
+    shape = json.loads(error.body())
+    assert set(shape) == {"error"}
+    assert set(shape["error"]) == {"message", "type", "param", "code"}
+    assert (error.status, shape["error"]["code"]) == (status, error.code)
+
+
+def test_every_kind_of_refusal_is_tried_here() -> None:
+    assert set(ApiError.__subclasses__()) == {type(error) for error, _ in REFUSALS}
+
+
+def test_every_error_says_what_to_do() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EdgeError)]
+    assert [kind.__name__ for kind in kinds if not kind.__doc__] == []
+
+
+def test_a_conflict_tells_clients_not_to_retry_and_names_the_receipt() -> None:
+    headers = dict(errors.ConflictError("already_done", "m", receipt="/v1/requests/1").headers())
+    assert headers == {b"x-should-retry": b"false", b"x-tollbook-receipt": b"/v1/requests/1"}
+
+
+def test_what_time_heals_says_when_to_try_again() -> None:
+    assert errors.UnavailableError("x", "m", retry_after_s=5).headers() == [(b"retry-after", b"5")]
+
+
+def test_a_wrong_method_names_the_right_ones() -> None:
+    assert errors.MethodNotAllowedError("PUT", ["GET", "HEAD"]).headers() == [(b"allow", b"GET, HEAD")]
