@@ -9,6 +9,7 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,18 +17,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from deploy.local import prerequisites
 from deploy.local.kafka.jars import resolve
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_port, listens
 from deploy.local.postgres.account import unprivileged
 from deploy.local.postgres.binaries import binaries
 from deploy.local.postgres.server import PostgresServer, answers
+from deploy.local.progress import Progress
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 POSTGRES_IMAGE = "postgres:18"
 KAFKA_IMAGE = "apache/kafka:4.3.1"
+DOCKER_SOCKET = "unix:///var/run/docker.sock"
 PR_SET_PDEATHSIG = 1
 # Looked up before any fork: in the child only the system call itself remains to be made.
 PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -64,6 +69,7 @@ def embedded_postgres() -> Iterator[str]:
 @contextmanager
 def embedded_kafka() -> Iterator[str]:
     """Run one Kafka node on this machine's Java."""
+    prerequisites.ensure(Progress())
     with _directory() as home:
         node = KafkaNode(directory=home / "kafka", jars=resolve(), port=free_port(), controller_port=free_port())
         node.prepare()
@@ -74,7 +80,7 @@ def embedded_kafka() -> Iterator[str]:
 @contextmanager
 def container_postgres() -> Iterator[str]:
     """Run the official Postgres image."""
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.community.postgres import PostgresContainer
 
     with PostgresContainer(POSTGRES_IMAGE, driver=None) as container:
         yield container.get_connection_url()
@@ -110,7 +116,19 @@ def _provider(
     embedded: Callable[[], AbstractContextManager[str]], containers: Callable[[], AbstractContextManager[str]]
 ) -> AbstractContextManager[str]:
     chosen = os.environ.get("TOLLBOOK_TEST_PROVIDER", "embedded")
+    if chosen == "containers":
+        _require_docker()
     return {"embedded": embedded, "containers": containers}[chosen]()
+
+
+def _require_docker() -> None:
+    """Fail at once, and with one sentence, when no engine listens that could run the containers."""
+    host = urlsplit(os.environ.get("DOCKER_HOST") or DOCKER_SOCKET)
+    if host.scheme != "unix":
+        return
+    with socket.socket(socket.AF_UNIX) as client:
+        if client.connect_ex(host.path) != 0:
+            raise RuntimeError(f"TOLLBOOK_TEST_PROVIDER=containers needs a Docker engine, and none listens on {host.path}")
 
 
 @contextmanager
