@@ -88,12 +88,20 @@ class Loader:
         self._stopping.set()
 
     def _ended(self, error: Exception, pause_s: float) -> float:
-        metrics.LOADING.set(0)
         metrics.SESSIONS.labels(type(error).__name__).inc()
         log.warning("loader session ended", error=type(error).__name__, reason=str(error), retry_in_s=pause_s)
         self.state.reason = f"{type(error).__name__}: {error}"
-        self.state.reader = None
         return pause_s
+
+    def _begin_loading(self, store_id: UUID, reader: Reader) -> None:
+        self.state.store_id = store_id
+        self.state.reader = reader
+        self.state.reason = None
+        metrics.LOADING.set(1)
+
+    def _end_loading(self) -> None:
+        self.state.reader = None
+        metrics.LOADING.set(0)
 
     async def _session(self) -> None:
         wiring = self._wiring
@@ -108,10 +116,8 @@ class Loader:
             stack.push_async_callback(publisher.stop)
             positions = await stack.enter_async_context(leased_positions(wiring.database_url, store_id))
             await self._resume(positions, reader, publisher)
-            self.state.store_id = store_id
-            self.state.reader = reader
-            self.state.reason = None
-            metrics.LOADING.set(1)
+            stack.callback(self._end_loading)
+            self._begin_loading(store_id, reader)
             while (records := await self._gather(reader)) is not None:
                 if records:
                     await self._load(records, positions, publisher)

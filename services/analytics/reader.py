@@ -17,6 +17,7 @@ FETCH_MIN_BYTES = 1024 * 1024
 PARTITION_FETCH_BYTES = 2 * FETCH_MIN_BYTES
 FETCH_MAX_WAIT_MS = 300
 REPLAY_TIMEOUT_S = 30
+ENDS_TIMEOUT_S = 5
 
 
 class KafkaAwayError(TransientError):
@@ -110,8 +111,9 @@ class Reader:
     async def ends(self) -> dict[Partition, int]:
         """The offset behind the last record of every partition. Raises :class:`KafkaAwayError`."""
         try:
-            ends = await self._consumer.end_offsets(sorted(self._consumer.assignment()))
-        except (KafkaError, OSError) as error:
+            async with asyncio.timeout(ENDS_TIMEOUT_S):
+                ends = await self._consumer.end_offsets(sorted(self._consumer.assignment()))
+        except (KafkaError, OSError, TimeoutError) as error:
             raise KafkaAwayError(f"Kafka: {error}") from error
         return {(partition.topic, partition.partition): offset for partition, offset in ends.items()}
 
