@@ -78,7 +78,7 @@ def engines_of(home: Home, environ: Mapping[str, str], ports: Mapping[str, int],
 def postgres_check(dsn: str) -> Check:
     """Return how to tell that Postgres answers queries."""
     probe = answers(dsn)
-    return Check(process="postgres", probe=lambda: None if probe() else "it does not answer queries")
+    return Check(process="postgres", probe=lambda _: None if probe() else "it does not answer queries")
 
 
 def kafka_check(port: int) -> Check:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from deploy.local.errors import StackError
 
@@ -11,13 +12,16 @@ SERVICES = "services"
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One process of ours. `service` names the package whose migration it needs; `ready_path` is None for a bare port."""
+    """One process of ours. `service` names the package whose migration it needs.
+
+    `ready` tells how to see that it can work: `http` by its /readyz, `port` by a connection, `running` by its staying alive.
+    """
 
     name: str
     module: str
     port: int
     service: str | None = None
-    ready_path: str | None = "/readyz"
+    ready: Literal["http", "port", "running"] = "http"
     arguments: tuple[str, ...] = ()
 
 
@@ -26,7 +30,7 @@ PROCESSES = (
         name="provider",
         module="deploy.local.provider",
         port=8090,
-        ready_path=None,
+        ready="port",
         arguments=("--host", "127.0.0.1", "--port", "{port}"),
     ),
     Process(name="settlement", module="services.settlement", port=8082, service="settlement"),
@@ -34,7 +38,7 @@ PROCESSES = (
     Process(name="router", module="services.router", port=8081, service="router"),
     Process(name="edge", module="services.edge", port=8080, service="edge"),
     Process(name="analytics", module="services.analytics", port=8083, service="analytics"),
-    Process(name="meter", module="services.analytics.meter", port=8085, service="analytics"),
+    Process(name="meter", module="services.analytics.meter", port=8085, service="analytics", ready="running"),
 )
 # The order in which `python -m services.<name>.migrate` runs.
 MIGRATIONS = ("settlement", "router", "edge", "analytics")

@@ -9,8 +9,9 @@ from pathlib import Path
 from deploy.local.errors import NotReadyError
 from deploy.local.home import Home
 from deploy.local.ports import HOST, listens
-from deploy.local.supervision import Supervisor
+from deploy.local.supervision import ProcessInfo, Supervisor
 
+READY_PATH = "/readyz"
 READY_TIMEOUT_S = 90.0
 PROBE_TIMEOUT_S = 2.0
 POLL_S = 0.1
@@ -19,18 +20,21 @@ STARTS_AT_MOST = 4
 TAIL_BYTES = 4_000
 
 
+Probe = Callable[[ProcessInfo], str | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """How to tell that a process is ready: `probe` returns None, or why not."""
 
     process: str
-    probe: Callable[[], str | None]
+    probe: Probe
 
 
-def http_ready(port: int, path: str) -> Callable[[], str | None]:
+def http_ready(port: int, path: str) -> Probe:
     """Return a probe of a readiness endpoint."""
 
-    def probe() -> str | None:
+    def probe(_: ProcessInfo) -> str | None:
         connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
         try:
             connection.request("GET", path)
@@ -45,9 +49,14 @@ def http_ready(port: int, path: str) -> Callable[[], str | None]:
     return probe
 
 
-def port_open(port: int) -> Callable[[], str | None]:
+def port_open(port: int) -> Probe:
     """Return a probe of a bare port."""
-    return lambda: None if listens(port) else f"port {port} does not accept connections"
+    return lambda _: None if listens(port) else f"port {port} does not accept connections"
+
+
+def stays_alive(info: ProcessInfo) -> str | None:
+    """Probe a process that has no endpoint: supervisord calls it RUNNING once it has lived for a second."""
+    return None if info.state == "RUNNING" else "it has not stayed alive"
 
 
 def wait(home: Home, supervisor: Supervisor, checks: Iterable[Check], timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -58,8 +67,9 @@ def wait(home: Home, supervisor: Supervisor, checks: Iterable[Check], timeout_s:
     deadline = time.monotonic() + timeout_s
     starts: dict[str, set[int]] = {}
     waiting = list(checks)
-    while unready := [(check, reason) for check in waiting if (reason := check.probe())]:
+    while waiting:
         infos = supervisor.processes()
+        unready = [(check, reason) for check in waiting if (reason := check.probe(infos[check.process]))]
         for check, reason in unready:
             info = infos[check.process]
             seen = starts.setdefault(check.process, set())
@@ -67,7 +77,8 @@ def wait(home: Home, supervisor: Supervisor, checks: Iterable[Check], timeout_s:
             if info.state == "FATAL" or len(seen) > STARTS_AT_MOST or time.monotonic() > deadline:
                 raise NotReadyError(_account(home, check.process, info.state, reason))
         waiting = [check for check, _ in unready]
-        time.sleep(POLL_S)
+        if waiting:
+            time.sleep(POLL_S)
 
 
 def tail(path: Path) -> str:

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.home import CHECKOUT
 from deploy.local.processes import MIGRATIONS, PROCESSES
+from deploy.local.readiness import READY_PATH
 
 DEPLOY = CHECKOUT / "deploy"
 OURS = [process for process in PROCESSES if process.service]
@@ -97,9 +98,12 @@ def test_setup_migrates_every_service_in_the_tables_order(name: str) -> None:
     assert "python -m deploy.local.topics" in script
 
 
-def test_services_in_containers_are_probed_where_the_table_says() -> None:
-    for process in OURS:
-        assert _containers("Deployment")[process.name]["readinessProbe"]["httpGet"]["path"] == process.ready_path
+def test_kubernetes_probes_exactly_the_services_that_have_an_endpoint() -> None:
+    containers = _containers("Deployment")
+    probed = {name for name, container in containers.items() if "readinessProbe" in container}
+    assert probed == {process.name for process in OURS if process.ready == "http"}
+    paths = {containers[name]["readinessProbe"]["httpGet"]["path"] for name in probed}
+    assert paths == {READY_PATH}
 
 
 def test_compose_asks_for_each_secret_that_the_example_lists() -> None:
