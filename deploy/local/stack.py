@@ -19,7 +19,7 @@ from deploy.local.processes import PROCESSES, Process, select
 from deploy.local.programs import checks_of
 from deploy.local.progress import Progress
 from deploy.local.seed import seed as seed_services
-from deploy.local.stackfile import Demo, StackFile, describe, load, variables
+from deploy.local.stackfile import Demo, StackFile, describe, load
 from deploy.local.supervision import ProcessInfo, Supervisor
 
 SEEDED = frozenset({"edge", "router", "settlement"})
@@ -84,7 +84,14 @@ class Stack:
         described = self.describe()
         if described is None:
             raise StackError("the stack is down: take it up first")
-        seeded = replace(described, demo=self._seed(self._environ | variables(described)))
+        known = environment.shared(
+            secret=environment.load_secrets(self.home) | {"TOLLBOOK_ADMIN_TOKEN": described.admin_token},
+            ports=self.ports(),
+            database_url=described.postgres_dsn,
+            kafka_bootstrap_servers=described.kafka_bootstrap_servers,
+            caller=self._environ,
+        )
+        seeded = replace(described, demo=self._seed(self._environ | known))
         seeded.write(self.home)
         return seeded
 

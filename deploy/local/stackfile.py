@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from deploy.local.environment import NAMED_URLS
 from deploy.local.home import Home, read_json, write_json
 
 
@@ -66,9 +65,3 @@ def load(home: Home) -> StackFile | None:
         return None
     demo = found.pop("demo")
     return StackFile(**found, demo=Demo(**demo) if demo else None)
-
-
-def variables(described: StackFile) -> dict[str, str]:
-    """Return the description as the variables that services know it by, for what talks to a running stack."""
-    urls = {f"TOLLBOOK_{name.upper()}_URL": getattr(described, f"{name}_url") for name in NAMED_URLS}
-    return {name: url for name, url in urls.items() if url} | {"TOLLBOOK_ADMIN_TOKEN": described.admin_token}
