@@ -4,6 +4,7 @@ A name is `kind/…/currency`. Liabilities and revenue grow by credit, assets an
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Side = Literal["debit", "credit"]
@@ -28,31 +29,37 @@ def customer_bucket(holder: str, bucket: str, currency: str) -> LedgerAccount:
     return LedgerAccount(f"customer/{holder}/{bucket}/{currency}", "customer_bucket", currency, CREDIT, holder, bucket)
 
 
+@lru_cache(maxsize=4096)
 def revenue(currency: str) -> LedgerAccount:
     """What customers were charged."""
     return LedgerAccount(f"revenue/{currency}", "revenue", currency, CREDIT)
 
 
+@lru_cache(maxsize=4096)
 def top_up_clearing(provider: str, currency: str) -> LedgerAccount:
     """Payments that a payment provider took for us."""
     return LedgerAccount(f"top_up_clearing/{provider}/{currency}", "top_up_clearing", currency, DEBIT)
 
 
+@lru_cache(maxsize=4096)
 def provider_cost(channel: str, currency: str) -> LedgerAccount:
     """What attempts on a channel cost the operator."""
     return LedgerAccount(f"provider_cost/{channel}/{currency}", "provider_cost", currency, DEBIT)
 
 
+@lru_cache(maxsize=4096)
 def provider_payable(channel: str, currency: str) -> LedgerAccount:
     """What the operator owes for attempts on a channel."""
     return LedgerAccount(f"provider_payable/{channel}/{currency}", "provider_payable", currency, CREDIT)
 
 
+@lru_cache(maxsize=4096)
 def write_off(currency: str) -> LedgerAccount:
     """Usage that nobody is charged for: it arrived after its hold had expired."""
     return LedgerAccount(f"write_off/{currency}", "write_off", currency, DEBIT)
 
 
+@lru_cache(maxsize=4096)
 def overrun_receivable(currency: str) -> LedgerAccount:
     """Charges beyond hold and balance, until the next top-up pays them."""
     return LedgerAccount(f"overrun_receivable/{currency}", "overrun_receivable", currency, DEBIT)

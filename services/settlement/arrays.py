@@ -1,11 +1,17 @@
 """Array parameters as Postgres literals: one text per column is the cheapest way to hand many rows to one statement."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 
 def plain(values: Iterable[object]) -> str:
-    """Numbers, UUIDs and timestamps: values whose text needs no quotes. None is NULL."""
+    """Numbers and words: values whose text needs no quotes. None is NULL."""
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def uuids(values: Iterable[UUID | None]) -> str:
+    """UUIDs as bare hexadecimal digits: Python writes them several times faster than the usual form."""
+    return "{" + ",".join(["NULL" if value is None else f"{value.int:032x}" for value in values]) + "}"
 
 
 def texts(values: Iterable[str | None]) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.settlement.arrays import plain
+from services.settlement.arrays import plain, uuids
 from services.settlement.balances import Buckets
 from services.settlement.entries import Windows, columns
 from services.settlement.statements import statements
@@ -23,7 +23,7 @@ def write_balances(
     if moves:
         txns, accounts, before, after, held = columns(moves, 5)
         parameters = {
-            "txns": plain(txns),
+            "txns": uuids(txns),
             "accounts": plain(accounts),
             "before": plain(before),
             "after": plain(after),

@@ -9,7 +9,7 @@ import orjson
 
 from services.settlement import accounts
 from services.settlement.accounts import CREDIT, DEBIT, LedgerAccount, Side
-from services.settlement.arrays import plain, texts
+from services.settlement.arrays import plain, texts, uuids
 from services.settlement.balances import Capture
 from services.settlement.settling import CaseDraft, Settlement
 
@@ -43,25 +43,24 @@ class Txns:
         """The arrays of `write_txns`."""
         ids, kinds, idem_keys, hashes, versions, holders, request_ids, hold_ids, details = columns(self.rows, 9)
         return {
-            "ids": plain(ids),
+            "ids": uuids(ids),
             "kinds": plain(kinds),
             "idem_keys": texts(idem_keys),
             "hashes": plain(hashes),
             "price_versions": plain(versions),
             "holders": texts(holders),
-            "request_ids": plain(request_ids),
-            "hold_ids": plain(hold_ids),
+            "request_ids": uuids(request_ids),
+            "hold_ids": uuids(hold_ids),
             "details": texts(details),
         }
 
 
 class Postings:
-    """Postings to write. Each call adds balanced lines of one currency."""
+    """Postings to write. Each call adds balanced lines of one currency; accounts become ids when the rows are taken."""
 
-    def __init__(self, id_of: IdOf) -> None:
-        self._id_of = id_of
+    def __init__(self) -> None:
         self._lines: dict[UUID, int] = {}
-        self.rows: list[tuple[UUID, int, int, str, Side, int]] = []
+        self.rows: list[tuple[UUID, int, LedgerAccount | int, str, Side, int]] = []
 
     def move(self, txn_id: UUID, debit: LedgerAccount | int, credit: LedgerAccount | int, currency: str, nano: int) -> None:
         """`nano` from one account to another; nothing for zero. A customer's bucket is given by its id."""
@@ -72,15 +71,20 @@ class Postings:
     def _add(self, txn_id: UUID, account: LedgerAccount | int, currency: str, side: Side, nano: int) -> None:
         line = self._lines.get(txn_id, 0) + 1
         self._lines[txn_id] = line
-        account_id = account if isinstance(account, int) else self._id_of(account)
-        self.rows.append((txn_id, line, account_id, currency, side, nano))
+        self.rows.append((txn_id, line, account, currency, side, nano))
 
-    def drain(self) -> dict[str, str]:
+    @property
+    def accounts(self) -> dict[str, LedgerAccount]:
+        """The accounts by name whose ids will be needed."""
+        return {row[2].name: row[2] for row in self.rows if not isinstance(row[2], int)}
+
+    def drain(self, id_of: IdOf) -> dict[str, str]:
         """The arrays of `write_postings` for what was added since the last drain."""
-        txns, lines, account_ids, currencies, sides, amounts = columns(self.rows, 6)
+        txns, lines, found, currencies, sides, amounts = columns(self.rows, 6)
+        account_ids = [account if isinstance(account, int) else id_of(account) for account in found]
         self.rows = []
         return {
-            "txns": plain(txns),
+            "txns": uuids(txns),
             "lines": plain(lines),
             "accounts": plain(account_ids),
             "currencies": texts(currencies),
@@ -126,7 +130,7 @@ class Outbox:
             "topics": plain(topics),
             "keys": texts(keys),
             "types": plain(types),
-            "refs": plain(refs),
+            "refs": uuids(refs),
             "payloads": texts(payloads),
         }
 
@@ -139,11 +143,11 @@ def columns(rows: Sequence[Sequence[Any]], count: int) -> Sequence[Sequence[Any]
 def case_parameters(cases: Sequence[CaseDraft]) -> dict[str, str]:
     """The arrays of `open_cases`."""
     return {
-        "ids": plain(case.id for case in cases),
+        "ids": uuids(case.id for case in cases),
         "kinds": plain(case.kind for case in cases),
         "holders": texts(case.holder for case in cases),
-        "request_ids": plain(case.request_id for case in cases),
-        "hold_ids": plain(case.hold_id for case in cases),
+        "request_ids": uuids(case.request_id for case in cases),
+        "hold_ids": uuids(case.hold_id for case in cases),
         "currencies": texts(case.currency for case in cases),
         "exposures": plain(case.exposure_nano for case in cases),
         "details": texts(case.detail for case in cases),

@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from schemas import topics
 from services.settlement import accounts, outgoing
-from services.settlement.arrays import plain
+from services.settlement.arrays import plain, uuids
 from services.settlement.balance_writes import Move, write_balances
 from services.settlement.balances import Buckets
 from services.settlement.entries import Outbox, Postings, Txns, Windows, case_parameters
@@ -46,7 +46,7 @@ def expire_holds(
     """Expire those of the holds that are still open and overdue, in one transaction. Returns what was expired."""
     with connection.transaction():
         with connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(statements("relay.sql")["lock_overdue"], {"ids": plain(ids), "grace_s": grace_s}).fetchall()
+            rows = cursor.execute(statements("relay.sql")["lock_overdue"], {"ids": uuids(ids), "grace_s": grace_s}).fetchall()
         expiries = [_decide(row, book_of) for row in rows]
         if expiries:
             _post(connection, expiries, rows, case_owner, case_max_age_days)
@@ -74,8 +74,9 @@ def _post(
 ) -> None:
     sql = statements("settle.sql")
     ids = AccountIds(connection)
-    ids.open(accounts.revenue(currency) for currency in {expiry.hold.currency for expiry in expiries})
-    txns, postings, outbox, windows = Txns(), Postings(ids.id_of), Outbox(), Windows()
+    needed = [accounts.revenue(currency) for currency in {expiry.hold.currency for expiry in expiries}]
+    ids.open({account.name: account for account in needed})
+    txns, postings, outbox, windows = Txns(), Postings(), Outbox(), Windows()
     held = {expiry.hold.account for expiry in expiries if expiry.hold.account is not None}
     buckets = Buckets(connection.execute(sql["lock_buckets"], {"accounts": plain(sorted(held))}, binary=True).fetchall())
     moves: list[Move] = []
@@ -92,7 +93,7 @@ def _post(
     connection.execute(sql["end_holds"], _ends(expiries))
     connection.execute(sql["write_txns"], txns.parameters())
     if postings.rows:
-        connection.execute(sql["write_postings"], postings.drain())
+        connection.execute(sql["write_postings"], postings.drain(ids.id_of))
     cases = case_parameters([expiry.case for expiry in expiries])
     connection.execute(sql["open_cases"], {"owner": case_owner, "max_age_days": case_max_age_days, **cases})
     write_balances(connection, moves, buckets, windows)
@@ -115,7 +116,7 @@ def _add_txn(txns: Txns, expiry: Expiry) -> None:
 
 def _ends(expiries: Sequence[Expiry]) -> dict[str, str]:
     return {
-        "ids": plain([expiry.hold.id for expiry in expiries]),
+        "ids": uuids([expiry.hold.id for expiry in expiries]),
         "states": plain(["EXPIRED" for _ in expiries]),
         "captured": plain([expiry.charge_nano for expiry in expiries]),
         "windows": plain([len(expiry.hold.windows) for expiry in expiries]),

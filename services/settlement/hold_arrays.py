@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import accumulate
 
-from services.settlement.arrays import plain, texts
+from services.settlement.arrays import plain, texts, uuids
 from services.settlement.holds import HoldOrder
 
 
@@ -56,8 +56,8 @@ class HoldArrays:
             "env_kinds": texts(envelopes.column(1)),
             "env_entities": texts(envelopes.column(2)),
             "env_currencies": texts(envelopes.column(3)),
-            "ids": plain([request.hold_id for request in requests]),
-            "requests": plain([request.request_id for request in requests]),
+            "ids": uuids([request.hold_id for request in requests]),
+            "requests": uuids([request.request_id for request in requests]),
             "holders": texts([request.account_id for request in requests]),
             "projects": texts([request.key.project_id for request in requests]),
             "keys": texts([request.key.key_id for request in requests]),

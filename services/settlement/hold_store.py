@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from schemas.calls import HoldRequest
 from services.settlement import metrics
-from services.settlement.arrays import plain
+from services.settlement.arrays import uuids
 from services.settlement.book_store import BookStore
 from services.settlement.database import connect_async
 from services.settlement.errors import StalePriceBookError, UnavailableError
@@ -106,7 +106,7 @@ class HoldLane:
         """The stored answers of those that were decided before: granted and refused alike."""
         asked = {request.hold_id: request for request in requests}
         cursor = connection.cursor(row_factory=dict_row)
-        rows = await (await cursor.execute(statement("holds_decided"), {"ids": plain(asked)})).fetchall()
+        rows = await (await cursor.execute(statement("holds_decided"), {"ids": uuids(asked)})).fetchall()
         answers: Answers = {}
         for row in rows:
             request = asked[row["id"]]

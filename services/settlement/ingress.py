@@ -8,7 +8,7 @@ from psycopg.rows import TupleRow
 
 from schemas import topics
 from schemas.calls import IngressEvent
-from services.settlement.arrays import plain, texts
+from services.settlement.arrays import texts, uuids
 from services.settlement.errors import InvalidError, UnavailableError
 from services.settlement.statements import statement
 
@@ -57,7 +57,7 @@ def take(connection: psycopg.Connection[TupleRow], events: Sequence[IngressEvent
     connection.execute(
         statement("take_ingress"),
         {
-            "ids": plain(event.event_id for event in events),
+            "ids": uuids(event.event_id for event in events),
             "topics": texts(event.topic for event in events),
             "keys": texts(event.key for event in events),
             "types": texts(event.type for event in events),

@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from schemas.calls import HoldBatch, HoldRequest, IngressBatch, ProgressBatch
 from services.settlement import ingress, metrics
-from services.settlement.arrays import plain, texts
+from services.settlement.arrays import plain, texts, uuids
 from services.settlement.balance_store import balances
 from services.settlement.book_store import BookStore
 from services.settlement.coalescer import Coalescer
@@ -106,7 +106,7 @@ class InternalApi:
             rows = connection.execute(
                 statement("renew_holds"),
                 {
-                    "ids": plain(each.hold_id for each in latest),
+                    "ids": uuids(each.hold_id for each in latest),
                     "deadlines": texts(each.deadline_at.isoformat() for each in latest),
                     "inputs": plain(each.input_tokens for each in latest),
                     "outputs": plain(each.output_tokens for each in latest),

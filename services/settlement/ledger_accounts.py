@@ -1,6 +1,6 @@
 """Ledger accounts by name in Postgres: opened on first use, remembered for the life of the process."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -19,9 +19,9 @@ class AccountIds:
         self._connection = connection
         self._ids: dict[str, int] = {}
 
-    def open(self, accounts: Iterable[LedgerAccount]) -> None:
-        """Make sure that the accounts exist, in a transaction of their own unless one is under way."""
-        missing = sorted({account for account in accounts if account.name not in self._ids}, key=lambda account: account.name)
+    def open(self, accounts: Mapping[str, LedgerAccount]) -> None:
+        """Make sure that the accounts (by name) exist, in a transaction of their own unless one is under way."""
+        missing = [accounts[name] for name in sorted(accounts.keys() - self._ids.keys())]
         if not missing:
             return
         if len(self._ids) > REMEMBERED:

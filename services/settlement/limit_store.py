@@ -12,7 +12,7 @@ from schemas.control import ControlRecord
 from schemas.envelope import new_id, now
 from schemas.ledger import EnvelopeRef, LimitChanged, LimitChangedData
 from schemas.money import format_amount
-from services.settlement.arrays import plain
+from services.settlement.arrays import plain, uuids
 from services.settlement.entries import Outbox
 from services.settlement.errors import InvalidError, UnavailableError
 from services.settlement.money_in import LimitChange, period_start
@@ -121,7 +121,7 @@ class _History:
             },
         ).fetchone()
         assert row is not None
-        self._connection.execute(sql["stamp_holds"], {"window": row[0], "ids": plain(self.hold_ids)})
+        self._connection.execute(sql["stamp_holds"], {"window": row[0], "ids": uuids(self.hold_ids)})
 
 
 def _announce(connection: psycopg.Connection[TupleRow], asked: LimitChange, version: int, author: str) -> None:

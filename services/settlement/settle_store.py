@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from schemas import topics
 from services.settlement import outgoing
 from services.settlement.accounts import LedgerAccount
-from services.settlement.arrays import plain, texts
+from services.settlement.arrays import plain, texts, uuids
 from services.settlement.balance_writes import Move, write_balances
 from services.settlement.balances import Buckets, Capture
 from services.settlement.entries import (
@@ -79,9 +79,13 @@ class SettleStore:
     def settle(self, batch: Batch) -> Decided:
         """Post the batch and move the offsets. Raises LostLeaseError, RacedError or psycopg's: then nothing has changed."""
         decided = self._decide(batch)
-        self._accounts.open(_accounts_of(decided))
+        settlements = [settlement for _, settlement in decided.settlements]
+        postings = Postings()
+        for settlement in settlements:
+            post_fixed(postings, settlement)
+        self._accounts.open(postings.accounts | _possible_overruns(settlements))
         with self._connection.pipeline() as pipeline, self._connection.transaction():
-            self._write(batch, decided, pipeline)
+            self._write(batch, decided, settlements, postings, pipeline)
         return decided
 
     def _decide(self, batch: Batch) -> Decided:
@@ -122,21 +126,24 @@ class SettleStore:
         hold_ids = {hold_id for each in incoming for hold_id in each.event.data.hold_ids}
         hold_ids.update(attempt.hold_id for each in incoming for attempt in each.event.data.attempts)
         with self._connection.pipeline():
-            known = self._run("known_events", {"ids": plain([each.event_id for each in incoming])})
-            settled = self._run("settled_requests", {"ids": plain([each.event.request_id for each in incoming])})
-            holds = self._run("holds", {"ids": plain(hold_ids)})
+            known = self._run("known_events", {"ids": uuids([each.event_id for each in incoming])})
+            settled = self._run("settled_requests", {"ids": uuids([each.event.request_id for each in incoming])})
+            holds = self._run("holds", {"ids": uuids(hold_ids)})
             return (
                 {event_id: bytes(digest).hex() for event_id, digest in known.fetchall()},
                 {row[0] for row in settled.fetchall()},
                 {row[0]: HoldRow(**dict(zip(HOLD_COLUMNS, row, strict=True))) for row in holds.fetchall()},
             )
 
-    def _write(self, batch: Batch, decided: Decided, pipeline: psycopg.Pipeline) -> None:
+    def _write(
+        self,
+        batch: Batch,
+        decided: Decided,
+        settlements: Sequence[Settlement],
+        postings: Postings,
+        pipeline: psycopg.Pipeline,
+    ) -> None:
         advances = self._advance(batch)
-        settlements = [settlement for _, settlement in decided.settlements]
-        postings = Postings(self._accounts.id_of)
-        for settlement in settlements:
-            post_fixed(postings, settlement)
         ends = _ends(settlements)
         ended = self._run("end_holds", ends) if ends["ids"] != "{}" else None
         self._remember(decided)
@@ -171,7 +178,7 @@ class SettleStore:
             "remember_events",
             {
                 "topic": topics.ATTEMPTS,
-                "ids": plain([each.event_id for each in decided.fresh]),
+                "ids": uuids([each.event_id for each in decided.fresh]),
                 "hashes": plain([each.hash for each in decided.fresh]),
                 "partitions": plain([each.record.partition for each in decided.fresh]),
                 "offsets": plain([each.record.offset for each in decided.fresh]),
@@ -186,7 +193,7 @@ class SettleStore:
                 _add_txn(txns, incoming, settlement)
             self._run("write_txns", txns.parameters())
             if postings.rows:
-                self._run("write_postings", postings.drain())
+                self._run("write_postings", postings.drain(self._accounts.id_of))
             self._run("write_receipts", _receipts(decided.settlements))
         if decided.cases:
             self._run(
@@ -215,7 +222,7 @@ class SettleStore:
             event_id, payload = outgoing.dead_letter(record, topics.ATTEMPTS, CONSUMER, error.reason, error.detail)
             outbox.add(topics.DEAD, "unknown", "DeadLetter", event_id, payload)
         if postings.rows:
-            self._run("write_postings", postings.drain())
+            self._run("write_postings", postings.drain(self._accounts.id_of))
         write_balances(self._connection, moves, buckets, windows)
         if outbox.rows:
             self._run("write_outbox", outbox.parameters())
@@ -249,29 +256,12 @@ def _ended_holds(settlements: Iterable[Settlement]) -> Iterable[HoldRow]:
         yield from settlement.releases
 
 
-def _accounts_of(decided: Decided) -> set[LedgerAccount]:
-    collected = Collector()
-    for _, settlement in decided.settlements:
-        post_fixed(collected.postings, settlement)
-        if settlement.capture:
-            collected.expect_overrun(settlement)
-    return collected.found
-
-
-class Collector:
-    """Finds which ledger accounts a batch will need, by posting into nothing."""
-
-    def __init__(self) -> None:
-        self.found: set[LedgerAccount] = set()
-        self.postings = Postings(self._note)
-
-    def expect_overrun(self, settlement: Settlement) -> None:
-        """Note the accounts of an overrun whatever the bucket can pay."""
-        post_overrun(self.postings, settlement, Capture(1, 0, 1, 0, 0, 0))
-
-    def _note(self, account: LedgerAccount) -> int:
-        self.found.add(account)
-        return 0
+def _possible_overruns(settlements: Iterable[Settlement]) -> dict[str, LedgerAccount]:
+    """The accounts that a capture above its hold needs, whatever its bucket turns out to be able to pay."""
+    found = Postings()
+    for settlement in settlements:
+        post_overrun(found, settlement, Capture(1, 0, 1, 0, 0, 0))
+    return found.accounts
 
 
 def _ends(settlements: Sequence[Settlement]) -> dict[str, str]:
@@ -288,7 +278,7 @@ def _ends(settlements: Sequence[Settlement]) -> dict[str, str]:
             states.append("RELEASED")
             captured.append(0)
             windows.append(len(hold.windows))
-    return {"ids": plain(ids), "states": plain(states), "captured": plain(captured), "windows": plain(windows)}
+    return {"ids": uuids(ids), "states": plain(states), "captured": plain(captured), "windows": plain(windows)}
 
 
 def _add_txn(txns: Txns, incoming: Incoming, settlement: Settlement) -> None:
@@ -320,11 +310,11 @@ def _receipts(settlements: Sequence[tuple[Incoming, Settlement]]) -> dict[str, s
     charges = [settlement.capture or settlement.late for _, settlement in settlements]
     captures = [settlement.capture for _, settlement in settlements]
     return {
-        "request_ids": plain([incoming.event.request_id for incoming, _ in settlements]),
+        "request_ids": uuids([incoming.event.request_id for incoming, _ in settlements]),
         "holders": texts([incoming.event.account_id for incoming, _ in settlements]),
         "statuses": plain([settlement.status for _, settlement in settlements]),
-        "txns": plain([settlement.txn_id for _, settlement in settlements]),
-        "holds": plain([charge.hold.id if charge else None for charge in charges]),
+        "txns": uuids([settlement.txn_id for _, settlement in settlements]),
+        "holds": uuids([charge.hold.id if charge else None for charge in charges]),
         "charges": plain([capture.nano if capture else 0 for capture in captures]),
         "overruns": plain([max(capture.nano - capture.hold.amount_nano, 0) if capture else 0 for capture in captures]),
         "written_off": plain([settlement.late_nano for _, settlement in settlements]),

@@ -61,7 +61,7 @@ def _post(connection: psycopg.Connection[TupleRow], asked: TopUp, currency: str)
     clearing = accounts.top_up_clearing(asked.provider, currency)
     receivable = accounts.overrun_receivable(currency)
     ids = AccountIds(connection)
-    ids.open([customer, clearing, receivable])
+    ids.open({account.name: account for account in (customer, clearing, receivable)})
     account = ids.id_of(customer)
     connection.execute(
         admin["open_bucket"],
@@ -81,7 +81,7 @@ def _post(connection: psycopg.Connection[TupleRow], asked: TopUp, currency: str)
         "repaid_nano": repaid,
         "balance": {"before_nano": before, "after_nano": state.posted, "held_nano": state.held},
     }
-    txns, postings = Txns(), Postings(ids.id_of)
+    txns, postings = Txns(), Postings()
     digest = asked.request_hash.hex()
     txns.add(txn_id, "topup", asked.idem_key, holder=asked.account_id, detail=answer, request_hash=digest)
     postings.move(txn_id, clearing, account, currency, asked.amount_nano)
@@ -103,7 +103,7 @@ def _post(connection: psycopg.Connection[TupleRow], asked: TopUp, currency: str)
     outbox = Outbox()
     outbox.add(topics.LEDGER, asked.account_id, "ToppedUp", txn_id, event.to_json().decode())
     connection.execute(settle["write_txns"], txns.parameters())
-    connection.execute(settle["write_postings"], postings.drain())
+    connection.execute(settle["write_postings"], postings.drain(ids.id_of))
     write_balances(connection, [(txn_id, account, before, state.posted, state.held)], buckets)
     connection.execute(settle["write_outbox"], outbox.parameters())
     return answer

@@ -36,7 +36,6 @@ create table posting (
     amount bigint not null check (amount > 0),
     primary key (txn, line)
 );
-create index posting_account on posting (account);
 
 create table balance_move (
     txn uuid not null,

@@ -1,0 +1,97 @@
+-- The ledger's invariants. Each block returns the rows that violate one; none means that it holds.
+
+-- name: I1
+select txn, currency, sum(case side when 'debit' then amount else -amount end) as difference
+from posting group by txn, currency having sum(case side when 'debit' then amount else -amount end) <> 0;
+
+-- name: I2
+-- A bucket is what its postings add up to, and its moves are one chain that ends in what is posted.
+with folded as (
+    select account, sum(case side when 'credit' then amount else -amount end) as posted from posting group by account
+), chain as (
+    select account, seq, before_nano, after_nano, lag(after_nano, 1, 0) over w as previous,
+        row_number() over (partition by account order by seq desc) as from_end
+    from balance_move window w as (partition by account order by seq)
+)
+select b.holder, b.bucket, 'postings' as of, b.posted, coalesce(f.posted, 0) as folded
+from bucket_balance b left join folded f on f.account = b.account
+where b.posted <> coalesce(f.posted, 0)
+union all
+select b.holder, b.bucket, 'chain', c.before_nano, c.previous
+from chain c join bucket_balance b on b.account = c.account where c.before_nano <> c.previous
+union all
+select b.holder, b.bucket, 'last move', b.posted, coalesce(c.after_nano, 0)
+from bucket_balance b left join chain c on c.account = b.account and c.from_end = 1
+where b.posted <> coalesce(c.after_nano, 0);
+
+-- name: I3
+with open as (
+    select account, sum(amount_nano) as held from hold where state = 'HELD' and account is not null group by account
+), stamped as (
+    select w as id, sum(amount_nano) as held from hold, unnest(windows) as w where state = 'HELD' group by w
+)
+select 'bucket ' || b.account as of, b.held, coalesce(o.held, 0) as open
+from bucket_balance b left join open o on o.account = b.account where b.held <> coalesce(o.held, 0)
+union all
+select 'window ' || w.id, w.held, coalesce(s.held, 0)
+from envelope_window w left join stamped s on s.id = w.id where w.held <> coalesce(s.held, 0);
+
+-- name: I4
+select holder, bucket, posted, held from bucket_balance where held < 0 or posted - held < 0;
+
+-- name: I5
+select e.holder, e.kind, e.entity, e.window_kind, w.start_utc, w.held, w.spent, w.overrun, w.limit_at_last_hold
+from envelope_window w join envelope e on e.id = w.envelope
+where w.held + w.spent - w.overrun > w.limit_at_last_hold;
+
+-- name: I6
+select h.id, h.state, count(t.id) as ends
+from hold h left join txn t on t.hold_id = h.id and t.kind in ('capture', 'expire')
+group by h.id, h.state
+having count(t.id) <> case when h.state in ('CAPTURED', 'EXPIRED') then 1 else 0 end;
+
+-- name: I7
+-- Captured + released = held; what a hold was charged is what its transaction took from the bucket, or came on top of it.
+select h.id, h.state, h.amount_nano, h.captured_nano, h.released_nano, r.charge_nano, r.overrun_nano
+from hold h left join receipt r on r.charged_hold = h.id and r.status = 'settled'
+where h.captured_nano + h.released_nano <> case when h.state in ('HELD', 'REFUSED') then 0 else h.amount_nano end
+    or (h.state = 'CAPTURED' and (r.request_id is null or h.captured_nano + r.overrun_nano <> r.charge_nano));
+
+-- name: I8
+select h.id, h.state, h.expires_at from hold h
+where (h.state = 'HELD' and h.expires_at < clock_timestamp() - %(patience_s)s * interval '1 second')
+    or (h.state = 'EXPIRED' and not exists (select from "case" c where c.hold_id = h.id and c.kind = 'expired_hold'));
+
+-- name: I9
+-- Every fact has its event, published or waiting.
+with facts (type, facts) as (
+    select case state when 'REFUSED' then 'HoldRefused' else 'HoldPlaced' end, count(*) from hold group by 1
+    union all select initcap(state), count(*) from hold where state in ('CAPTURED', 'RELEASED', 'EXPIRED') group by 1
+    union all select 'LateUsage', count(*) from txn where kind = 'late_usage'
+    union all select 'ToppedUp', count(*) from txn where kind = 'topup'
+    union all select 'PriceBookPublished', count(*) from price_book
+    union all select 'LimitChanged', coalesce(sum(version), 0) from envelope
+    union all select 'CaseOpened', count(*) from "case"
+    union all select 'DeadLetter', count(*) from dead_letter
+), sent (type, sent) as (
+    select type, sum(n) from (
+        select type, published as n from outbox_published union all select type, count(*) from outbox group by type
+    ) as s where type <> 'ControlRecord' group by type
+)
+select type, coalesce(facts, 0) as facts, coalesce(sent, 0) as published_or_pending
+from facts full join sent using (type) where coalesce(facts, 0) <> coalesce(sent, 0);
+
+-- name: I10
+select 'offset' as of, topic, partition, next, first + consumed as counted from consumer_offset where next <> first + consumed
+union all
+select 'inbox beyond offset', i.topic, i.partition, max(i."offset"), coalesce(max(c.next), 0)
+from inbox i left join consumer_offset c using (topic, partition)
+group by i.topic, i.partition having max(i."offset") >= coalesce(max(c.next), 0)
+union all
+select 'offset used twice', topic, partition, "offset", count(*) from inbox group by topic, partition, "offset" having count(*) > 1;
+
+-- name: I13
+select h.id, h.captured_nano, sum(p.amount) as refunded
+from txn t join posting p on p.txn = t.id and p.side = 'credit' join hold h on h.id = t.hold_id
+where t.kind = 'refund' and p.account = h.account
+group by h.id, h.captured_nano having sum(p.amount) > h.captured_nano;
