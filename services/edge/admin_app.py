@@ -32,6 +32,7 @@ def admin_app(admin: Admin, admin_token: str) -> ASGIApp:
     app.add_exception_handler(StoreUnavailableError, _store_away)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _fault)
     return TokenGuard(app, admin_token)
 
 
@@ -63,6 +64,11 @@ async def _api_error(_request: Request, error: Exception) -> Response:
 async def _store_away(_request: Request, error: Exception) -> Response:
     log.warning("postgres is away", error=str(error))
     return _response(UnavailableError("store_unavailable", "The store cannot answer now. Try again."))
+
+
+async def _fault(_request: Request, _error: Exception) -> Response:
+    """The reply to a fault of the edge's own; the framework raises it once more, and it is logged outside."""
+    return _response(UnavailableError("internal_error", "The edge made a mistake. It was recorded."))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

@@ -65,6 +65,10 @@ class Claims:
                 raise error
         raise UnavailableError("claim_contended", "This idempotency key is being freed at this moment. Try again.")
 
+    def binding(self, claim: Claim | None) -> "Binding":
+        """What a call holds of its claim, if it has one."""
+        return Binding(self, claim)
+
     async def settle(self, claim: Claim, *, accepted: bool) -> None:
         """Keep the binding of an accepted request, free the key of a refused one."""
         try:
@@ -72,3 +76,22 @@ class Claims:
         except StoreUnavailableError as error:
             # Left in flight, the claim refuses a second try and names the receipt: the safe side.
             log.warning("an idempotency key stays in flight", request_id=str(claim.request_id), error=str(error))
+
+
+class Binding:
+    """A call's hold on its idempotency key: settled once, before the client hears the end of the reply."""
+
+    def __init__(self, claims: Claims, claim: Claim | None) -> None:
+        self._claims = claims
+        self._claim = claim
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something left to settle."""
+        return self._claim is not None
+
+    async def settle(self, *, accepted: bool) -> None:
+        """Keep the binding of an accepted request, free the key of a refused one; a second time does nothing."""
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            await self._claims.settle(claim, accepted=accepted)

@@ -15,7 +15,7 @@ from services.edge.admission import admit_chat, named_model, parse_object
 from services.edge.authentication import Authenticator
 from services.edge.bodies import BodyReader
 from services.edge.caller import Caller
-from services.edge.claims import Claim, Claims
+from services.edge.claims import Binding, Claim, Claims
 from services.edge.context import Call, render_context
 from services.edge.errors import (
     ApiError,
@@ -41,11 +41,13 @@ UNSETTLED_CODES = frozenset(("log_unavailable",))
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a call ended: the status that the client got, and whether its idempotency key stays bound."""
+class _Exchange:
+    """A call that was let in, the client at its one end, and what it holds until its end."""
 
-    status: int
-    accepted: bool
+    call: Call
+    send: Send
+    binding: Binding
+    watch: DisconnectWatch
 
 
 class ChatCompletions:
@@ -112,73 +114,86 @@ class ChatCompletions:
         return caller, body
 
     async def _forward(self, call: Call, caller: Caller, body: bytes, receive: Receive, send: Send) -> int:
-        claim = None
-        if call.labels.idempotency_key is not None:
-            claim = Claim(caller.key.key_id, call.labels.idempotency_key, call.request_id)
-            await self._claims.bind(claim, body)
+        binding = await self._bind(call, caller, body)
         self._publisher.publish(events.accepted(call, caller))
-        watch = DisconnectWatch(receive)
-        ending = Ending(GONE, accepted=True)
+        exchange = _Exchange(call, send, binding, DisconnectWatch(receive))
         try:
-            ending = await self._exchange(call, caller, body, send, watch)
+            return await self._converse(exchange, render_context(call, caller), body)
         except asyncio.CancelledError:
-            if not watch.gone:
+            if not exchange.watch.gone:
                 raise
-            watch.forgive()
+            exchange.watch.forgive()
             metrics.CLIENT_GONE.inc()
+            return GONE
         finally:
-            watch.stop()
-            if claim is not None:
-                await self._claims.settle(claim, accepted=ending.accepted)
-        return ending.status
+            exchange.watch.stop()
+            # Whatever was not settled on the way may have been charged: the key stays bound.
+            await binding.settle(accepted=True)
 
-    async def _exchange(self, call: Call, caller: Caller, body: bytes, send: Send, watch: DisconnectWatch) -> Ending:
+    async def _bind(self, call: Call, caller: Caller, body: bytes) -> Binding:
+        if call.labels.idempotency_key is None:
+            return self._claims.binding(None)
+        claim = Claim(caller.key.key_id, call.labels.idempotency_key, call.request_id)
+        await self._claims.bind(claim, body)
+        return self._claims.binding(claim)
+
+    async def _converse(self, exchange: _Exchange, context: bytes, body: bytes) -> int:
         try:
-            response = await self._router.chat_completion(render_context(call, caller), body)
+            response = await self._router.chat_completion(context, body)
             try:
-                head = ReplyHead.of(response.status_code, response.headers.raw)
-                if head.status >= 400 or head.rejected_code is not None:
-                    return await self._pass_error(call, caller, response, head, send)
-                await pass_on(response, head, _identity(call), send)
-                watch.stop()
-                return Ending(head.status, accepted=True)
+                return await self._answer(exchange, response)
             finally:
                 await response.aclose()
         except PeerUnavailableError as error:
-            return await self._router_away(call, error, send)
+            return await self._router_away(exchange, error)
         except TRANSPORT_ERRORS as error:
             # The head of a plain reply has gone out: leaving it unfinished makes the server cut the connection.
-            log.warning("router broke off in the middle of a reply", request_id=str(call.request_id), error=repr(error))
-            return Ending(GONE, accepted=True)
+            log.warning(
+                "router broke off in the middle of a reply", request_id=str(exchange.call.request_id), error=repr(error)
+            )
+            return GONE
 
-    async def _pass_error(self, call: Call, caller: Caller, response: httpx.Response, head: ReplyHead, send: Send) -> Ending:
+    async def _answer(self, exchange: _Exchange, response: httpx.Response) -> int:
+        head = ReplyHead.of(response.status_code, response.headers.raw)
+        if head.status >= 400 or head.rejected_code is not None:
+            await self._pass_error(exchange, response, head)
+        else:
+            await pass_on(response, head, _identity(exchange.call), exchange.send, exchange.binding)
+        # At once: to the server a reply that is whole is a client that is gone.
+        exchange.watch.stop()
+        return head.status
+
+    async def _pass_error(self, exchange: _Exchange, response: httpx.Response, head: ReplyHead) -> None:
         """Errors are small and come whole; one before any upstream call is recorded as a refusal."""
         body = await read_bounded(response)
         code, message = error_of(body)
         if head.rejected_code is not None:
-            metrics.REJECTED.labels(head.rejected_code).inc()
-            event = events.rejected(call, caller, status=max(head.status, 400), code=head.rejected_code, message=message)
-            self._publisher.publish(event)
+            self._record(exchange.call, max(head.status, 400), head.rejected_code, message)
+        await exchange.binding.settle(accepted=head.rejected_code is None and code in UNSETTLED_CODES)
         headers = [pair for pair in head.headers if pair[0] != b"content-length"]
-        await send_reply(send, head.status, body, [*headers, *_identity(call)])
-        return Ending(head.status, accepted=head.rejected_code is None and code in UNSETTLED_CODES)
+        await send_reply(exchange.send, head.status, body, [*headers, *_identity(exchange.call)])
 
-    async def _router_away(self, call: Call, error: PeerUnavailableError, send: Send) -> Ending:
+    async def _router_away(self, exchange: _Exchange, error: PeerUnavailableError) -> int:
         """503. Only where the call was never sent is it known to be refused."""
-        log.warning("router is away", request_id=str(call.request_id), error=str(error))
+        log.warning("router is away", request_id=str(exchange.call.request_id), error=str(error))
         refusal = UnavailableError("router_unavailable", "No route can be reached now. Try again.")
-        if isinstance(error, PeerUnreachableError):
-            return Ending(await self._refuse(call, refusal, send), accepted=False)
-        await send_error(send, refusal, _identity(call))
-        return Ending(refusal.status, accepted=True)
+        refused = isinstance(error, PeerUnreachableError)
+        await exchange.binding.settle(accepted=not refused)
+        if refused:
+            self._record(exchange.call, refusal.status, refusal.code, refusal.message)
+        await send_error(exchange.send, refusal, _identity(exchange.call))
+        return refusal.status
 
     async def _refuse(self, call: Call, error: ApiError, send: Send) -> int:
-        metrics.REJECTED.labels(error.code).inc()
-        if call.caller is not None:
-            event = events.rejected(call, call.caller, status=error.status, code=error.code, message=error.message)
-            self._publisher.publish(event)
+        self._record(call, error.status, error.code, error.message)
         await send_error(send, error, _identity(call))
         return error.status
+
+    def _record(self, call: Call, status: int, code: str, message: str) -> None:
+        """Count a refusal, and write it down where the key is known."""
+        metrics.REJECTED.labels(code).inc()
+        if call.caller is not None:
+            self._publisher.publish(events.rejected(call, call.caller, status=status, code=code, message=message))
 
     def _overloaded(self) -> UnavailableError:
         if self._publisher.full:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from services.edge.errors import StoreUnavailableError
+from services.edge.errors import InvalidRequestError, StoreUnavailableError
 from services.edge.queries import queries
 
 Row = dict[str, Any]
@@ -21,7 +21,7 @@ STATEMENT_TIMEOUT_MS = 5000
 
 
 class Database:
-    """Runs named statements. Every psycopg error that is about reaching Postgres becomes :class:`StoreUnavailableError`."""
+    """Runs named statements. What psycopg raises about reaching Postgres becomes :class:`StoreUnavailableError`."""
 
     def __init__(self, url: str) -> None:
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
@@ -74,5 +74,7 @@ class _Translated:
         return None
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, psycopg.DataError):
+            raise InvalidRequestError("invalid_value", "A text holds a character that cannot be stored.") from error
         if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests)):
             raise StoreUnavailableError(str(error)) from error

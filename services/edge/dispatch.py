@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 from starlette.routing import BaseRoute, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.edge.errors import MethodNotAllowedError, NotFoundError, UnavailableError
 from services.edge.replies import send_error
@@ -20,12 +20,32 @@ class Dispatch:
         self._router = Router(routes=list(routes), redirect_slashes=False, default=_no_route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._hot.get(scope["path"], self._router)
-        try:
-            await app(scope, receive, send)
-        except Exception:
-            log.exception("a request met a fault of the edge's own", path=scope["path"])
-            # Where the reply has begun this raises in its turn, and the server cuts the connection.
+        app = self._hot.get(scope["path"])
+        if app is not None:
+            await _guarded(app, scope, receive, send)
+        else:
+            await _guarded(self._router, scope, receive, _Noticing(send))
+
+
+class _Noticing:
+    """A send channel that knows whether the reply has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
+
+
+async def _guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        log.exception("a request met a fault of the edge's own", path=scope["path"])
+        if not (isinstance(send, _Noticing) and send.begun):
+            # On the hot path this raises in its turn where the reply has begun, and the server cuts the connection.
             await send_error(send, UnavailableError("internal_error", "The edge made a mistake. It was recorded."))
 
 

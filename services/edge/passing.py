@@ -9,6 +9,7 @@ import orjson
 from starlette.types import Message, Receive, Send
 
 from schemas.calls import REJECTED_HEADER
+from services.edge.claims import Binding
 from services.edge.errors import PeerUnavailableError, error_body
 from services.edge.router import TRANSPORT_ERRORS
 
@@ -45,9 +46,17 @@ class ReplyHead:
         return cls(status, passed, rejected, streaming)
 
 
-async def pass_on(response: httpx.Response, head: ReplyHead, extra: list[tuple[bytes, bytes]], send: Send) -> None:
-    """Send the reply as it comes. When router breaks off, a stream ends with an error event and a plain reply is cut."""
-    await send({"type": "http.response.start", "status": head.status, "headers": head.headers + extra})
+async def pass_on(
+    response: httpx.Response, head: ReplyHead, extra: list[tuple[bytes, bytes]], send: Send, binding: Binding
+) -> None:
+    """Send the reply as it comes. When router breaks off, a stream ends with an error event and a plain reply is cut.
+
+    A bound idempotency key is settled before the end: such a reply is sent in chunks, whose end is ours to give.
+    """
+    headers = head.headers + extra
+    if binding.open:
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+    await send({"type": "http.response.start", "status": head.status, "headers": headers})
     try:
         async for chunk in response.stream:  # type: ignore[union-attr]  # the transport's streams are asynchronous
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -55,6 +64,7 @@ async def pass_on(response: httpx.Response, head: ReplyHead, extra: list[tuple[b
         if not head.streaming:
             raise
         await send({"type": "http.response.body", "body": BROKEN_OFF, "more_body": True})
+    await binding.settle(accepted=True)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -1,0 +1,182 @@
+"""Router and settlement as the contracts describe them: a server on a port of its own that answers by the model asked for.
+
+It keeps what it was sent, so that a test can see what arrived, and whether a connection was closed on it.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from deploy.local.ports import free_port
+from schemas.calls import CONTEXT_HEADER, CallContext, IngressBatch, IngressEvent
+
+PRICES = {"input": 2_500_000_000, "cached_input": 1_250_000_000, "cache_write": 2_500_000_000, "output": 10_000_000_000}
+CHUNKS = [b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % number for number in range(3)]
+DONE = b"data: [DONE]\n\n"
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}}],
+}
+SCRIPTED_ERRORS = {
+    "unknown": (404, "model_not_found", "model_not_found"),
+    "broke": (402, "insufficient_balance", "insufficient_balance"),
+    "fails": (502, "upstream_error", None),
+    "unlogged": (503, "log_unavailable", None),
+}
+"""What router answers to a model, and the mark of a refusal before any upstream call."""
+START_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Received:
+    """One call that arrived at router."""
+
+    context: CallContext
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass
+class Peers:
+    """What the two services have seen, and how they behave."""
+
+    url: str
+    calls: list[Received] = field(default_factory=list)
+    ingress: list[IngressEvent] = field(default_factory=list)
+    ingress_open: bool = True
+    closed: threading.Event = field(default_factory=threading.Event)
+    """Set when a connection was closed while router was still answering."""
+    release: threading.Event = field(default_factory=threading.Event)
+    """Lets answers to the models "held" and "held-stream" go on."""
+    receipts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def routes(self) -> list[Route]:
+        """The endpoints of both contracts."""
+        return [
+            Route("/internal/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/internal/models", self.models),
+            Route("/internal/price-book", self.price_book),
+            Route("/internal/accounts/{account_id}/balances", self.balances),
+            Route("/internal/accounts/{account_id}/receipts/{request_id}", self.receipt),
+            Route("/internal/ingress", self.take, methods=["POST"]),
+        ]
+
+    async def chat(self, request: Request) -> Response:
+        """Answer as the model's name says."""
+        body = await request.body()
+        context = CallContext.model_validate_json(request.headers[CONTEXT_HEADER])
+        self.calls.append(Received(context, body, dict(request.headers)))
+        payload = orjson.loads(body)
+        if payload["model"] in SCRIPTED_ERRORS:
+            return _error(*SCRIPTED_ERRORS[payload["model"]])
+        if payload["model"] == "cut":
+            return StreamingResponse(self._cut(), media_type="text/event-stream")
+        if payload["model"] == "held":
+            await self._until_released(request)
+        if payload.get("stream"):
+            held = payload["model"] == "held-stream"
+            return StreamingResponse(self._stream(request, held=held), media_type="text/event-stream")
+        return JSONResponse(COMPLETION, headers={"x-tollbook-channel": "openai-main", "server": "router"})
+
+    async def _stream(self, request: Request, *, held: bool) -> AsyncIterator[bytes]:
+        yield CHUNKS[0]
+        if held:
+            await self._until_released(request)
+        for chunk in CHUNKS[1:]:
+            yield chunk
+        yield DONE
+
+    async def _cut(self) -> AsyncIterator[bytes]:
+        yield CHUNKS[0]
+        raise ConnectionAbortedError("scripted")
+
+    async def _until_released(self, request: Request) -> None:
+        try:
+            while not self.release.is_set():
+                if await request.is_disconnected():
+                    self.closed.set()
+                    return
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            self.closed.set()
+            raise
+
+    async def models(self, _request: Request) -> Response:
+        """A catalog of two models."""
+        route = {"channel": "openai-main", "route_type": "direct", "brand": "openai", "upstream_model": "x"}
+        model = {
+            "owned_by": "openai",
+            "created": 1,
+            "max_input_tokens": 9,
+            "max_output_tokens": 9,
+            "mode": "chat",
+            "routes": [route],
+        }
+        return JSONResponse({"data": [{"id": "gpt-4o", **model}, {"id": "org/tiny", **model}]})
+
+    async def price_book(self, _request: Request) -> Response:
+        """One price."""
+        item = {"route_type": "direct", "model": "gpt-4o", "currency": "USD", "prices": PRICES}
+        return JSONResponse({"version": 1, "items": [item]})
+
+    async def balances(self, _request: Request) -> Response:
+        """One bucket."""
+        amounts = {"posted_nano": 25_000_000_000, "held_nano": 500_000_000, "available_nano": 24_500_000_000}
+        return JSONResponse({"data": [{"bucket": "credit", "currency": "USD", **amounts}]})
+
+    async def receipt(self, request: Request) -> Response:
+        """A receipt of the account that owns it, 404 for every other."""
+        found = self.receipts.get((request.path_params["account_id"], request.path_params["request_id"]))
+        return JSONResponse(found) if found else _error(404, "receipt_not_found")
+
+    async def take(self, request: Request) -> Response:
+        """Settlement's ingress."""
+        if not self.ingress_open:
+            return _error(503, "store_unavailable")
+        self.ingress += IngressBatch.model_validate_json(await request.body()).events
+        return Response(status_code=202)
+
+
+def _error(status: int, code: str, rejected: str | None = None) -> Response:
+    error = {"message": f"scripted {code}", "type": "invalid_request_error", "param": None, "code": code}
+    return JSONResponse({"error": error}, status_code=status, headers={"x-tollbook-rejected": rejected} if rejected else {})
+
+
+@contextmanager
+def running_peers(port: int | None = None) -> Iterator[Peers]:
+    """Run both services in a thread."""
+    port = port or free_port()
+    peers = Peers(f"http://127.0.0.1:{port}")
+    app = Starlette(routes=peers.routes())
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, timeout_keep_alive=75, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        _wait_until_started(server, thread)
+        yield peers
+    finally:
+        peers.release.set()
+        server.should_exit = True
+        thread.join(START_TIMEOUT_S)
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = threading.Event()
+    timer = threading.Timer(START_TIMEOUT_S, deadline.set)
+    timer.start()
+    while not server.started:
+        if deadline.is_set() or not thread.is_alive():
+            raise RuntimeError("the peers' server did not start")
+        deadline.wait(0.01)
+    timer.cancel()

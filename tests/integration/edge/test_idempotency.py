@@ -1,0 +1,94 @@
+"""An idempotency key binds one accepted request of its API key."""
+
+import threading
+
+import httpx
+
+from schemas import topics
+from tests.integration.edge.peers import Peers
+from tests.integration.edge.processes import CHAT, EdgeProcess, Key, until
+from tests.integration.edge.topic_reader import read_events
+
+ONCE = {"idempotency-key": "order-4711"}
+
+
+def code(reply: httpx.Response) -> str:
+    """The code of an error."""
+    found: str = reply.json()["error"]["code"]
+    return found
+
+
+def test_a_done_request_is_not_done_again_and_its_receipt_is_named(edge: EdgeProcess, key: Key, peers: Peers) -> None:
+    first = edge.chat(key, **ONCE)
+    before = len(peers.calls)
+    second = edge.chat(key, **ONCE)
+    assert (second.status_code, code(second)) == (409, "already_done")
+    assert second.headers["x-should-retry"] == "false"
+    assert second.headers["x-tollbook-receipt"] == f"/v1/requests/{first.headers['x-request-id']}"
+    assert len(peers.calls) == before
+
+
+def test_another_body_under_the_same_key_conflicts(edge: EdgeProcess, key: Key) -> None:
+    edge.chat(key, **ONCE)
+    reply = edge.chat(key, CHAT | {"temperature": 1}, **ONCE)
+    assert (reply.status_code, code(reply), reply.headers["x-should-retry"]) == (409, "idempotency_conflict", "false")
+
+
+def test_the_same_key_of_another_api_key_is_another_request(edge: EdgeProcess, key: Key) -> None:
+    assert edge.chat(key, **ONCE).status_code == 200
+    assert edge.chat(edge.new_key(), **ONCE).status_code == 200
+
+
+def test_a_request_under_way_is_in_progress(edge: EdgeProcess, key: Key, peers: Peers) -> None:
+    peers.release.clear()
+    before = len(peers.calls)
+    held = CHAT | {"model": "held"}
+    first: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: first.append(edge.chat(key, held, **ONCE)))
+    thread.start()
+    until(lambda: len(peers.calls) > before)
+    second = edge.chat(key, held, **ONCE)
+    assert (second.status_code, code(second)) == (409, "in_progress")
+    peers.release.set()
+    thread.join(20)
+    assert first[0].status_code == 200
+
+
+def test_a_refused_request_is_evaluated_afresh(edge: EdgeProcess, key: Key, peers: Peers) -> None:
+    for model, status in (("broke", 402), ("unknown", 404), ("fails", 502)):
+        before = len(peers.calls)
+        again = [edge.chat(key, CHAT | {"model": model}, **ONCE).status_code for _ in range(2)]
+        assert (again, len(peers.calls) - before) == ([status, status], 2)
+    assert edge.chat(key, **ONCE).status_code == 200
+
+
+def test_a_request_whose_outcome_is_not_settled_stays_bound(edge: EdgeProcess, key: Key) -> None:
+    assert edge.chat(key, CHAT | {"model": "unlogged"}, **ONCE).status_code == 503
+    assert code(edge.chat(key, CHAT | {"model": "unlogged"}, **ONCE)) == "already_done"
+
+
+def test_of_many_at_once_one_is_done(edge: EdgeProcess, key: Key, peers: Peers) -> None:
+    before = len(peers.calls)
+    statuses: list[int] = []
+
+    def ask() -> None:
+        with httpx.Client(base_url=edge.url, timeout=20) as client:
+            statuses.append(client.post("/v1/chat/completions", json=CHAT, headers=key.headers | ONCE).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(statuses) == [200, *[409] * 11]
+    assert len(peers.calls) - before == 1
+
+
+def test_a_conflict_is_recorded_as_a_rejection(edge: EdgeProcess, key: Key, kafka_bootstrap_servers: str) -> None:
+    edge.chat(key, **ONCE)
+    edge.chat(key, **ONCE)
+
+    def recorded() -> list[str]:
+        return [event.type for event in read_events(kafka_bootstrap_servers, topics.REQUESTS, key.account_id)]
+
+    until(lambda: recorded() == ["RequestAccepted", "RequestRejected"], recorded)
