@@ -152,8 +152,8 @@ class Publisher:
         while self._session is None:
             try:
                 self._session = await KafkaSession.open(self._servers, ATTEMPTS, self._failed.set)
-            except (KafkaError, TimeoutError, OSError) as exc:
-                log.info("kafka_still_away", reason=repr(exc))
+            except (KafkaError, TimeoutError, OSError):
+                # Said once, by kafka_away above, and by the gauge for as long as it lasts.
                 await asyncio.sleep(PROBE_S)
         self._failed.clear()
         metrics.LOG_AWAY.set(0)
