@@ -14,8 +14,10 @@ from services.analytics import metrics
 from services.analytics.errors import QueryRefusedError, TransientError
 from services.analytics.http_errors import UnauthorizedError
 from services.analytics.loader import LoaderState
+from services.analytics.rows.fields import EPOCH
 from services.analytics.rows.registry import TOPICS, tables_of
 from services.analytics.sqlfile import queries
+from services.analytics.timerange import TimeRange
 from services.analytics.warehouse import Warehouse
 
 ALERTS_SHOWN = 500
@@ -32,6 +34,17 @@ def as_utc(instant: datetime | None) -> datetime | None:
     if instant is None:
         return None
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def micros_of(instant: datetime) -> int:
+    """Microseconds since 1970."""
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def time_range(since: datetime | None, until: datetime | None, step_s: int | None = None) -> TimeRange:
+    """The range that a call asks for: the last hour if it says nothing."""
+    end = as_utc(until) or datetime.now(UTC)
+    return TimeRange.of(as_utc(since) or end - timedelta(hours=1), end, step_s)
 
 
 def json_response(value: Any) -> Response:
@@ -90,7 +103,7 @@ async def alerts(warehouse: Warehouse, since: datetime, until: datetime) -> list
     """The latest state of each alert of the time asked for, newest first."""
     if since >= until:
         raise QueryRefusedError("from", "`from` must lie before `to`")
-    parameters = {"from": since, "to": until, "limit": ALERTS_SHOWN}
+    parameters = {"from_us": micros_of(since), "to_us": micros_of(until), "limit": ALERTS_SHOWN}
     return await warehouse.rows(queries("warehouse.sql")["alerts"], parameters)
 
 

@@ -50,6 +50,6 @@ SELECT
     argMin(alerts.message, alerts.occurred_at) AS message
 FROM alerts FINAL
 GROUP BY alert_id
-HAVING fired_at < {to:DateTime64(6, 'UTC')} AND (resolved_at IS NULL OR resolved_at >= {from:DateTime64(6, 'UTC')})
+HAVING fired_at < fromUnixTimestamp64Micro({to_us:Int64}, 'UTC') AND (resolved_at IS NULL OR resolved_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC'))
 ORDER BY fired_at DESC
 LIMIT {limit:UInt32}

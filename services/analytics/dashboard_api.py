@@ -1,0 +1,96 @@
+"""The dashboard: one page without a login of its own, and the data that it asks for with the admin token."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from services.analytics import dashboard, metrics
+from services.analytics.admin_api import Since, Until, admin_only, json_response, time_range
+from services.analytics.sqlfile import queries
+from services.analytics.timerange import TimeRange
+from services.analytics.warehouse import Warehouse
+
+STATIC_DIR = Path(__file__).parent / "static"
+KEYS_SHOWN = 20
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+Step = Annotated[int | None, Query(ge=1, le=31_536_000)]
+
+
+class Panels:
+    """The dashboard's data, straight from ClickHouse."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    async def series(self, time: TimeRange) -> dict[str, Any]:
+        """What is drawn over time. `times` are the beginnings of the steps, in seconds since 1970."""
+        requests = dashboard.requests_over_time(await self._rows("requests_over_time", time), time)
+        tokens = dashboard.tokens_over_time(await self._rows("tokens_over_time", time), time)
+        spend = await self._rows("spend_over_time", time)
+        fallbacks = dashboard.fallbacks_over_time(await self._rows("fallbacks_over_time", time), time)
+        latency = await self._rows("latency_over_time", time)
+        return {
+            "from": time.since_s,
+            "to": time.until_s,
+            "step_seconds": time.step_s,
+            "times": time.buckets,
+            "requests": requests,
+            "tokens": tokens,
+            "spend": dashboard.spend_over_time(spend, time),
+            "spend_by_route": dashboard.spend_by_route(spend),
+            "fallbacks": fallbacks,
+            "latency_ms": dashboard.quantiles_over_time(latency, "latency", time),
+            "ttft_ms": dashboard.quantiles_over_time(latency, "ttft", time),
+            "totals": dashboard.totals(requests, tokens, fallbacks),
+        }
+
+    async def tables(self, time: TimeRange) -> dict[str, Any]:
+        """What is listed: channels with their errors, the keys that used most, latency over the whole range."""
+        keys = await self._rows("top_keys", time, limit=KEYS_SHOWN)
+        spend = await self._rows("spend_by_key", time, key_ids=[row["key_id"] for row in keys])
+        return {
+            "from": time.since_s,
+            "to": time.until_s,
+            "errors_by_channel": dashboard.errors_by_channel(await self._rows("attempts_by_channel", time)),
+            "top_keys": dashboard.top_keys(keys, spend),
+            "latency": (await self._rows("latency", time))[0],
+        }
+
+    async def _rows(self, name: str, time: TimeRange, **parameters: Any) -> list[dict[str, Any]]:
+        with metrics.QUERY_SECONDS.labels(name).time():
+            return await self._warehouse.rows(queries("dashboard.sql")[name], time.parameters | parameters)
+
+
+def data_router(warehouse: Warehouse, admin_token: str) -> APIRouter:
+    """`GET /admin/dashboard/series` and `/tables`, each with `from`, `to` and `step`."""
+    panels = Panels(warehouse)
+    routes = APIRouter(prefix="/admin/dashboard", dependencies=[Depends(admin_only(admin_token))])
+
+    @routes.get("/series")
+    async def series(since: Since = None, until: Until = None, step: Step = None) -> Response:
+        return json_response(await panels.series(time_range(since, until, step)))
+
+    @routes.get("/tables")
+    async def tables(since: Since = None, until: Until = None, step: Step = None) -> Response:
+        return json_response(await panels.tables(time_range(since, until, step)))
+
+    return routes
+
+
+def add_page(app: FastAPI) -> None:
+    """`GET /dashboard` and its files. The page holds no data: it asks for the admin token and keeps it in the browser's tab."""
+
+    @app.get("/dashboard")
+    async def page() -> Response:
+        return FileResponse(STATIC_DIR / "dashboard.html", headers=PAGE_HEADERS)
+
+    app.mount("/dashboard/static", StaticFiles(directory=STATIC_DIR))

@@ -1,0 +1,119 @@
+// From the data of the calls to what is on the page.
+
+import { bars, forget, lines, outcomeColours, rows } from "./charts.js";
+import { amount, compact, count, instant, milliseconds, percent } from "./format.js";
+import { node, table, tiles } from "./tables.js";
+
+const at = (id) => document.getElementById(id);
+const sum = (values) => Object.values(values).reduce((total, value) => total + value, 0);
+
+export function showSeries(data) {
+  bars(at("requests"), data.times, data.requests, { colours: outcomeColours });
+  bars(at("tokens"), data.times, data.tokens.filter((series) => series.name === "input" || series.name === "output" || series.values.some(Boolean)).map((series) => ({ ...series, name: series.name.replace("_", " ") })));
+  bars(at("fallbacks"), data.times, data.fallbacks);
+  lines(at("latency"), data.times, data.latency_ms, { format: milliseconds });
+  lines(at("ttft"), data.times, data.ttft_ms, { format: milliseconds });
+  showSpend(data);
+}
+
+// One chart per currency: amounts of different currencies share no axis and no sum.
+function showSpend(data) {
+  const holder = at("spend");
+  at("spend-note").textContent = data.spend.map((chart) => chart.currency).join(" and ") + (data.spend.length > 1 ? ", each on its own axis" : "");
+  const wanted = data.spend.map((chart) => `spend-${chart.currency}`);
+  for (const element of [...holder.children]) {
+    if (wanted.includes(element.id)) continue;
+    forget(element);
+    element.remove();
+  }
+  for (const chart of data.spend) {
+    const id = `spend-${chart.currency}`;
+    if (!at(id)) holder.append(node("div", { class: "chart", id }));
+    const series = chart.series.map(({ name, values }) => ({ name, values: values.map(Number) }));
+    bars(at(id), data.times, series, { format: (value) => `${amount(value.toFixed(6))} ${chart.currency}` });
+  }
+  table(
+    at("routes"),
+    [
+      { title: "Route type", cell: (row) => row.route_type },
+      { title: "Bucket", cell: (row) => row.bucket },
+      { title: "Charges", number: true, cell: (row) => count(row.charges) },
+      { title: "Spend", number: true, cell: (row) => node("span", { title: `${row.amount} ${row.currency}` }, `${amount(row.amount)} ${row.currency}`) },
+    ],
+    data.spend_by_route,
+    "Nothing was charged in this time.",
+  );
+}
+
+export function showTables(data) {
+  const failing = data.errors_by_channel.filter((channel) => channel.failed > 0);
+  rows(at("errors"), failing.map((channel) => ({ label: channel.channel, parts: channel.by_class })));
+  at("errors").hidden = failing.length === 0;
+  table(
+    at("channels"),
+    [
+      { title: "Channel", cell: (row) => row.channel },
+      { title: "Attempts", number: true, cell: (row) => count(row.attempts) },
+      { title: "Failed", number: true, cell: (row) => count(row.failed) },
+      { title: "Error rate", number: true, cell: (row) => percent(row.failed, row.attempts) },
+    ],
+    data.errors_by_channel,
+    "No upstream call in this time.",
+  );
+  table(
+    at("keys"),
+    [
+      { title: "Key", cell: (row) => node("span", {}, row.key_name ? `${row.key_name} ` : "", node("code", { class: "muted" }, row.key_id)) },
+      { title: "Project", cell: (row) => row.project_id },
+      { title: "Requests", number: true, cell: (row) => count(row.requests) },
+      { title: "Failed", number: true, cell: (row) => count(row.failed) },
+      { title: "Tokens", number: true, cell: (row) => count(row.tokens) },
+      { title: "Spend", number: true, cell: (row) => row.spend.map((part) => `${amount(part.amount)} ${part.currency}`).join(" and ") || "–" },
+    ],
+    data.top_keys,
+    "No key was used in this time.",
+  );
+}
+
+export function showAlerts(alerts) {
+  table(
+    at("alerts"),
+    [
+      { title: "State", cell: (row) => node("span", { class: `badge ${row.state}` }, row.state) },
+      { title: "Since", cell: (row) => instant(row.fired_at) },
+      { title: "Until", cell: (row) => instant(row.resolved_at) },
+      { title: "Signal", cell: (row) => row.signal.replaceAll("_", " ") },
+      { title: "Subject", cell: (row) => node("code", {}, `${row.subject_kind} ${row.subject_id}`) },
+      { title: "Most seen", number: true, cell: (row) => `${compact(row.observed)} ${row.unit}` },
+      { title: "Threshold", number: true, cell: (row) => compact(row.threshold) },
+      { title: "What happened", words: true, cell: (row) => row.message },
+    ],
+    alerts,
+    "No alert was open in this time.",
+  );
+}
+
+export function showTotals(series, tables, alerts) {
+  const requests = series.totals.requests;
+  const held = requests.succeeded + requests.failed + requests.cancelled;
+  const firing = alerts.filter((alert) => alert.state === "firing").length;
+  const spend = series.spend.map(({ currency }) => {
+    const nano = series.spend_by_route.filter((route) => route.currency === currency).reduce((total, route) => total + BigInt(route.amount_nano), 0n);
+    return { id: `total-${currency}`, label: `spend, ${currency}`, value: amount(decimal(nano)) };
+  });
+  tiles(at("tiles"), [
+    { id: "total-requests", label: "requests", value: compact(sum(requests)) },
+    { id: "total-success", label: `succeeded of ${compact(held)} held`, value: percent(requests.succeeded, held) },
+    { id: "total-tokens", label: "tokens", value: compact(sum(series.totals.tokens)) },
+    ...spend,
+    { id: "total-fallbacks", label: "fallbacks", value: compact(series.totals.fallbacks) },
+    { id: "total-latency-p50", label: "latency p50", value: milliseconds(tables.latency.latency_p50) },
+    { id: "total-latency-p99", label: "latency p99", value: milliseconds(tables.latency.latency_p99) },
+    { id: "total-firing", label: "alerts firing", value: count(firing), bad: firing > 0 },
+  ]);
+}
+
+function decimal(nano) {
+  const text = nano.toString().padStart(10, "0");
+  return `${text.slice(0, -9)}.${text.slice(-9)}`;
+}
