@@ -76,6 +76,7 @@ class Run(_Figures):
     started_at: str
     seconds_per_cell: float
     machine: Machine
+    idle_cpu_ms_per_second: dict[str, float]
     measured: list[Measured]
     failures: list[str]
     """Why parts of the run could not be made, if any could not."""

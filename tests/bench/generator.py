@@ -1,4 +1,7 @@
-"""The load generator's process: `python -m tests.bench.generator` reads a `Load` from stdin and writes its `Outcome`."""
+"""The load generator's process: `python -m tests.bench.generator FILE` reads a `Load` from stdin, writes its `Outcome` to FILE.
+
+To a file and not to stdout: what is written to a pipe after `uvloop.run` was seen to end at 64 KiB when nobody reads yet.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import itertools
 import sys
 import time
+from pathlib import Path
 
 import uvloop
 
@@ -90,9 +94,9 @@ def _request(load: Load, body: bytes) -> bytes:
 
 
 def main() -> None:
-    """Run the load that stdin describes."""
+    """Run the load that stdin describes; the first argument names the file of the outcome."""
     load = Load.model_validate_json(sys.stdin.buffer.read())
-    sys.stdout.write(uvloop.run(Generator(load).run()).model_dump_json())
+    Path(sys.argv[1]).write_text(uvloop.run(Generator(load).run()).model_dump_json())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a load is and what it gave: the messages between the bench and its load generator (JSON over pipes)."""
+"""What a load is and what it gave: the messages between the bench and its load generator (JSON)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def show(run: Run, console: Console) -> None:
     console.print(_load(run))
     for target in run.targets():
         if any(one.cpu_ms_per_request for one in run.of(target)):
-            console.print(_cpu(target, run.of(target)))
+            console.print(_cpu(target, run.of(target), run.idle_cpu_ms_per_second))
         if any(one.lags for one in run.of(target)):
             console.print(_lags(run.of(target)))
     for one in run.measured:
@@ -57,7 +57,7 @@ def _load(run: Run) -> Table:
     return table
 
 
-def _cpu(target: str, measured: list[Measured]) -> Table:
+def _cpu(target: str, measured: list[Measured], idle: dict[str, float]) -> Table:
     table = Table(title=f"{target}: CPU ms per request by process")
     table.add_column("cell")
     names = list(measured[0].cpu_ms_per_request)
@@ -66,6 +66,8 @@ def _cpu(target: str, measured: list[Measured]) -> Table:
     for one in measured:
         spent = [one.cpu_ms_per_request.get(name) for name in names]
         table.add_row(one.cell, *[_number(value) for value in spent], _number(one.cpu_ms))
+    if idle.keys() >= set(names):
+        table.add_row("idle, ms per s", *[_number(idle[name]) for name in names], _number(sum(idle.values())))
     return table
 
 

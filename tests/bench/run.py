@@ -21,6 +21,7 @@ from tests.bench.upstream import simulator
 
 DIRECT = "direct"
 DIRECT_S_MAX = 5.0
+IDLE_S = 5.0
 Say = Callable[[str], None]
 
 
@@ -41,6 +42,7 @@ def run(plan: Plan) -> Run:
     started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     dsn = plan.stack.file.postgres_dsn if plan.stack else None
     described = machine.describe(ledger.settings(dsn) if dsn else {}, peers.versions() if plan.with_peers else {})
+    idle = _idle(plan.stack) if plan.stack else {}
     measured: list[Measured] = []
     with _provider(plan.stack) as provider_url:
         for part in _parts(plan, provider_url):
@@ -53,9 +55,18 @@ def run(plan: Plan) -> Run:
         started_at=started_at,
         seconds_per_cell=plan.seconds,
         machine=described,
+        idle_cpu_ms_per_second=idle,
         measured=compared(measured, DIRECT),
         failures=failures,
     )
+
+
+def _idle(stack: RunningStack) -> dict[str, float]:
+    """CPU of every process while nothing is asked of it: at a low rate it weighs in every figure per request."""
+    stack.wait_drained()
+    meter = CpuMeter(stack.pids())
+    time.sleep(IDLE_S)
+    return {name: spent / IDLE_S for name, spent in meter.spent_ms().items()}
 
 
 def _parts(plan: Plan, provider_url: str) -> Iterator[Iterator[Measured]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.bench.cells import Cell, bodies
@@ -38,16 +40,23 @@ def drive(target: Target, cell: Cell, seconds: float) -> Outcome:
         connections=cell.connections,
         seconds=seconds,
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.generator"],
-        input=load.model_dump_json().encode(),
-        capture_output=True,
-        timeout=seconds + load.timeout_s + GRACE_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BenchError(f"the load generator failed:\n{done.stderr.decode(errors='replace')}")
-    return Outcome.model_validate_json(done.stdout)
+    return generate(load)
+
+
+def generate(load: Load) -> Outcome:
+    """Run the load generator. Raises BenchError where it fails itself."""
+    with tempfile.TemporaryDirectory() as directory:
+        outcome = Path(directory) / "outcome.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.generator", str(outcome)],
+            input=load.model_dump_json().encode(),
+            capture_output=True,
+            timeout=load.seconds + load.timeout_s + GRACE_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise BenchError(f"the load generator failed:\n{done.stderr.decode(errors='replace')}")
+        return Outcome.model_validate_json(outcome.read_bytes())
 
 
 def warm_up(target: Target, cell: Cell) -> None:

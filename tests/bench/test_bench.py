@@ -24,7 +24,7 @@ from tests.bench.errors import BenchError
 from tests.bench.figures import Measured, compared
 from tests.bench.load import Load, Outcome
 from tests.bench.quantiles import Quantiles, quantiles
-from tests.bench.target import Target, warm_up
+from tests.bench.target import Target, generate, warm_up
 from tests.bench.upstream import simulator
 
 
@@ -34,7 +34,7 @@ def provider_url() -> Iterator[str]:
         yield url
 
 
-def generate(provider_url: str, channel: str, cell: Cell, **bounds: Any) -> Outcome:
+def loaded(provider_url: str, channel: str, cell: Cell, **bounds: Any) -> Outcome:
     url = urlsplit(provider_url)
     load = Load(
         host=url.hostname or "",
@@ -45,9 +45,7 @@ def generate(provider_url: str, channel: str, cell: Cell, **bounds: Any) -> Outc
         connections=cell.connections,
         **{"seconds": 30, "requests_max": 100} | bounds,
     )
-    command = [sys.executable, "-m", "tests.bench.generator"]
-    done = subprocess.run(command, input=load.model_dump_json().encode(), capture_output=True, timeout=60, check=True)
-    return Outcome.model_validate_json(done.stdout)
+    return generate(load)
 
 
 def stats(provider_url: str, channel: str) -> dict[str, Any]:
@@ -64,7 +62,7 @@ def script(provider_url: str, channel: str, *faults: dict[str, Any]) -> None:
 @pytest.mark.parametrize("cell", [*CELLS, PACED])
 def test_every_request_is_counted_once_and_as_long_as_was_asked(provider_url: str, cell: Cell) -> None:
     channel = f"count-{cell.name}"
-    outcome = generate(provider_url, channel, cell)
+    outcome = loaded(provider_url, channel, cell)
     assert (outcome.requests, outcome.errors) == (100, 0)
     assert stats(provider_url, channel)["requests"] == 100
     sent = sum(OUTPUT_TOKENS[number % len(OUTPUT_TOKENS)] for number in range(100))
@@ -78,19 +76,19 @@ def test_every_request_is_counted_once_and_as_long_as_was_asked(provider_url: st
 def test_every_kind_of_failure_is_an_error_and_the_load_goes_on(provider_url: str, stream: bool) -> None:
     channel = f"fail-{stream}"
     script(provider_url, channel, *({"kind": kind} for kind in ("500", "cut", "refuse", "429")))
-    outcome = generate(provider_url, channel, Cell(1, stream=stream))
+    outcome = loaded(provider_url, channel, Cell(1, stream=stream))
     assert (outcome.requests, outcome.errors) == (96, 4)
     assert len(outcome.error_samples) == 4
 
 
 def test_a_request_without_an_answer_ends_as_an_error(provider_url: str) -> None:
     script(provider_url, "hang", {"kind": "timeout"})
-    outcome = generate(provider_url, "hang", Cell(1, stream=False), timeout_s=0.2, requests_max=2)
+    outcome = loaded(provider_url, "hang", Cell(1, stream=False), timeout_s=0.2, requests_max=2)
     assert (outcome.requests, outcome.errors) == (1, 1)
 
 
 def test_a_load_ends_with_its_time(provider_url: str) -> None:
-    outcome = generate(provider_url, "time", Cell(4, stream=False), seconds=0.3, requests_max=1_000_000)
+    outcome = loaded(provider_url, "time", Cell(4, stream=False), seconds=0.3, requests_max=1_000_000)
     assert 0 < outcome.requests < 1_000_000
     assert outcome.errors == 0
 
