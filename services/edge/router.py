@@ -16,6 +16,8 @@ CATALOG_TTL_S = 5.0
 JSON_HEADER = (b"content-type", b"application/json")
 TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError)
 """What a broken connection raises; the transport leaves some of aiohttp's own errors untranslated."""
+NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""The causes that prove that nothing was sent. The transport's own translation does not tell them from a broken connection."""
 
 
 class Router:
@@ -62,9 +64,9 @@ class Router:
         request.headers.encoding = "ascii"
         try:
             return await self._transport.handle_async_request(request)
-        except httpx.ConnectError as error:
-            raise PeerUnreachableError(f"router cannot be reached: {error!r}") from error
         except TRANSPORT_ERRORS as error:
+            if isinstance(error.__cause__, NEVER_CONNECTED):
+                raise PeerUnreachableError(f"router cannot be reached: {error!r}") from error
             raise PeerUnavailableError(f"router broke off: {error!r}") from error
 
     async def close(self) -> None:

@@ -1,0 +1,53 @@
+"""Two edges over one Postgres and one Kafka: what one is told the other obeys, and neither needs the other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.edge.peers import Peers
+from tests.integration.edge.processes import EdgeProcess, Key, running_edge, until
+
+
+@pytest.fixture(scope="module")
+def other(
+    tmp_path_factory: pytest.TempPathFactory, migrated_url: str, kafka_bootstrap_servers: str, peers: Peers
+) -> Iterator[EdgeProcess]:
+    """A second edge."""
+    log = tmp_path_factory.mktemp("other") / "edge.log"
+    with running_edge(log, migrated_url, kafka_bootstrap_servers, peers.url) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["account", "project", "key"])
+def test_a_freeze_by_one_edge_stops_the_other(edge: EdgeProcess, other: EdgeProcess, key: Key, kind: str) -> None:
+    entity = getattr(key, f"{kind}_id")
+    assert other.chat(key).status_code == 200
+    edge.admin(f"/{kind}s/{entity}/freeze")
+    # Long before the copy in memory would have aged.
+    until(lambda: other.chat(key).status_code == 403, timeout_s=10)
+    edge.admin(f"/{kind}s/{entity}/unfreeze")
+    until(lambda: other.chat(key).status_code == 200, timeout_s=10)
+
+
+def test_a_revocation_by_one_edge_stops_the_other(edge: EdgeProcess, other: EdgeProcess, key: Key) -> None:
+    assert other.chat(key).status_code == 200
+    edge.admin(f"/keys/{key.key_id}/revoke")
+    until(lambda: other.chat(key).status_code == 401, timeout_s=10)
+
+
+def test_an_idempotency_key_counts_on_every_edge(edge: EdgeProcess, other: EdgeProcess, key: Key) -> None:
+    once = {"idempotency-key": "one"}
+    assert [one.chat(key, **once).status_code for one in (edge, other)] == [200, 409]
+
+
+def test_an_older_pepper_still_opens_and_the_newest_signs(
+    *, tmp_path: Path, edge: EdgeProcess, key: Key, migrated_url: str, kafka_bootstrap_servers: str, peers: Peers
+) -> None:
+    both = '{"1": "00112233445566778899aabbccddeeff", "2": "ffeeddccbbaa99887766554433221100"}'
+    settings = {"TOLLBOOK_KEY_PEPPERS": both}
+    with running_edge(tmp_path / "log", migrated_url, kafka_bootstrap_servers, peers.url, **settings) as newer:
+        assert newer.chat(key).status_code == 200
+        made = newer.new_key()
+        assert newer.chat(made).status_code == 200
+    assert edge.chat(made).status_code == 401
