@@ -73,10 +73,12 @@ def _attempts(receipt: Receipt) -> list[str]:
 def _attempt(attempt: Mapping[str, Any], currency: str) -> list[str]:
     failure = "" if attempt.get("error_class") is None else f": {attempt['error_class']}"
     status = "" if attempt.get("http_status") is None else f" (HTTP {attempt['http_status']})"
+    cost = _money(attempt, "cost_nano", attempt.get("cost_currency") or currency)
     paid = "charged" if attempt.get("charged") else "not charged"
-    cost = "" if attempt.get("cost_nano") is None else f", {format_amount(attempt['cost_nano'])} {currency}".rstrip()
+    if cost is not None:
+        paid += f": {cost}" if attempt.get("charged") else f" (it would have been {cost})"
     first = f"  {attempt['attempt']}. {attempt['channel']} → {attempt['upstream_model']}: {attempt['outcome']}{failure}{status}"
-    return [first, f"     {attempt['latency_ms']:.1f} ms, {_tokens(attempt.get('usage') or {})}, {paid}{cost}"]
+    return [first, f"     {attempt['latency_ms']:.1f} ms, {_tokens(attempt.get('usage') or {})}, {paid}"]
 
 
 def _tokens(usage: Mapping[str, Any]) -> str:
