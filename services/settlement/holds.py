@@ -35,7 +35,10 @@ class HoldOrder:
         if not self.unit_prices:
             return "no_price"
         request = self.request
-        output_tokens = request.model_max_output_tokens * request.choices
+        most = request.model_max_output_tokens
+        if request.max_output_tokens is not None:
+            most = min(most, request.max_output_tokens)
+        output_tokens = max(most, 1) * request.choices
         if fits(self.unit_prices, input_tokens=request.input_tokens_bound, output_tokens=output_tokens):
             return None
         self.needed_nano = min(amount_nano(self.unit_prices, request.input_tokens_bound, output_tokens), INT64_MAX)

@@ -12,11 +12,11 @@ from psycopg.rows import TupleRow
 
 from schemas.calls import HoldBatch, HoldRequest, IngressBatch, ProgressBatch
 from services.settlement import ingress, metrics
-from services.settlement.arrays import plain, texts, uuids
 from services.settlement.balance_store import balances
 from services.settlement.book_store import BookStore
 from services.settlement.coalescer import Coalescer
 from services.settlement.errors import ApiError, NotFoundError
+from services.settlement.hold_progress import renew
 from services.settlement.http_edges import (
     Receive,
     Scope,
@@ -29,7 +29,6 @@ from services.settlement.http_edges import (
     send_json,
 )
 from services.settlement.receipt_store import read_receipt
-from services.settlement.statements import statement
 
 Answer = tuple[int, bytes]
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
@@ -100,19 +99,8 @@ class InternalApi:
         return 200, orjson.dumps({"closed": closed})
 
     def _renew(self, batch: ProgressBatch) -> list[UUID]:
-        # The last word about a hold counts when a batch names it twice.
-        latest = {progress.hold_id: progress for progress in batch.holds}.values()
         with self._connect() as connection:
-            rows = connection.execute(
-                statement("renew_holds"),
-                {
-                    "ids": uuids(each.hold_id for each in latest),
-                    "deadlines": texts(each.deadline_at.isoformat() for each in latest),
-                    "inputs": plain(each.input_tokens for each in latest),
-                    "outputs": plain(each.output_tokens for each in latest),
-                },
-            ).fetchall()
-        return [row[0] for row in rows]
+            return renew(connection, batch)
 
     async def _ingress(self, receive: Receive) -> Answer:
         body = await read_body(receive)

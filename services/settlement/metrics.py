@@ -5,32 +5,32 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
-HOLDS = Counter("settlement_holds_total", "Holds decided, by outcome (held or the refusal's code)", ["outcome"])
+HOLDS = Counter("tollbook_settlement_holds_total", "Holds decided, by outcome (held or the refusal's code)", ["outcome"])
 HOLD_BATCH = Histogram(
-    "settlement_hold_batch_size", "Holds per call of place_holds", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+    "tollbook_settlement_hold_batch_size", "Holds per call of place_holds", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
-INGRESS_ROWS = Gauge("settlement_ingress_rows", "Events that wait in Postgres because Kafka could not take them")
-SETTLED = Counter("settlement_settled_total", "Settling events posted, by result", ["result"])
+INGRESS_ROWS = Gauge("tollbook_settlement_ingress_rows", "Events that wait in Postgres because Kafka could not take them")
+SETTLED = Counter("tollbook_settlement_settled_total", "Settling events posted, by result", ["result"])
 BATCH_SECONDS = Histogram(
-    "settlement_batch_seconds",
+    "tollbook_settlement_batch_seconds",
     "Duration of one settlement transaction",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2),
 )
 BATCH_EVENTS = Histogram(
-    "settlement_batch_events", "Settling events per transaction", buckets=(1, 5, 10, 20, 50, 100, 200, 500)
+    "tollbook_settlement_batch_events", "Settling events per transaction", buckets=(1, 5, 10, 20, 50, 100, 200, 500)
 )
 EVENT_AGE_SECONDS = Histogram(
-    "settlement_event_age_seconds",
+    "tollbook_settlement_event_age_seconds",
     "From a settling event's occurred_at to its commit",
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60),
 )
-DEAD_LETTERS = Counter("settlement_dead_letters_total", "Records set aside, by reason", ["reason"])
-OVERRUNS = Counter("settlement_overruns_total", "Captures above their hold; the target is 0")
-CASES = Counter("settlement_cases_total", "Cases opened, by kind", ["kind"])
-PUBLISHED = Counter("settlement_published_total", "Records acknowledged by Kafka, by relay", ["relay"])
-LAG = Gauge("settlement_consumer_lag", "Records between a partition's end and the ledger's offset", ["partition"])
-OUTBOX_ROWS = Gauge("settlement_outbox_rows", "Events that wait in the outbox, as the relay last saw them")
-EXPIRED = Counter("settlement_expired_holds_total", "Holds that ran out of time and became cases")
+DEAD_LETTERS = Counter("tollbook_settlement_dead_letters_total", "Records set aside, by reason", ["reason"])
+OVERRUNS = Counter("tollbook_settlement_overruns_total", "Captures above their hold; the target is 0")
+CASES = Counter("tollbook_settlement_cases_total", "Cases opened, by kind", ["kind"])
+PUBLISHED = Counter("tollbook_settlement_published_total", "Records acknowledged by Kafka, by relay", ["relay"])
+LAG = Gauge("tollbook_settlement_consumer_lag", "Records between a partition's end and the ledger's offset", ["partition"])
+OUTBOX_ROWS = Gauge("tollbook_settlement_outbox_rows", "Events that wait in the outbox, as the relay last saw them")
+EXPIRED = Counter("tollbook_settlement_expired_holds_total", "Holds that ran out of time and became cases")
 
 
 def holds_decided(result: dict[str, Any]) -> None:

@@ -55,7 +55,9 @@ class Refusal:
         if self.code.endswith("_frozen"):
             return f"the {self.code.removesuffix('_frozen')} {self.entity} is frozen: nothing new is paid for it"
         needed = f"{format_amount(self.needed_nano or 0)} {self.currency} needed"
-        left = f"{format_amount(self.left_nano or 0)} {self.currency} left"
+        if self.left_nano is None:
+            return f"the bucket {self.bucket} cannot pay this request, and no balance could: {needed}"
+        left = f"{format_amount(self.left_nano)} {self.currency} left"
         if self.code == "insufficient_balance":
             return f"the bucket {self.bucket} cannot pay this request: {needed}, {left}"
         until = f"; it resets at {self.resets_at}" if self.resets_at else ""

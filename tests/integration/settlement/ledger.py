@@ -1,0 +1,184 @@
+"""A whole ledger in a test's hands: the services' own parts over a real database, without HTTP and Kafka in between."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg.rows import TupleRow, dict_row
+
+from schemas import topics
+from schemas.attempts import RequestCompleted
+from schemas.calls import HoldRequest
+from services.settlement import expiry_store, limit_store
+from services.settlement.balance_store import balances
+from services.settlement.book_store import BookStore
+from services.settlement.control import Frozen
+from services.settlement.database import configure_json, connect
+from services.settlement.hold_store import HoldLane
+from services.settlement.leases import Leases
+from services.settlement.ledger_check import check
+from services.settlement.migrate import migrate
+from services.settlement.money_in import LimitChange, TopUp
+from services.settlement.positions import Positions
+from services.settlement.pricebook import parse_book
+from services.settlement.receipt_store import read_receipt
+from services.settlement.records import Record
+from services.settlement.relay_store import OutboxSource
+from services.settlement.settle_store import Decided, Posting, SettleStore
+from services.settlement.topup_store import top_up
+
+PRICES = Path(__file__).parents[3] / "deploy" / "catalog" / "prices.yaml"
+TIMEOUT_MS = 20_000
+NEVER_S = 1e9
+
+
+class Ledger:
+    """One database. Offsets of partition 0 of the attempts topic stand for Kafka."""
+
+    def __init__(self, database_url: str, *, batch: int = 200, default_output: int = 4096) -> None:
+        configure_json()
+        migrate(database_url)
+        self.url = database_url
+        self.connection: psycopg.Connection[TupleRow] = connect(database_url, statement_timeout_ms=TIMEOUT_MS)
+        self.books = BookStore(self._own)
+        self.frozen = Frozen()
+        self.lane = HoldLane(
+            database_url,
+            books=self.books,
+            frozen=self.frozen.code,
+            default_output=default_output,
+            floor_output=256,
+            timeout_ms=TIMEOUT_MS,
+        )
+        self._runner = asyncio.Runner()
+        self._batch = batch
+        self.offset = 0
+        self.worker = self.new_worker(self.connection)
+        self.publish(PRICES.read_text("utf-8"))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._runner.run(self.lane.close())
+        self._runner.close()
+        self.connection.close()
+
+    def publish(self, prices: str) -> int:
+        """Put a price book in force; its version."""
+        book, _ = self.books.publish(parse_book(prices))
+        return book.version
+
+    def new_worker(self, connection: psycopg.Connection[TupleRow]) -> "Worker":
+        """A worker that takes the lease over, as a successor of the same name does."""
+        return Worker(self, connection)
+
+    def top_up(self, account: str, bucket: str, amount: str, payment_id: str | None = None) -> dict[str, Any]:
+        """A payment; a new one unless its id is given."""
+        asked = TopUp(account_id=account, bucket=bucket, amount=amount, provider="bank", payment_id=payment_id or uuid4().hex)
+        answer, _ = top_up(self.connection, asked, self.books.in_force)
+        return answer
+
+    def limit(  # noqa: PLR0917 - the words of the admin call in its order
+        self, account: str, kind: str, entity: str, window: str, limit: str | None, currency: str = "USD"
+    ) -> None:
+        """Set or remove a limit."""
+        asked = {"account_id": account, "kind": kind, "id": entity, "currency": currency, "window": window, "limit": limit}
+        limit_store.set_limit(self.connection, LimitChange.model_validate(asked), author="test")
+
+    def hold(self, *requests: HoldRequest) -> list[dict[str, Any]]:
+        """The answers to one batch."""
+        return self._runner.run(self.lane.place(list(requests)))
+
+    def held(self, request: HoldRequest) -> dict[str, Any]:
+        """The answer to a hold that must be granted."""
+        answer = self.hold(request)[0]
+        assert answer["status"] == "held", answer
+        return answer
+
+    def complete(self, *events: RequestCompleted) -> Decided:
+        """Settle events as one batch at the next offsets."""
+        return self.worker.settle([self.record(event) for event in events])
+
+    def record(self, event: RequestCompleted, value: bytes | None = None) -> Record:
+        """The event, or other bytes in its place, at the next offset."""
+        self.offset += 1
+        payload = event.to_json() if value is None else value
+        return Record(0, self.offset - 1, event.account_id.encode(), payload, "RequestCompleted")
+
+    def expire(self, *ids: UUID, grace_s: float = 0.0) -> int:
+        """Expire what is overdue of the holds."""
+        found = expiry_store.expire_holds(
+            self.connection, ids, grace_s=grace_s, book_of=self.books.version, case_owner="test", case_max_age_days=1
+        )
+        return len(found)
+
+    def balance(self, account: str, bucket: str = "credit") -> tuple[int, int]:
+        """(posted, held) in nano; (0, 0) for a bucket that is not there."""
+        for row in balances(self.connection, account):
+            if row["bucket"] == bucket:
+                return row["posted_nano"], row["held_nano"]
+        return 0, 0
+
+    def receipt(self, account: str, request_id: UUID) -> dict[str, Any]:
+        """The request's receipt."""
+        return read_receipt(self.connection, self.books, account, request_id)
+
+    def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a small query."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query.encode(), parameters).fetchall()
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        found: int = self.rows(f'select count(*) as n from "{table}"')[0]["n"]
+        return found
+
+    def outbox(self) -> list[tuple[str, str, Any]]:
+        """(topic, type, payload as written by the relay) of every waiting event, in order."""
+        return [(m.topic, m.type, m.value) for _, m in OutboxSource().next(self.connection, 100_000)]
+
+    def assert_sound(self, patience_s: float = NEVER_S) -> None:
+        """Every invariant holds."""
+        broken = [str(finding) for finding in check(self.connection, patience_s=patience_s) if not finding.ok]
+        assert broken == []
+
+    @contextmanager
+    def _own(self) -> Iterator[psycopg.Connection[TupleRow]]:
+        yield self.connection
+
+
+class Worker:
+    """The settlement transaction with a lease of its own."""
+
+    def __init__(self, ledger: Ledger, connection: psycopg.Connection[TupleRow]) -> None:
+        token = uuid4().hex
+        leases = Leases(topic=topics.ATTEMPTS, token=token, owner="test", lease_s=600)
+        self.store = SettleStore(
+            connection,
+            posting=Posting(lease=token, lease_s=600, case_owner="test", case_max_age_days=1),
+            book_of=ledger.books.version,
+        )
+        self.positions = Positions(leases.take(connection, [0], starting=True))
+        self._batch = ledger._batch
+
+    def settle(self, records: Sequence[Record]) -> Decided:
+        """Post the records; what the last batch was decided to be."""
+        decided = Decided()
+        for batch in self.positions.batches(records, self._batch):
+            if batch.advances:
+                decided = self.store.settle(batch)
+                self.positions.posted(batch)
+        return decided
+
+
+@contextmanager
+def running_ledger(database_url: str, **options: Any) -> Iterator[Ledger]:
+    """A ledger until the block ends."""
+    ledger = Ledger(database_url, **options)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
