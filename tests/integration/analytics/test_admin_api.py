@@ -1,0 +1,125 @@
+"""The admin calls, over a store with a known story."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from schemas import topics
+from services.analytics.rows.registry import TOPICS
+from tests.integration.analytics.process import Analytics, running, until
+from tests.integration.analytics.stories import publish, stories, velocity_alert
+from tests.integration.analytics.topic_contents import distinct_events
+
+ADMIN_PATHS = ("/admin/lag", "/admin/counts", "/admin/alerts", "/admin/dashboard/series", "/admin/dashboard/tables")
+
+
+async def test_the_admin_calls_answer_for_what_was_loaded(analytics: Analytics, kafka_bootstrap_servers: str) -> None:
+    now = datetime.now(UTC)
+    alerts = [
+        velocity_alert("one", "firing", now - timedelta(minutes=9)),
+        velocity_alert("one", "resolved", now - timedelta(minutes=4)),
+        velocity_alert("two", "firing", now - timedelta(minutes=2), "key000100001"),
+    ]
+    await publish(kafka_bootstrap_servers, [*(event for story in stories(80) for event in story), *alerts])
+    expected = await distinct_events(kafka_bootstrap_servers, TOPICS)
+    with running(analytics):
+        analytics.wait_until_ready()
+        wanted = {topic: {"rows": number, "distinct_event_ids": number} for topic, number in expected.items()}
+        until(lambda: analytics.counts() == wanted, "every event is a row")
+        check_tokens(analytics)
+        check_lag(analytics, expected)
+        check_alerts(analytics, now)
+        check_refusals(analytics)
+        check_health(analytics)
+
+
+def check_tokens(analytics: Analytics) -> None:
+    """Every admin call wants the admin token, and says so in the shape of all errors."""
+    for path in ADMIN_PATHS:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "the-admin-token"}):
+            refused = httpx.get(analytics.url + path, headers=headers)
+            assert refused.status_code == 401, path
+            assert set(refused.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def check_lag(analytics: Analytics, expected: dict[str, int]) -> None:
+    """Nothing is left to load; every partition is listed; the events have a lag."""
+    lag = analytics.get("/admin/lag").json()
+    assert {partition["lag"] for partition in lag["partitions"]} == {0}
+    assert len(lag["partitions"]) == sum(topics.topics()[topic].partitions for topic in TOPICS)
+    ends = {topic: sum(p["end"] for p in lag["partitions"] if p["topic"] == topic) for topic in TOPICS}
+    assert ends == expected
+    assert lag["event_to_row_ms"]["count"] == sum(expected.values())
+    assert lag["event_to_row_ms"]["p50"] <= lag["event_to_row_ms"]["p99"]
+
+
+def check_alerts(analytics: Analytics, now: datetime) -> None:
+    """An alert is one entry with its latest state; a range shows those that were open in it."""
+    found = analytics.get("/admin/alerts").json()["data"]
+    assert [(alert["alert_id"], alert["state"], alert["resolved_at"] is None) for alert in found] == [
+        ("two", "firing", True),
+        ("one", "resolved", False),
+    ]
+
+    def between(first_minute: int, last_minute: int) -> list[str]:
+        parameters = {
+            "from": (now - timedelta(minutes=first_minute)).isoformat(),
+            "to": (now - timedelta(minutes=last_minute)).isoformat(),
+        }
+        return [alert["alert_id"] for alert in analytics.get("/admin/alerts", **parameters).json()["data"]]
+
+    assert between(20, 10) == []
+    assert between(20, 8) == ["one"]
+    assert between(7, 5) == ["one"]
+    assert between(3, 1) == ["two"]
+    assert between(1, 0) == ["two"]
+
+
+def check_refusals(analytics: Analytics) -> None:
+    """A range that makes no sense is the caller's error, and the parameter is named."""
+    for path, parameters, param in (
+        ("/admin/dashboard/series", {"from": "yesterday"}, "from"),
+        ("/admin/dashboard/series", {"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "from"),
+        ("/admin/dashboard/series", {"step": "0"}, "step"),
+        ("/admin/dashboard/tables", {"from": "2020-01-02T00:00:00Z"}, "from"),
+        ("/admin/alerts", {"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "from"),
+    ):
+        refused = analytics.get(path, **parameters)
+        assert refused.status_code == 400, (path, parameters)
+        assert refused.json()["error"]["param"] == param
+    assert analytics.get("/admin/nothing").status_code == 404
+    assert analytics.get("/admin/nothing").json()["error"]["code"] == "not_found"
+
+
+def check_health(analytics: Analytics) -> None:
+    """Health and metrics need no token; the dashboard's page neither, as it holds no data."""
+    assert httpx.get(f"{analytics.url}/healthz").status_code == 200
+    metrics = httpx.get(f"{analytics.url}/metrics").text
+    assert "tollbook_analytics_rows_total" in metrics
+    assert "tollbook_analytics_loading 1.0" in metrics
+    page = httpx.get(f"{analytics.url}/dashboard")
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("away", ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"])
+def test_without_an_engine_it_runs_and_says_why_it_is_not_ready(analytics: Analytics, away: str) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    analytics.environment[away] = nowhere[away]
+    with running(analytics):
+
+        def reason() -> str | None:
+            try:
+                answer = httpx.get(f"{analytics.url}/readyz")
+            except httpx.TransportError:
+                return None
+            assert answer.status_code == 503
+            return str(answer.json()["reason"])
+
+        until(lambda: (reason() or "starting") != "starting", "the reason is said")
+        assert {"DATABASE_URL": "Postgres", "KAFKA_BOOTSTRAP_SERVERS": "Kafka"}[away] in str(reason())
+        assert httpx.get(f"{analytics.url}/healthz").status_code == 200
+        assert analytics.get("/admin/lag").status_code == 503
+        assert set(analytics.counts()) == set(TOPICS)
+        assert analytics.stop() == 0

@@ -1,0 +1,183 @@
+"""The dashboard: its data are the events' sums, and its page, in a real Chromium, shows these data."""
+
+import asyncio
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from schemas.attempts import AttemptFinished, FallbackTaken, RequestCompleted
+from schemas.envelope import Event
+from schemas.ledger import Captured
+from schemas.money import format_amount
+from schemas.requests import RequestRejected
+from tests.integration.analytics.process import ADMIN_TOKEN, Analytics, running, until
+from tests.integration.analytics.stories import publish, stories, velocity_alert
+
+CHROMIUM_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+)
+LIVE_WITHIN_MS = 20_000
+PAGE_BYTES_BEYOND_THE_CHARTS = 300_000
+CHART_LIBRARY = "echarts"
+E = TypeVar("E", bound=Event)
+
+
+@pytest.fixture
+def chromium() -> str:
+    """The path of Debian's Chromium. Its absence fails: the page must not go unseen."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "install chromium: the dashboard is tested in a real browser"
+    return found
+
+
+def tell(analytics: Analytics, events: list[Event]) -> None:
+    """Publish the events and wait until all are rows."""
+    before = sum(count["rows"] for count in analytics.counts().values())
+    # In a thread of its own: while a browser is open, its event loop runs in this one.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(lambda: asyncio.run(publish(analytics.environment["KAFKA_BOOTSTRAP_SERVERS"], events))).result()
+    until(lambda: sum(c["rows"] for c in analytics.counts().values()) == before + len(events), "every event is a row")
+
+
+def an_hours_events(now: datetime) -> list[Event]:
+    """Requests of the last fifty minutes and one open alert."""
+    told = [event for story in stories(400, seed=3, start=now - timedelta(minutes=50), spread_s=2900) for event in story]
+    return [*told, velocity_alert("one", "firing", now - timedelta(minutes=3))]
+
+
+def of_type(events: list[Event], kind: type[E]) -> list[E]:
+    """The events of one type."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def steps(events: list[Any], data: dict[str, Any]) -> list[int]:
+    """How many of the events fall into each step of the answer."""
+    found = Counter(int(event.occurred_at.timestamp()) // data["step_seconds"] * data["step_seconds"] for event in events)
+    return [found[time] for time in data["times"]]
+
+
+def check_series(data: dict[str, Any], events: list[Event]) -> None:
+    """What is drawn over time equals the events."""
+    completed = of_type(events, RequestCompleted)
+    drawn = {series["name"]: series["values"] for series in data["requests"]}
+    for outcome in ("succeeded", "failed"):
+        assert drawn[outcome] == steps([event for event in completed if event.data.outcome == outcome], data)
+    assert drawn["rejected"] == steps(of_type(events, RequestRejected), data)
+    assert sum(drawn["failed"]) > 0
+
+    paid = [
+        next(a for a in e.data.attempts if a.attempt == e.data.charged_attempt) for e in completed if e.data.charged_attempt
+    ]
+    everything = sum(attempt.usage.total_tokens for event in completed for attempt in event.data.attempts)
+    assert data["totals"]["tokens"]["output"] == sum(attempt.usage.output_tokens for attempt in paid)
+    assert data["totals"]["tokens"]["burned"] == everything - sum(attempt.usage.total_tokens for attempt in paid) > 0
+    assert sum(data["totals"]["tokens"].values()) == everything
+
+    pairs = Counter(f"{e.data.fallback.from_channel} → {e.data.fallback.to_channel}" for e in of_type(events, FallbackTaken))
+    assert {series["name"]: sum(series["values"]) for series in data["fallbacks"]} == pairs
+    check_spend(data, of_type(events, Captured))
+
+
+def check_spend(data: dict[str, Any], captures: list[Captured]) -> None:
+    """Spend equals the captures to the last nano, per currency."""
+    spent: Counter[tuple[str, str, str]] = Counter()
+    for event in captures:
+        spent[event.data.balance.currency, event.data.balance.bucket, event.data.route_type] += event.data.captured_nano
+    shown = {(row["currency"], row["bucket"], row["route_type"]): row["amount_nano"] for row in data["spend_by_route"]}
+    assert shown == spent
+    assert {currency for currency, _, _ in shown} == {"USD", "CNY"}
+    assert [chart["currency"] for chart in data["spend"]] == ["CNY", "USD"]
+
+
+def check_tables(data: dict[str, Any], events: list[Event]) -> None:
+    """What is listed equals the events."""
+    tries = of_type(events, AttemptFinished)
+    by_channel = Counter(event.data.attempt.channel for event in tries)
+    failed = Counter(event.data.attempt.channel for event in tries if event.data.attempt.outcome != "succeeded")
+    assert {row["channel"]: row["attempts"] for row in data["errors_by_channel"]} == by_channel
+    assert {row["channel"]: row["failed"] for row in data["errors_by_channel"] if row["failed"]} == failed
+    requests = Counter(event.data.key.key_id for event in of_type(events, RequestCompleted))
+    assert {row["key_id"]: row["requests"] for row in data["top_keys"]} == requests
+    latencies = sorted(e.data.latency_ms for e in of_type(events, RequestCompleted) if e.data.outcome == "succeeded")
+    assert data["latency"]["latency_p50"] == pytest.approx(latencies[len(latencies) // 2], rel=0.02)
+
+
+@contextmanager
+def browsing(chromium: str) -> Iterator[tuple[Page, list[str], dict[str, int]]]:
+    """A page, the problems that it reports, and the bytes of each file that it loads."""
+    problems: list[str] = []
+    sizes: dict[str, int] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+        page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("requestfinished", lambda request: sizes.update({request.url: request.sizes()["responseBodySize"]}))
+        yield page, problems, sizes
+        browser.close()
+
+
+def text_of(page: Page, selector: str) -> str:
+    """What the page says in one place."""
+    return str(page.locator(selector).inner_text())
+
+
+def check_page(page: Page, data: dict[str, Any]) -> None:
+    """The tiles and tables say what the data calls answer, and every chart is drawn."""
+    requests = data["totals"]["requests"]
+    assert text_of(page, "#total-requests") == str(sum(requests.values()))
+    assert text_of(page, "#total-fallbacks") == str(data["totals"]["fallbacks"])
+    for currency in ("USD", "CNY"):
+        nano = sum(row["amount_nano"] for row in data["spend_by_route"] if row["currency"] == currency)
+        shown = text_of(page, f"#total-{currency}")
+        assert format_amount(nano).startswith(shown), (currency, shown, nano)
+        assert float(shown) > 0
+    assert page.locator(".chart canvas").count() == 8
+    assert page.locator("#keys tbody tr").count() == 6
+    assert "key000000000" in text_of(page, "#alerts")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page is wider than a phone"
+
+
+def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium: str, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    events = an_hours_events(now)
+    analytics.environment["TZ"] = "UTC"
+    with running(analytics):
+        analytics.wait_until_ready()
+        tell(analytics, events)
+        span = {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(minutes=2)).isoformat()}
+        data = analytics.get("/admin/dashboard/series", **span).json()
+        check_series(data, events)
+        check_tables(analytics.get("/admin/dashboard/tables", **span).json(), events)
+        with browsing(chromium) as (page, problems, sizes):
+            page.goto(f"{analytics.url}/dashboard")
+            page.fill("#token", "not the token")
+            page.click("#token-form button")
+            expect(page.locator("#token-problem")).to_have_text("This is not the admin token.")
+            assert [problem for problem in problems if "401" not in problem] == []
+            problems.clear()
+            page.fill("#token", ADMIN_TOKEN)
+            page.click("#token-form button")
+            page.wait_for_selector("#keys tbody tr")
+            check_page(page, data)
+            assert text_of(page, "#total-firing") == "1"
+            tell(analytics, [velocity_alert("two", "firing", datetime.now(UTC), "key000200001")])
+            expect(page.locator("#total-firing")).to_have_text("2", timeout=LIVE_WITHIN_MS)
+            assert "key000200001" in text_of(page, "#alerts")
+            page.click("#ranges button >> text=15m")
+            expect(page.locator("#total-requests")).not_to_have_text(str(sum(data["totals"]["requests"].values())))
+            page.screenshot(path=tmp_path / "phone.png", full_page=True)
+            assert problems == []
+            own = {url: size for url, size in sizes.items() if not re.search(rf"{CHART_LIBRARY}|/admin/", url)}
+            assert 0 < sum(own.values()) < PAGE_BYTES_BEYOND_THE_CHARTS
+            assert {url for url in sizes if not url.startswith(analytics.url)} == set()

@@ -1,0 +1,39 @@
+"""The dashboard's time ranges: whole steps, bounded in number."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.analytics.errors import QueryRefusedError
+from services.analytics.timerange import MOST_BUCKETS, WANTED_BUCKETS, TimeRange
+
+NOON = datetime(2026, 11, 23, 12, 0, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 900, 3600, 86_400, 30 * 86_400, 399 * 86_400])
+def test_every_range_has_a_fitting_step_of_its_own(seconds: int) -> None:
+    time = TimeRange.of(NOON - timedelta(seconds=seconds), NOON, None)
+    assert 1 <= len(time.buckets) <= WANTED_BUCKETS + 2
+
+
+def test_a_range_covers_what_was_asked_for_in_whole_steps() -> None:
+    time = TimeRange.of(NOON - timedelta(minutes=10), NOON, 60)
+    noon = int(NOON.timestamp())
+    assert (time.since_s, time.until_s) == (noon - 607, noon + 53)
+    assert time.buckets == list(range(noon - 607, noon + 53, 60))
+    assert time.parameters == {"from_us": (noon - 607) * 10**6, "to_us": (noon + 53) * 10**6, "step_s": 60}
+
+
+@pytest.mark.parametrize(
+    ("since", "step_s", "param"),
+    [
+        (NOON, None, "from"),
+        (NOON + timedelta(seconds=1), None, "from"),
+        (NOON - timedelta(days=401), None, "from"),
+        (NOON - timedelta(seconds=MOST_BUCKETS + 1), 1, "step"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(since: datetime, step_s: int | None, param: str) -> None:
+    with pytest.raises(QueryRefusedError) as refused:
+        TimeRange.of(since, NOON, step_s)
+    assert refused.value.param == param
