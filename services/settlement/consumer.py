@@ -20,7 +20,7 @@ from schemas import topics
 from schemas.envelope import now
 from services.settlement import metrics
 from services.settlement.errors import LostLeaseError, OffsetGapError, RacedError
-from services.settlement.leases import Leases
+from services.settlement.leases import Leases, Taken
 from services.settlement.partitions import partitions_of
 from services.settlement.positions import Positions
 from services.settlement.records import Record, type_of
@@ -105,7 +105,7 @@ class SettlementLoop:
             await consumer.stop()
             await asyncio.to_thread(connection.close)
 
-    def take(self, connection: psycopg.Connection[TupleRow], partitions: set[int]) -> dict[int, int]:
+    def take(self, connection: psycopg.Connection[TupleRow], partitions: set[int]) -> Taken:
         """Take or renew leases; the first time also those of a predecessor of the same name."""
         taken = self._leases.take(connection, partitions, starting=self._starting)
         self._starting = False
@@ -150,10 +150,10 @@ class _Session:
             return
         self._positions = Positions(taken)
         self._consumer.assign([TopicPartition(topics.ATTEMPTS, partition) for partition in taken])
-        for partition, offset in taken.items():
+        for partition, offset in self._positions.read_from.items():
             self._consumer.seek(TopicPartition(topics.ATTEMPTS, partition), offset)
         self._loop.reading = frozenset(taken)
-        log.info("reading", partitions=sorted(taken), offsets=taken)
+        log.info("reading", partitions=sorted(taken), offsets=self._positions.offsets)
 
     async def _fetch(self) -> list[Record]:
         try:

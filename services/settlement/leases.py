@@ -9,6 +9,9 @@ from psycopg.rows import TupleRow
 from services.settlement.arrays import plain
 from services.settlement.statements import statements
 
+Taken = dict[int, tuple[int, int]]
+"""By partition: the ledger's next offset, and the one after the last settling record."""
+
 
 class Leases:
     """The leases of one worker process on one topic. `token` is new in every process, `owner` outlives it."""
@@ -20,12 +23,13 @@ class Leases:
         self._lease_s = lease_s
         self._sql = statements("leases.sql")
 
-    def take(self, connection: psycopg.Connection[TupleRow], partitions: Iterable[int], *, starting: bool) -> dict[int, int]:
-        """Take or renew what can be had. Returns the next offset by partition."""
+    def take(self, connection: psycopg.Connection[TupleRow], partitions: Iterable[int], *, starting: bool) -> Taken:
+        """Take or renew what can be had."""
         parameters: dict[str, Any] = {"topic": self._topic, "partitions": plain(sorted(partitions))}
         connection.execute(self._sql["add_partitions"], parameters)
         parameters |= {"lease": self.token, "owner": self._owner, "lease_s": self._lease_s, "starting": starting}
-        return dict(connection.execute(self._sql["take_leases"], parameters).fetchall())
+        rows = connection.execute(self._sql["take_leases"], parameters).fetchall()
+        return {partition: (following, settled) for partition, following, settled in rows}
 
     def release(self, connection: psycopg.Connection[TupleRow]) -> None:
         """Give all of them back, so that a successor need not wait."""

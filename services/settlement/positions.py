@@ -1,6 +1,6 @@
 """How far each partition was read, in memory between two transactions. Pure: halts on a gap, cuts batches at their bound."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.settlement.errors import OffsetGapError, PoisonError
@@ -10,17 +10,33 @@ from services.settlement.settle_store import Batch
 
 @dataclass(slots=True)
 class Position:
-    """`posted` is the ledger's next offset, `seen` the next one after what was read: records in between need no posting."""
+    """Where a partition stands.
+
+    `posted` is the ledger's next offset and `seen` the next one after what was read: records in between need no posting.
+    `settled` follows the last settling record that the ledger has: none may lie between it and `posted`.
+    """
 
     posted: int
     seen: int
+    settled: int
+
+    @property
+    def read_from(self) -> int:
+        """Where to begin reading: records before `posted` are looked at once more, to see that none was passed over."""
+        return min(self.settled, self.posted)
 
 
 class Positions:
     """The partitions under lease."""
 
-    def __init__(self, offsets: dict[int, int]) -> None:
-        self._of = {partition: Position(offset, offset) for partition, offset in offsets.items()}
+    def __init__(self, offsets: Mapping[int, tuple[int, int]]) -> None:
+        """Offsets are (next, settled) by partition, as the ledger has them."""
+        self._of = {partition: Position(following, following, settled) for partition, (following, settled) in offsets.items()}
+
+    @property
+    def read_from(self) -> dict[int, int]:
+        """Where to begin reading, by partition."""
+        return {partition: position.read_from for partition, position in self._of.items()}
 
     @property
     def offsets(self) -> dict[int, int]:
@@ -35,12 +51,13 @@ class Positions:
     def batches(self, records: Sequence[Record], limit: int) -> Iterator[Batch]:
         """Batches of at most `limit` settling events, the last one perhaps with none; call `posted` before the next one.
 
-        Raises OffsetGapError when a record is not the next one; one that was read before is left out.
+        A record that the ledger has is left out. Raises OffsetGapError when one is missing, or was passed over.
         """
         batch = Batch()
         for record in records:
             position = self._of[record.partition]
             if record.offset < position.seen:
+                _must_be_known(record, position)
                 continue
             if record.offset > position.seen:
                 raise OffsetGapError(
@@ -51,22 +68,29 @@ class Positions:
                     yield self._closed(batch)
                     batch = Batch()
                 _add(batch, record)
+                position.settled = max(position.settled, record.offset + 1)
             position.seen += 1
         yield self._closed(batch)
 
     def posted(self, batch: Batch) -> None:
         """The batch is committed."""
-        for partition, _, following in batch.advances:
+        for partition, _, following, _ in batch.advances:
             self._of[partition].posted = following
 
     def _closed(self, batch: Batch) -> Batch:
         """The batch with how far it moves each partition."""
         batch.advances = [
-            (partition, position.posted, position.seen)
+            (partition, position.posted, position.seen, position.settled)
             for partition, position in self._of.items()
             if position.seen > position.posted
         ]
         return batch
+
+
+def _must_be_known(record: Record, position: Position) -> None:
+    """A settling record below the ledger's offset must lie below its last settled one: else somebody moved the offset."""
+    if record.offset >= position.settled and settles(record.type):
+        raise OffsetGapError(f"partition {record.partition} was moved past offset {record.offset}, which was never settled")
 
 
 def _add(batch: Batch, record: Record) -> None:

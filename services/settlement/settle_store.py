@@ -36,9 +36,12 @@ CONSUMER = "settlement"
 
 @dataclass(slots=True)
 class Batch:
-    """Records of one or more partitions: how far each partition moves, and what in it must be settled or set aside."""
+    """Records of one or more partitions: what must be settled or set aside, and how far each partition moves.
 
-    advances: list[tuple[int, int, int]] = field(default_factory=list)
+    An advance is (partition, first offset, next offset, offset after the last settling record).
+    """
+
+    advances: list[tuple[int, int, int, int]] = field(default_factory=list)
     incoming: list[Incoming] = field(default_factory=list)
     poison: list[tuple[Record, PoisonError]] = field(default_factory=list)
 
@@ -158,7 +161,7 @@ class SettleStore:
         self._write_balances(decided, postings, Buckets(locked.fetchall() if locked else ()))
 
     def _advance(self, batch: Batch) -> psycopg.Cursor[TupleRow]:
-        partitions, firsts, nexts = columns(batch.advances, 3)
+        partitions, firsts, nexts, settled = columns(batch.advances, 4)
         return self._run(
             "advance_offsets",
             {
@@ -168,6 +171,7 @@ class SettleStore:
                 "partitions": plain(partitions),
                 "firsts": plain(firsts),
                 "nexts": plain(nexts),
+                "settled": plain(settled),
             },
         )
 

@@ -214,6 +214,7 @@ create table consumer_offset (
     first bigint not null default 0 check (first >= 0),
     consumed bigint not null default 0 check (consumed >= 0),
     next bigint not null default 0,
+    settled bigint not null default 0,
     lease text,
     owner text,
     lease_until timestamptz,
@@ -221,6 +222,7 @@ create table consumer_offset (
     check (next = first + consumed)
 ) with (fillfactor = 20);
 comment on column consumer_offset.consumed is 'records read since first, without a gap: nobody moves next without saying what was read';
+comment on column consumer_offset.settled is 'follows the last settling record: none lies between it and next';
 
 create table dead_letter (
     topic text not null,

@@ -10,7 +10,7 @@ update consumer_offset
 set lease = %(lease)s, owner = %(owner)s, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
 where topic = %(topic)s and partition = any(%(partitions)s::integer[])
     and (lease is null or lease = %(lease)s or lease_until < clock_timestamp() or (%(starting)s and owner = %(owner)s))
-returning partition, next;
+returning partition, next, settled;
 
 -- name: release_leases
 update consumer_offset set lease = null, lease_until = null where topic = %(topic)s and lease = %(lease)s;

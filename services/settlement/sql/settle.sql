@@ -22,8 +22,10 @@ select name, id from account where name = any(%(names)s::text[]);
 
 -- name: advance_offsets
 update consumer_offset c
-set next = u.next, consumed = c.consumed + u.next - u.first, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
-from unnest(%(partitions)s::integer[], %(firsts)s::bigint[], %(nexts)s::bigint[]) as u (partition, first, next)
+set next = u.next, consumed = c.consumed + u.next - u.first, settled = greatest(c.settled, u.settled),
+    lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+from unnest(%(partitions)s::integer[], %(firsts)s::bigint[], %(nexts)s::bigint[], %(settled)s::bigint[])
+    as u (partition, first, next, settled)
 where c.topic = %(topic)s and c.partition = u.partition and c.next = u.first and c.lease = %(lease)s;
 
 -- name: remember_events

@@ -478,3 +478,19 @@ def test_every_event_in_the_outbox_fits_its_contract(ledger: Ledger) -> None:
     control = [value for topic, _, value in found if topic == topics.CONTROL]
     assert orjson.loads(control[0])["entity_id"] == KEY.key_id
     ledger.assert_sound()
+
+
+def test_an_offset_moved_past_events_is_seen_by_the_next_worker(funded: Ledger) -> None:
+    first, second = hold_for("a"), hold_for("a")
+    funded.hold(first, second)
+    records = [funded.record(completion(first)), Record(0, 1, b"a", b"{}", "AttemptStarted")]
+    funded.worker.settle(records)
+    funded.offset = 2
+    records.append(funded.record(completion(second)))
+    successor = funded.new_worker(funded.connection)
+    assert successor.positions.read_from == {0: 1}
+    successor.settle(records[1:2])
+    funded.connection.execute("update consumer_offset set next = 3, consumed = 3")
+    with pytest.raises(OffsetGapError, match="moved past offset 2"):
+        funded.new_worker(funded.connection).settle(records[1:])
+    assert funded.balance("a") == (10_000_000_000 - CHARGE, HOLD)
