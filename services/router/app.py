@@ -45,6 +45,8 @@ from services.router.vault import Vault
 CHAT_PATH = "/internal/v1/chat/completions"
 LEDGER_POOL = PoolLimits(connections=32, per_host=32, connect_s=2, wait_s=5)
 BOOT_RETRY_S = 0.5
+YOUNG_OBJECTS = 10_000
+"""A request leaves no cycles: looking for some every 700 objects was 30 us of each, a tenth of its CPU time."""
 
 log = structlog.get_logger(__name__)
 
@@ -149,6 +151,7 @@ class Router:
         self._tables.start()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, 20, 20)
         self._waiting_for = None
         self.chat.ready = True
         log.info("ready", table_version=self._tables.catalog.version)

@@ -40,12 +40,13 @@ class Running(NamedTuple):
 
 
 class Charge(NamedTuple):
-    """What the customer pays: the attempt, its bucket and the amount."""
+    """What the customer pays: the attempt, its bucket and the amount. `overrun`: more than the hold was for."""
 
     attempt: int
     bucket: str
     currency: str
     cost_nano: int
+    overrun: bool
 
 
 class Outgoing(NamedTuple):
@@ -162,7 +163,8 @@ class Call:
     def charge(self, running: Running, usage: Usage) -> Charge:
         """What the customer pays for an attempt, at the prices that its hold was stamped with."""
         grant = running.cover.grant
-        return Charge(running.number, grant.bucket, grant.currency, charge_nano(running.cover.prices, usage))
+        cost_nano = charge_nano(running.cover.prices, usage)
+        return Charge(running.number, grant.bucket, grant.currency, cost_nano, cost_nano > grant.amount_nano)
 
     def ending(self, out: Outgoing, at: float) -> Ending:
         """The record's fields that are known only now."""

@@ -44,6 +44,8 @@ class ControlFeed:
                 await self._follow()
             except (KafkaError, OSError, TimeoutError) as exc:
                 log.warning("control_feed_interrupted", reason=repr(exc))
+            except Exception:
+                log.exception("control_feed_failed")
             await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> None:

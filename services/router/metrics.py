@@ -15,7 +15,7 @@ OVERHEAD = Histogram(
 )
 IN_FLIGHT = Gauge("tollbook_router_in_flight", "Requests under way")
 HOLDS_ASKED = Counter("tollbook_router_hold_calls_total", "Calls to settlement for holds", ["result"])
-HOLDS_OVERRUN = Counter("tollbook_router_hold_overruns_total", "Attempts whose reported usage costs more than their hold")
+HOLD_OVERRUNS = Counter("tollbook_router_hold_overruns_total", "Attempts whose reported usage costs more than their hold")
 PROGRESS_FAILURES = Counter("tollbook_router_progress_failures_total", "Progress reports that settlement did not take")
 EVENTS = Counter("tollbook_router_events_total", "Events by the way that they took", ["way"])
 LOG_AWAY = Gauge("tollbook_router_log_away", "1 while Kafka does not acknowledge and events go to the ingress")

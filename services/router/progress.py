@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 
@@ -60,15 +61,15 @@ class ProgressReporter:
     async def _run(self) -> None:
         beat_at = monotonic() + BEAT_S
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout_at(beat_at):
                     await self._urgent.wait()
-            except TimeoutError:
+            self._urgent.clear()
+            if monotonic() >= beat_at:
                 beat_at = monotonic() + BEAT_S
                 due = list(self._open)
             else:
                 due = [p for p in self._open if p.output_tokens - p.reported_tokens >= BEAT_TOKENS]
-            self._urgent.clear()
             for start in range(0, len(due), HOLDS_PER_CALL):
                 await self._report(due[start : start + HOLDS_PER_CALL])
 

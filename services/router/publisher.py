@@ -155,6 +155,9 @@ class Publisher:
             except (KafkaError, TimeoutError, OSError):
                 # Said once, by kafka_away above, and by the gauge for as long as it lasts.
                 await asyncio.sleep(PROBE_S)
+            except Exception:
+                log.exception("kafka_probe_failed")
+                await asyncio.sleep(PROBE_S)
         self._failed.clear()
         metrics.LOG_AWAY.set(0)
         log.info("kafka_back")

@@ -6,6 +6,8 @@ import asyncio
 from time import monotonic
 from typing import Final, Literal
 
+import structlog
+
 from schemas.attempts import ErrorClass
 from services.router.call import Call, Running
 from services.router.errors import StreamMalformedError
@@ -15,6 +17,7 @@ from services.router.progress import ProgressReporter
 from services.router.stream_progress import StreamProgress
 from services.router.upstream import error_class_of
 
+log = structlog.get_logger(__name__)
 CAPPED: Final = "capped"
 Halt = ErrorClass | Literal["capped"] | None
 """Why a stream ended: None when it was complete, "capped" when the upstream ignored its cap, else what broke it."""
@@ -46,7 +49,8 @@ class Pump:
             except Exception as exc:
                 error_class = error_class_of(exc)
                 if error_class is None:
-                    raise
+                    log.exception("stream_failed", request_id=str(call.context.request_id))
+                    return "internal"
                 return "stream_cut" if error_class == "connection_failed" else error_class
             return halt
 

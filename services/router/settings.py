@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     request_deadline_seconds: float = Field(default=600, gt=0, le=86_400)
     upstream_connect_timeout_seconds: float = Field(default=5, gt=0)
     upstream_first_byte_timeout_seconds: float = Field(default=300, gt=0)
-    upstream_read_timeout_seconds: float = Field(default=60, gt=0)
+    upstream_read_timeout_seconds: float = Field(default=120, gt=0)
     upstream_connections: int = Field(default=1_000, ge=1)
     tries_per_channel: int = Field(default=2, ge=1, le=10)
     backoff_base_seconds: float = Field(default=0.1, gt=0)

@@ -24,6 +24,8 @@ class Settler:
         records = [] if finished is None else [call.writer.attempt_finished(finished)]
         records.append(call.writer.request_completed(ending))
         metrics.REQUESTS.labels(outcome=out.outcome, error_class=out.error_class or "").inc()
+        if out.charge is not None and out.charge.overrun:
+            metrics.HOLD_OVERRUNS.inc()
         metrics.OVERHEAD.observe(ending["overhead_ms"] / 1000)
         await self._publisher.put_and_wait(call.context.account_id, records)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import NamedTuple
 
+import structlog
+
 from schemas.attempts import ErrorClass, UsageSource
 from schemas.money import Usage
 from services.router.answers import EVENTS, Answer, cost_fields, failure_document, route_headers
@@ -20,6 +22,8 @@ from services.router.progress import ProgressReporter
 from services.router.pump import CAPPED, Halt, Pump
 from services.router.settling import Settler, estimate
 from services.router.upstream import Upstream
+
+log = structlog.get_logger(__name__)
 
 
 class _Moments(NamedTuple):
@@ -50,6 +54,9 @@ class StreamDelivery:
             return await fail(call, self._settler, failure)
         try:
             await self._deliver(call, running, opened, receive, send)
+        except Exception:
+            # The reply has begun: its end is missing, which the client notices, and the open hold becomes a case.
+            log.exception("stream_not_ended", request_id=str(call.context.request_id))
         finally:
             await opened.close()
         return None

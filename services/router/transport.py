@@ -12,7 +12,8 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-KEEPALIVE_S = 60.0
+KEEPALIVE_S = 30.0
+"""Shorter than what providers keep an idle connection: a request on one that is just being closed would fail for nothing."""
 
 
 class BodyTooLongError(Exception):
