@@ -52,6 +52,7 @@ class Lane:
 
     model: str
     account_id: str
+    tags: dict[str, str] | None = None
 
     @property
     def main(self) -> str:
@@ -260,7 +261,7 @@ def context(lane: Lane, request_id: UUID, policy: dict[str, Any] | None) -> str:
         "key": {"project_id": "prj-1", "key_id": "abcdefghijkl", "key_name": "test"},
         "environment": "test",
         "policy": policy or {},
-        "tags": {"feature": "router-test"},
+        "tags": lane.tags or {"feature": "router-test"},
         "accepted_at": datetime.now(UTC).isoformat(),
     }
     return orjson.dumps(document).decode()
