@@ -40,6 +40,10 @@ class Broker:
         """Whether there is a producer that once reached Kafka."""
         return self._producer is not None
 
+    def owns(self, producer: AIOKafkaProducer) -> bool:
+        """Whether this is the producer in use."""
+        return self._producer is producer
+
     async def renew(self, broken: AIOKafkaProducer) -> None:
         """Replace a producer that failed for good (its sequence numbers were lost, or it was fenced)."""
         if self._producer is broken:

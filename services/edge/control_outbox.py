@@ -67,7 +67,7 @@ class ControlOutbox:
                 await asyncio.gather(*[await self._send(producer, record) for record in records])
         except TimeoutError:
             raise BrokerUnavailableError("kafka did not acknowledge control records in time") from None
-        except KafkaError as error:
+        except (KafkaError, OSError) as error:
             await self._broker.renew(producer)
             raise BrokerUnavailableError(repr(error)) from error
 

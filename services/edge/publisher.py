@@ -39,7 +39,7 @@ class Publisher:
         self._linger_s = linger_s
         self._waiting = Waiting(limit)
         self._partitions = Partitions()
-        self._overdue: set[asyncio.Task[None]] = set()
+        self._overdue: dict[asyncio.Task[None], AIOKafkaProducer] = {}
         self._wake = asyncio.Event()
         self._closing = False
         self._idle = asyncio.Event()
@@ -80,7 +80,7 @@ class Publisher:
                 await self._idle.wait()
         except TimeoutError:
             log.exception("events were not handed over before the end", events=len(self._waiting))
-        for task in self._overdue:
+        for task in list(self._overdue):
             task.cancel()
 
     async def _hand_over(self, events: list[Outgoing]) -> None:
@@ -90,26 +90,42 @@ class Publisher:
             await asyncio.sleep(RETRY_S)
 
     async def _to_kafka(self, events: list[Outgoing]) -> bool:
-        if self._overdue or not self._broker.connected:
+        if self._away():
             metrics.KAFKA_UP.set(0)
             return False
-        task = asyncio.create_task(self._produce(self._broker.producer(), events), name="produce")
+        producer = self._broker.producer()
+        task = asyncio.create_task(self._produce(producer, events), name="produce")
         done, _ = await asyncio.wait({task}, timeout=ACK_TIMEOUT_S)
         if not done:
             log.warning("kafka did not acknowledge in time, using the ingress", events=len(events))
-            self._overdue.add(task)
+            self._overdue[task] = producer
             task.add_done_callback(self._settle_overdue)
             return False
-        if task.exception() is not None:
+        try:
+            task.result()
+        except BrokerUnavailableError:
             return False
         metrics.KAFKA_UP.set(1)
         metrics.EVENTS.labels("kafka").inc(len(events))
         return True
 
+    def _away(self) -> bool:
+        """Whether Kafka is not reached, or still owes an acknowledgement. What a replaced producer owed is not waited for."""
+        for task, producer in list(self._overdue.items()):
+            if not self._broker.owns(producer):
+                task.cancel()
+                del self._overdue[task]
+        return bool(self._overdue) or not self._broker.connected
+
     def _settle_overdue(self, task: asyncio.Task[None]) -> None:
-        self._overdue.discard(task)
-        if not task.cancelled() and task.exception() is None:
+        self._overdue.pop(task, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
             log.info("kafka acknowledges again")
+        elif not isinstance(error, BrokerUnavailableError):
+            log.error("an overdue round failed; the ingress has its events", exc_info=error)
 
     async def _produce(self, producer: AIOKafkaProducer, events: list[Outgoing]) -> None:
         """One batch per partition, acknowledged. Raises :class:`BrokerUnavailableError`."""
@@ -119,7 +135,7 @@ class Publisher:
             batches = [(partition, batch) for partition, some in chosen for batch in _batches(producer, some)]
             acks = [await producer.send_batch(batch, self._topic, partition=partition) for partition, batch in batches]
             await asyncio.gather(*acks)
-        except (KafkaError, AssertionError) as error:
+        except (KafkaError, OSError, AssertionError) as error:
             log.warning("kafka refused a batch, starting its producer again", error=repr(error))
             await self._broker.renew(producer)
             raise BrokerUnavailableError(repr(error)) from error

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     tollbook_edge_request_timeout_s: Annotated[float, Field(gt=0)] = 900.0
     tollbook_edge_drain_timeout_s: Annotated[float, Field(gt=0)] = 20.0
     tollbook_edge_max_unpublished: Annotated[int, Field(ge=100)] = 20_000
-    tollbook_edge_linger_ms: Annotated[float, Field(ge=0)] = 20.0
+    tollbook_edge_linger_ms: Annotated[float, Field(ge=0)] = 50.0
 
     @field_validator("tollbook_key_peppers")
     @classmethod

@@ -1,5 +1,7 @@
 """Calls through the edge to router and back, and what is recorded of them."""
 
+import json
+import random
 import socket
 from urllib.parse import urlsplit
 
@@ -131,6 +133,43 @@ def test_a_chunked_body_within_the_limit_is_passed_on(edge: EdgeProcess, key: Ke
     )
     assert reply.status_code == 200
     assert peers.calls[-1].body == body
+
+
+def strange_body(chance: random.Random) -> bytes:
+    """Something between a good request and noise."""
+    parts: list[object] = [
+        None,
+        True,
+        0,
+        -1,
+        1e308,
+        "",
+        "x",
+        "gpt-4o",
+        "\x00",
+        "\U0001f600",
+        [],
+        {},
+        [{}],
+        [[]],
+        {"role": "user"},
+        [1, "a"],
+    ]
+    names = ["model", "messages", "stream", "n", "tools", "max_tokens", "", "stream_options"]
+    payload = {name: chance.choice(parts) for name in chance.sample(names, chance.randrange(len(names)))}
+    raw = bytearray(json.dumps(chance.choice([payload, CHAT | payload, [payload], chance.choice(parts)])).encode())
+    if chance.random() < 0.5 and raw:
+        raw[chance.randrange(len(raw))] = chance.randrange(256)
+    return bytes(raw)
+
+
+def test_no_body_and_no_header_makes_the_edge_stumble(edge: EdgeProcess, key: Key) -> None:
+    chance = random.Random(4711)
+    names = ["x-tollbook-tags", "x-tollbook-run", "x-request-id", "traceparent", "content-type", "accept", "idempotency-key"]
+    for _ in range(300):
+        headers = {name: chance.randbytes(chance.randrange(12)).hex() for name in chance.sample(names, 2)}
+        reply = edge.chat(key, strange_body(chance), **headers)
+        assert reply.status_code in {200, 400, 403, 404, 409, 413}, (reply.status_code, reply.text)
 
 
 def test_wrong_labels_are_refused_and_recorded(edge: EdgeProcess, key: Key, kafka_bootstrap_servers: str) -> None:
