@@ -98,7 +98,7 @@ class KafkaNode:
         """Give the storage its cluster id. An attempt that died half-way is taken up again by the next."""
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = self._java("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-        arguments = ["format", "--cluster-id", cluster_id, "--config", str(self._settings_file), "--ignore-formatted"]
+        arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(self._settings_file), "--ignore-formatted"]
         done = subprocess.run(
             [*tool, "kafka.tools.StorageTool", *arguments],
             capture_output=True,
