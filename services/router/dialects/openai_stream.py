@@ -34,7 +34,7 @@ class ChatStream:
     def __init__(self, choices: int) -> None:
         self._choices = choices
         self._splitter = EventSplitter()
-        self._finished: set[object] = set()
+        self._finished: set[int] = set()
         self._held: list[bytes] = []
         self._stamp: dict[str, Any] = {}
         self.content_chunks = 0
@@ -112,7 +112,9 @@ class ChatStream:
         had_usage = self._note_usage(document)
         if not choices and had_usage:
             return b""
-        finished = [c.get("index", 0) for c in choices if isinstance(c, dict) and c.get("finish_reason") is not None]
+        finished = [
+            _index(choice) for choice in choices if isinstance(choice, dict) and choice.get("finish_reason") is not None
+        ]
         if had_usage:
             event = encode({key: value for key, value in document.items() if key != "usage"})
         self.started = True
@@ -133,6 +135,13 @@ class ChatStream:
             self.usage = usage
             self._stamp["usage"] = reported
         return reported is not None
+
+
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index", 0)
+    if not isinstance(index, int):
+        raise StreamMalformedError("a choice whose index is no number")
+    return index
 
 
 def encode(document: dict[str, Any]) -> bytes:
