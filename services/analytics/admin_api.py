@@ -53,9 +53,9 @@ def json_response(value: Any) -> Response:
     return Response(orjson.dumps(value, option=options), media_type="application/json")
 
 
-def admin_only(admin_token: str) -> Callable[[Request], None]:
-    """A dependency that lets only the admin token pass."""
-    expected = f"Bearer {admin_token}".encode()
+def bearer_only(token: str) -> Callable[[Request], None]:
+    """A dependency that lets only the one token pass."""
+    expected = f"Bearer {token}".encode()
 
     def check(request: Request) -> None:
         given = request.headers.get("authorization", "").encode("latin-1", "replace")
@@ -109,7 +109,7 @@ async def alerts(warehouse: Warehouse, since: datetime, until: datetime) -> list
 
 def router(warehouse: Warehouse, state: LoaderState, admin_token: str) -> APIRouter:
     """The routes under `/admin`."""
-    routes = APIRouter(prefix="/admin", dependencies=[Depends(admin_only(admin_token))])
+    routes = APIRouter(prefix="/admin", dependencies=[Depends(bearer_only(admin_token))])
 
     @routes.get("/lag")
     async def get_lag() -> Response:

@@ -8,7 +8,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from services.analytics import dashboard, metrics
-from services.analytics.admin_api import Since, Until, admin_only, json_response, time_range
+from services.analytics.admin_api import Since, Until, bearer_only, json_response, time_range
 from services.analytics.sqlfile import queries
 from services.analytics.timerange import TimeRange
 from services.analytics.warehouse import Warehouse
@@ -73,7 +73,7 @@ class Panels:
 def data_router(warehouse: Warehouse, admin_token: str) -> APIRouter:
     """`GET /admin/dashboard/series` and `/tables`, each with `from`, `to` and `step`."""
     panels = Panels(warehouse)
-    routes = APIRouter(prefix="/admin/dashboard", dependencies=[Depends(admin_only(admin_token))])
+    routes = APIRouter(prefix="/admin/dashboard", dependencies=[Depends(bearer_only(admin_token))])
 
     @routes.get("/series")
     async def series(since: Since = None, until: Until = None, step: Step = None) -> Response:

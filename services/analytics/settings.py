@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8003, ge=0, le=65535, validation_alias="TOLLBOOK_PORT")
     data_dir: Path = Field(default=Path(".tollbook"), validation_alias="TOLLBOOK_DATA_DIR")
     admin_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_ADMIN_TOKEN")
+    edge_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_EDGE_TOKEN")
     flush_seconds: float = Field(default=1.0, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
     batch_rows: int = Field(default=10_000, ge=1, le=100_000, validation_alias="TOLLBOOK_LOADER_BATCH_ROWS")
 

@@ -35,6 +35,7 @@ from services.edge.logs import configure_logs
 from services.edge.lookups import Lookups
 from services.edge.peers import client, transport
 from services.edge.publisher import Publisher
+from services.edge.rejections import AnalyticsRejections, NoRejections, Rejections
 from services.edge.router import Router
 from services.edge.settings import Settings
 from services.edge.settlement import Settlement
@@ -55,6 +56,8 @@ class Edge:
         edge_token = settings.tollbook_edge_token.get_secret_value()
         self.peer = client(settings.tollbook_settlement_url, edge_token, timeout_s=PEER_TIMEOUT_S)
         self.settlement = Settlement(self.peer)
+        url = settings.tollbook_analytics_url
+        self.analytics = client(url, edge_token, timeout_s=PEER_TIMEOUT_S, max_connections=8) if url else None
         self.router = Router(
             transport(settings.tollbook_edge_max_in_flight),
             settings.tollbook_router_url,
@@ -95,6 +98,8 @@ class Edge:
             await self.broker.stop()
             await self.router.close()
             await self.peer.aclose()
+            if self.analytics is not None:
+                await self.analytics.aclose()
             await self.database.close()
 
     def _completions(self, authenticator: Authenticator) -> ChatCompletions:
@@ -109,7 +114,8 @@ class Edge:
         )
 
     def _lookups(self, authenticator: Authenticator) -> list[BaseRoute]:
-        lookups = Lookups(authenticator, self.router, self.settlement)
+        rejections: Rejections = AnalyticsRejections(self.analytics) if self.analytics else NoRejections()
+        lookups = Lookups(authenticator, self.router, self.settlement, rejections)
         answers = {
             "/v1/models": ("models", lookups.models),
             "/v1/models/{model_id:path}": ("model", lookups.model),

@@ -15,6 +15,7 @@ from services.edge.caller import Caller
 from services.edge.catalog import visible_models
 from services.edge.errors import ApiError, NotFoundError, PeerUnavailableError, StoreUnavailableError, UnavailableError
 from services.edge.receipt_text import render_receipt
+from services.edge.rejections import Rejections
 from services.edge.replies import JSON_TYPE, TEXT_TYPE, Reply, send_error
 from services.edge.router import Router
 from services.edge.settlement import Settlement
@@ -28,10 +29,11 @@ MAX_ID = 64
 class Lookups:
     """Answers for the key that asks, and never about another account."""
 
-    def __init__(self, authenticator: Authenticator, router: Router, settlement: Settlement) -> None:
+    def __init__(self, authenticator: Authenticator, router: Router, settlement: Settlement, rejections: Rejections) -> None:
         self._authenticator = authenticator
         self._router = router
         self._settlement = settlement
+        self._rejections = rejections
 
     async def models(self, _request: Request, caller: Caller) -> Reply:
         """`GET /v1/models`."""
@@ -50,10 +52,19 @@ class Lookups:
         request_id = request.path_params["request_id"]
         if len(request_id) > MAX_ID:
             raise NotFoundError("receipt_not_found", "There is no receipt under this id.")
-        receipt = await self._settlement.receipt(caller.account_id, request_id)
+        receipt = await self._receipt(caller.account_id, request_id)
         if request.query_params.get("format") == "text" or request.headers.get("accept", "").startswith("text/plain"):
             return Reply(200, render_receipt(receipt).encode(), [TEXT_TYPE])
         return _json(receipt)
+
+    async def _receipt(self, account_id: str, request_id: str) -> dict[str, Any]:
+        try:
+            return await self._settlement.receipt(account_id, request_id)
+        except NotFoundError:
+            refused = await self._rejections.find(account_id, request_id)
+            if refused is None:
+                raise
+            return refused
 
     async def balances(self, _request: Request, caller: Caller) -> Reply:
         """`GET /v1/balances`: every bucket in nano and as decimal text."""

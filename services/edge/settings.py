@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     tollbook_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     tollbook_router_url: str
     tollbook_settlement_url: str
+    tollbook_analytics_url: str = ""
     tollbook_admin_token: Annotated[SecretStr, Field(min_length=8)]
     tollbook_edge_token: Annotated[SecretStr, Field(min_length=8)]
     tollbook_key_peppers: dict[int, SecretStr]

@@ -23,7 +23,7 @@ class Settlement:
     async def balances(self, account_id: str) -> list[dict[str, Any]]:
         """The account's buckets."""
         reply = await self._get(f"/internal/accounts/{quote(account_id, safe='')}/balances")
-        return list(_object(reply)["data"])
+        return list(json_object(reply)["data"])
 
     async def receipt(self, account_id: str, request_id: str) -> dict[str, Any]:
         """The receipt. Raises :class:`NotFoundError` where the account has none of that id."""
@@ -31,12 +31,12 @@ class Settlement:
         reply = await self._get(path, missing_ok=True)
         if reply.status_code == 404:
             raise NotFoundError("receipt_not_found", f"There is no receipt of request {request_id}.", param="request_id")
-        return _object(reply)
+        return json_object(reply)
 
     async def prices(self) -> list[dict[str, Any]]:
         """The price book's items, remembered for a few seconds."""
         if self._prices is None or self._prices[0] < time.monotonic():
-            items = list(_object(await self._get("/internal/price-book"))["items"])
+            items = list(json_object(await self._get("/internal/price-book"))["items"])
             self._prices = (time.monotonic() + PRICE_BOOK_TTL_S, items)
         return self._prices[1]
 
@@ -61,7 +61,8 @@ class Settlement:
         return reply
 
 
-def _object(reply: httpx.Response) -> dict[str, Any]:
+def json_object(reply: httpx.Response) -> dict[str, Any]:
+    """The JSON object in a peer's reply. Raises :class:`PeerUnavailableError` where there is none."""
     try:
         parsed = orjson.loads(reply.content)
     except orjson.JSONDecodeError as error:

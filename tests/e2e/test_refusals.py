@@ -66,6 +66,20 @@ async def test_bad_bodies_get_a_clear_error_and_are_recorded(driver: Driver) -> 
         assert {"message", "type", "param", "code"} <= set(error), name
     rejected = await _rejections(driver, {reply.headers["x-request-id"] for reply in replies.values()})
     assert {event["account_id"] for event in rejected.values()} == {customer.account_id}
+    receipt = await _receipt(driver, customer.keys["any"], replies["unknown model"].headers["x-request-id"])
+    assert (receipt["status"], receipt["refusal"]["code"]) == ("refused", "model_not_found")
+    assert receipt["explanation"]
+
+
+async def _receipt(driver: Driver, key: str, request_id: str) -> dict[str, Any]:
+    """The receipt, once analytics has loaded what it is made of."""
+    url = f"{driver.stack['edge_url']}/v1/requests/{request_id}"
+    deadline = time.monotonic() + 20
+    while (reply := await driver.http.get(url, headers={"authorization": f"Bearer {key}"})).status_code == 404:
+        assert time.monotonic() < deadline, reply.text
+        await asyncio.sleep(0.3)
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
 
 
 async def test_a_body_that_is_too_large_is_refused_and_recorded(driver: Driver) -> None:

@@ -53,3 +53,12 @@ GROUP BY alert_id
 HAVING fired_at < fromUnixTimestamp64Micro({to_us:Int64}, 'UTC') AND (resolved_at IS NULL OR resolved_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC'))
 ORDER BY fired_at DESC
 LIMIT {limit:UInt32}
+
+-- name: rejection
+-- The instants bound the scan: a request id tells when it was minted.
+SELECT occurred_at, environment, tags, run_id, project_id, key_id, key_name, client_api, requested_model, http_status, code, message,
+    client_request_id
+FROM requests FINAL
+WHERE type = 'RequestRejected' AND account_id = {account_id:String} AND request_id = {request_id:UUID}
+    AND occurred_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64}, 'UTC') AND fromUnixTimestamp64Micro({to_us:Int64}, 'UTC')
+LIMIT 1

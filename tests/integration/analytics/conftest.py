@@ -53,6 +53,7 @@ def analytics(migrated_url: str, kafka_bootstrap_servers: str, tmp_path: Path) -
         "TOLLBOOK_HOST": "127.0.0.1",
         "TOLLBOOK_PORT": str(free_port()),
         "TOLLBOOK_ADMIN_TOKEN": ADMIN_TOKEN,
+        "TOLLBOOK_EDGE_TOKEN": "edge-token-of-the-tests",
         "TOLLBOOK_LOADER_FLUSH_SECONDS": "0.3",
     }
     return Analytics("services.analytics", environment, tmp_path / "analytics.log")
