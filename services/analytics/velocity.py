@@ -59,7 +59,7 @@ def alert_id(subject: Subject, second: int) -> str:
     return str(uuid5(NAMESPACE_URL, f"{SIGNAL}/{subject.key_id}/{second}"))
 
 
-def alert(
+def alert_event(
     subject: Subject, name: str, state: AlertState, *, observed_tokens: int, threshold: int, second: int, now: datetime
 ) -> VelocityAlert:
     """The event of an alert that begins or ends with the given second. Its id follows from the alert and the state."""

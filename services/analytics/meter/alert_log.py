@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -15,15 +16,24 @@ from services.analytics.velocity import SIGNAL, Subject
 READ_TIMEOUT_S = 60
 
 
-def open_alerts(alerts: Iterable[VelocityAlert]) -> dict[str, tuple[Subject, str]]:
-    """Key id → (subject, alert id) of every alert of our signal that began and has not ended."""
-    found: dict[str, tuple[Subject, str]] = {}
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """An alert that began and has not ended; `second` is the last of the window that it began with, from 1970."""
+
+    subject: Subject
+    name: str
+    second: int
+
+
+def open_alerts(alerts: Iterable[VelocityAlert]) -> dict[str, OpenAlert]:
+    """Key id → every alert of our signal that is open after the given ones, in their order."""
+    found: dict[str, OpenAlert] = {}
     for alert in alerts:
         if alert.data.signal != SIGNAL:
             continue
         if alert.data.state == "firing":
             subject = Subject(account_id=alert.account_id, key_id=alert.data.subject_id, environment=alert.environment)
-            found[subject.key_id] = (subject, alert.data.alert_id)
+            found[subject.key_id] = OpenAlert(subject, alert.data.alert_id, int(alert.data.window_end.timestamp()) - 1)
         else:
             found.pop(alert.data.subject_id, None)
     return found

@@ -23,15 +23,17 @@ SESSION_TIMEOUT_S = 6.0
 
 def build(settings: MeterSettings) -> Any:
     """The Faust application. Its windows are kept in memory and restored from their changelog topic."""
+    directory = settings.data_dir / "meter"
+    directory.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         APP_ID,
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
         store="memory://",
-        datadir=str(settings.data_dir / "meter"),
+        datadir=str(directory),
         topic_partitions=1,
         topic_replication_factor=settings.replication_factor,
         topic_disable_leader=True,
-        consumer_auto_offset_reset="latest",
+        consumer_auto_offset_reset="earliest",
         # A killed meter that starts again takes its old place at once; one that stays away is given up after six seconds.
         consumer_group_instance_id=f"{APP_ID}-{socket.gethostname()}",
         broker_session_timeout=SESSION_TIMEOUT_S,
@@ -86,7 +88,7 @@ def _count(app: Any, windows: TokenWindows, publisher: Publisher, watch: Watch) 
                 continue
             windows.add(sample.data.key_id, second, sample.data.tokens)
             subject = Subject(account_id=sample.account_id, key_id=sample.data.key_id, environment=sample.environment)
-            await watch.judge(subject, second)
+            await watch.judge_sample(subject, second)
 
     app.agent(usage)(meter)
 

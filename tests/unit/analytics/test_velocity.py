@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.analytics.velocity import SIGNAL, Subject, Thresholds, alert, alert_id, is_stale, judge
+from services.analytics.velocity import SIGNAL, Subject, Thresholds, alert_event, alert_id, is_stale, judge
 
 SUBJECT = Subject(account_id="acc_1", key_id="abcdefghijkl", environment="production")
 NOW = datetime(2026, 11, 23, 12, 0, 1, 500_000, tzinfo=UTC)
@@ -40,7 +40,7 @@ def test_a_sample_from_a_backlog_says_nothing_about_this_minute() -> None:
 
 
 def test_an_alert_says_who_how_much_and_over_which_minute() -> None:
-    event = alert(SUBJECT, "name", "firing", observed_tokens=250_000, threshold=200_000, second=SECOND, now=NOW)
+    event = alert_event(SUBJECT, "name", "firing", observed_tokens=250_000, threshold=200_000, second=SECOND, now=NOW)
     assert (event.account_id, event.environment, event.occurred_at) == ("acc_1", "production", NOW)
     assert (event.data.signal, event.data.subject_kind, event.data.subject_id) == (SIGNAL, "key", "abcdefghijkl")
     assert event.data.window_end == datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
@@ -51,7 +51,7 @@ def test_an_alert_says_who_how_much_and_over_which_minute() -> None:
 def test_a_repeated_alert_has_the_same_id_and_another_state_has_another() -> None:
     def event_id(state: str, second: int = SECOND) -> object:
         name = alert_id(SUBJECT, second)
-        return alert(SUBJECT, name, state, observed_tokens=1, threshold=1, second=second, now=NOW).event_id  # type: ignore[arg-type]
+        return alert_event(SUBJECT, name, state, observed_tokens=1, threshold=1, second=second, now=NOW).event_id  # type: ignore[arg-type]
 
     assert event_id("firing") == event_id("firing")
     assert len({event_id("firing"), event_id("resolved"), event_id("firing", SECOND + 1)}) == 3

@@ -1,0 +1,140 @@
+"""The velocity meter as a process on a real Kafka: one alert from excess to calm, whatever is killed in between."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from schemas import topics
+from schemas.alerts import VelocityAlert
+from schemas.samples import UsageSample, UsageSampleData
+from services.analytics.meter.alert_log import read_alerts
+from tests.integration.analytics.process import Analytics, running
+from tests.integration.analytics.stories import publish, stories
+from tests.integration.analytics.topic_contents import events_of
+
+THRESHOLD = 50_000
+DEADLINE_S = 60
+
+
+@pytest.fixture
+def meter(kafka_bootstrap_servers: str, tmp_path: Path) -> Analytics:
+    """The meter as a process, not started."""
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
+        "TOLLBOOK_DATA_DIR": str(tmp_path / "data"),
+        "TOLLBOOK_VELOCITY_TOKENS_PER_MINUTE": str(THRESHOLD),
+        "TOLLBOOK_VELOCITY_TOKENS_PER_MINUTE_BY_KEY": '{"generous": 1000000}',
+    }
+    return Analytics("services.analytics.meter", environment, tmp_path / "meter.log")
+
+
+@pytest.fixture
+def key_id() -> str:
+    """A key of its own for each test, as the topics are shared by the module."""
+    return uuid4().hex[:12]
+
+
+def sample(key_id: str, tokens: int, *, age_s: int = 0) -> UsageSample:
+    """What a key used in one second, `age_s` seconds ago."""
+    second = datetime.fromtimestamp(int(time.time()) - age_s, UTC)
+    data = UsageSampleData(project_id="prj", key_id=key_id, second=second, requests=1, tokens=tokens)
+    return UsageSample(account_id="acc", environment="production", data=data)
+
+
+async def alerts_of(meter: Analytics, key_id: str) -> list[VelocityAlert]:
+    """The alerts of one key, in order."""
+    found = await read_alerts(meter.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    return [alert for alert in found if alert.data.subject_id == key_id]
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Return once the condition holds; fails at the deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.1)
+
+
+async def states(meter: Analytics, key_id: str, wanted: list[str]) -> list[VelocityAlert]:
+    """The alerts of the key once their states are as wanted."""
+
+    async def are_as_wanted() -> bool:
+        return [alert.data.state for alert in await alerts_of(meter, key_id)] == wanted
+
+    await eventually(are_as_wanted)
+    return await alerts_of(meter, key_id)
+
+
+async def has_read_all(meter: Analytics) -> None:
+    """Return once the meter has read everything that was told before: it says so by firing for a sample told after it."""
+    marker = f"marker{uuid4().hex[:8]}"
+    await publish(meter.environment["KAFKA_BOOTSTRAP_SERVERS"], [sample(marker, 10 * THRESHOLD)])
+    await states(meter, marker, ["firing"])
+
+
+async def test_a_key_fires_once_above_its_threshold_and_is_resolved_once(meter: Analytics, key_id: str) -> None:
+    kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    with running(meter):
+        # Of a minute that is nearly over: so it is calm again without the test waiting a minute.
+        await publish(kafka, [sample(key_id, THRESHOLD // 2, age_s=55), sample(key_id, THRESHOLD // 2, age_s=54)])
+        await publish(
+            kafka, [sample(key_id, 1, age_s=53), sample(key_id, THRESHOLD, age_s=52), sample("generous", 10 * THRESHOLD)]
+        )
+        fired, resolved = await states(meter, key_id, ["firing", "resolved"])
+        assert meter.stop() == 0
+    assert fired.data.alert_id == resolved.data.alert_id
+    assert (fired.account_id, fired.environment, fired.data.subject_kind) == ("acc", "production", "key")
+    assert (fired.data.observed, fired.data.threshold) == (THRESHOLD + 1, THRESHOLD)
+    assert resolved.data.observed < THRESHOLD
+    assert await alerts_of(meter, "generous") == []
+
+
+async def test_a_killed_meter_fires_nothing_twice_and_still_resolves(meter: Analytics, key_id: str) -> None:
+    kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    with running(meter):
+        await publish(kafka, [sample(key_id, 5 * THRESHOLD, age_s=40)])
+        (fired,) = await states(meter, key_id, ["firing"])
+        for _ in range(2):
+            meter.stop(signal.SIGKILL)
+            await publish(kafka, [sample(key_id, 5 * THRESHOLD, age_s=40)])
+            meter.start()
+            await has_read_all(meter)
+        assert [alert.data.state for alert in await alerts_of(meter, key_id)] in (["firing"], ["firing", "resolved"])
+        _, resolved = await states(meter, key_id, ["firing", "resolved"])
+    assert resolved.data.alert_id == fired.data.alert_id
+
+
+async def test_a_record_that_is_no_sample_is_set_aside(meter: Analytics, key_id: str) -> None:
+    kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    with running(meter):
+        async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+            await producer.send_and_wait(topics.USAGE, key=b"acc", value=b'{"type":"UsageSample"}')
+        await publish(kafka, [sample(key_id, 5 * THRESHOLD)])
+        await states(meter, key_id, ["firing"])
+    letters = [letter["data"] for letter in await events_of(kafka, topics.DEAD)]
+    assert [(letter["topic"], letter["consumer"]) for letter in letters] == [(topics.USAGE, "analytics-meter")]
+
+
+async def test_a_runaway_key_is_an_alert_on_the_dashboard(meter: Analytics, analytics: Analytics) -> None:
+    kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    with running(meter), running(analytics):
+        await asyncio.to_thread(analytics.wait_until_ready)
+        # Some 1,700 tokens each: one key passes the threshold within its first forty requests.
+        await publish(kafka, [event for story in stories(60, accounts=1, keys=1) for event in story])
+        await states(meter, "key000000000", ["firing"])
+
+        async def shown() -> bool:
+            alerts = await asyncio.to_thread(lambda: analytics.get("/admin/alerts").json()["data"])
+            return [(a["state"], a["observed"] > THRESHOLD) for a in alerts if a["subject_id"] == "key000000000"] == [
+                ("firing", True)
+            ]
+
+        await eventually(shown)
