@@ -40,7 +40,7 @@ def output_cap(
 
 
 def fits(prices: Sequence[UnitPrice], *, input_tokens: int, output_tokens: int) -> bool:
-    """Whether the amount can be computed in 64 bits at all. What does not fit, nobody can pay."""
+    """Whether the amount can be computed in 64 bits: under some 9,000 units. No request is worth more, so it is refused."""
     return all(input_tokens * price.input + output_tokens * price.output <= INT64_MAX - TOKENS_PER_PRICE for price in prices)
 
 

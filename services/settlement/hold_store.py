@@ -86,7 +86,12 @@ class HoldLane:
     async def _decide(self, connection: AsyncConnection[TupleRow], requests: Sequence[HoldRequest]) -> Answers:
         book = self._books.in_force
         orders = [
-            HoldOrder(request, book, self._frozen(request.account_id, request.key.project_id, request.key.key_id))
+            HoldOrder(
+                request,
+                book,
+                self._frozen(request.account_id, request.key.project_id, request.key.key_id),
+                default_output=self._default_output,
+            )
             for request in requests
         ]
         arrays = HoldArrays(orders, version=book.version, default_output=self._default_output, floor_output=self._floor_output)

@@ -56,7 +56,7 @@ class Refusal:
             return f"the {self.code.removesuffix('_frozen')} {self.entity} is frozen: nothing new is paid for it"
         needed = f"{format_amount(self.needed_nano or 0)} {self.currency} needed"
         if self.left_nano is None:
-            return f"the bucket {self.bucket} cannot pay this request, and no balance could: {needed}"
+            return f"the bucket {self.bucket} cannot pay this request: {needed}, more than any one request may hold"
         left = f"{format_amount(self.left_nano)} {self.currency} left"
         if self.code == "insufficient_balance":
             return f"the bucket {self.bucket} cannot pay this request: {needed}, {left}"

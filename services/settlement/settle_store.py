@@ -94,17 +94,28 @@ class SettleStore:
     def _decide(self, batch: Batch) -> Decided:
         decided = Decided(poison=list(batch.poison))
         if not batch.incoming:
-            return decided
+            return self._leave_out_what_is_known(decided)
         known, settled, holds = self._read(batch.incoming)
         for incoming in batch.incoming:
             seen = known.get(incoming.event_id)
             if seen is not None:
                 decided.repeats += 1
                 if seen != incoming.hash:
-                    decided.cases.append(forged(incoming.event))
+                    decided.cases.append(forged(incoming.event, place_of(incoming.record)))
                 continue
             self._decide_one(incoming, settled, holds, decided)
             known[incoming.event_id] = incoming.hash
+        return self._leave_out_what_is_known(decided)
+
+    def _leave_out_what_is_known(self, decided: Decided) -> Decided:
+        """Poison that is set aside already, and cases that are open already: rare, so that nothing is asked otherwise."""
+        if decided.poison:
+            places = {"topic": topics.ATTEMPTS, "places": plain([record.offset for record, _ in decided.poison])}
+            known = set(self._run("known_dead_letters", places).fetchall())
+            decided.poison = [each for each in decided.poison if (each[0].partition, each[0].offset) not in known]
+        if decided.cases:
+            rows = self._run("known_cases", {"ids": uuids([case.id for case in decided.cases])}).fetchall()
+            decided.cases = [case for case in decided.cases if (case.id,) not in rows]
         return decided
 
     def _decide_one(self, incoming: Incoming, settled: set[UUID], holds: dict[UUID, HoldRow], decided: Decided) -> None:
@@ -258,6 +269,11 @@ def _ended_holds(settlements: Iterable[Settlement]) -> Iterable[HoldRow]:
         if settlement.capture:
             yield settlement.capture.hold
         yield from settlement.releases
+
+
+def place_of(record: Record) -> str:
+    """Where a record lies, as one text."""
+    return f"{topics.ATTEMPTS}/{record.partition}/{record.offset}"
 
 
 def _possible_overruns(settlements: Iterable[Settlement]) -> dict[str, LedgerAccount]:

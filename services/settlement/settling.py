@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from schemas.attempts import Attempt, RequestCompleted
 from schemas.envelope import new_id
@@ -12,6 +12,8 @@ from services.settlement.errors import PoisonError
 from services.settlement.pricebook import PriceBook
 
 HELD = "HELD"
+FORGERIES = UUID("3d0a5f5e-6d53-5a0e-9f0c-0d3c7b6c1d11")
+"""Namespace of the ids of `payload_mismatch` cases."""
 AMOUNT_BOUND_NANO = 10**18
 """A billion units: what is more is a broken report, and would come near the end of 64 bits."""
 EXPIRED = "EXPIRED"
@@ -129,9 +131,10 @@ def repeated(event: RequestCompleted) -> CaseDraft:
     )
 
 
-def forged(event: RequestCompleted) -> CaseDraft:
-    """The case of an event id that came again with another payload."""
+def forged(event: RequestCompleted, place: str) -> CaseDraft:
+    """The case of an event id that came again with another payload. Its id is the place's, so that it is opened once."""
     return CaseDraft(
+        id=uuid5(FORGERIES, place),
         kind="payload_mismatch",
         detail=f"event {event.event_id} came again with another payload; nothing was posted",
         holder=event.account_id,

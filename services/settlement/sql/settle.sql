@@ -6,6 +6,12 @@ select event_id, payload_hash from inbox where event_id = any(%(ids)s::uuid[]);
 -- name: settled_requests
 select request_id from receipt where request_id = any(%(ids)s::uuid[]);
 
+-- name: known_dead_letters
+select partition, "offset" from dead_letter where topic = %(topic)s and "offset" = any(%(places)s::bigint[]);
+
+-- name: known_cases
+select id from "case" where id = any(%(ids)s::uuid[]);
+
 -- name: holds
 select id, request_id, holder, project_id, key_id, bucket, currency, account, state, amount_nano, captured_nano, price_version,
     windows
