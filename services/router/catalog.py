@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.attempts import RouteType
+from schemas.calls import HoldCandidate
 from services.router.documents import CandidateDocument
 from services.router.operator_cost import Factor, parse_factor
 from services.router.origin import origin_of
@@ -28,13 +29,14 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One candidate of a model."""
+    """One candidate of a model, in the forms in which events and holds name it."""
 
     channel: Channel
     upstream_model: str
     priority: int
     weight: int | None
     candidate: CandidateDocument
+    hold_candidate: HoldCandidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,4 +111,5 @@ def _place(candidate: CandidateRow, channel: Channel, row: ChannelRow) -> Place:
             "brand": channel.brand,
             "upstream_model": candidate.upstream_model,
         },
+        hold_candidate=HoldCandidate(channel=channel.id, route_type=channel.route_type, model=candidate.upstream_model),
     )

@@ -64,17 +64,16 @@ class ChatEndpoint:
         self._draw = draw
         self.ready = False
         self.in_flight = 0
+        metrics.IN_FLIGHT.set_function(lambda: self.in_flight)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
         begun = monotonic()
         self.in_flight += 1
-        metrics.IN_FLIGHT.set(self.in_flight)
         try:
             answer = await self._answer(scope["headers"], receive, send, begun)
         finally:
             self.in_flight -= 1
-            metrics.IN_FLIGHT.set(self.in_flight)
         if answer is not None:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from schemas.calls import HoldCandidate, HoldGranted, HoldRefusal, HoldRequest
+from schemas.calls import HoldGranted, HoldRefusal, HoldRequest
 from schemas.envelope import new_id, now
 from services.router import metrics
 from services.router.buckets import Buckets
@@ -104,12 +104,6 @@ def refusal_of(refusal: HoldRefusal) -> RefusalError:
 def _request(call: Call, indexes: list[int], remaining_s: float) -> HoldRequest:
     context, ask = call.context, call.ask
     lease = LEASE if ask.stream else timedelta(seconds=remaining_s)
-    candidates = []
-    for index in indexes:
-        place = call.plan.places[index]
-        candidates.append(
-            HoldCandidate(channel=place.channel.id, route_type=place.channel.route_type, model=place.upstream_model)
-        )
     return HoldRequest(
         hold_id=new_id(),
         request_id=context.request_id,
@@ -118,7 +112,7 @@ def _request(call: Call, indexes: list[int], remaining_s: float) -> HoldRequest:
         environment=context.environment,
         tags=context.tags,
         run_id=context.run_id,
-        candidates=candidates,
+        candidates=[call.plan.places[index].hold_candidate for index in indexes],
         input_tokens_bound=call.tokens_bound,
         max_output_tokens=ask.cap,
         model_max_output_tokens=call.plan.model.max_output_tokens,

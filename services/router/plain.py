@@ -48,7 +48,7 @@ class PlainDelivery:
         gone = has_gone(receive)
         out = Outgoing("cancelled", 499, "client_gone", charge) if gone else Outgoing("succeeded", 200, None, charge)
         await self._settler.settle(call, out, finished)
-        body = openai.priced_body(reply.document, usage, cost_fields(charge))
+        body = openai.priced_body(reply, usage, cost_fields(charge))
         headers = route_headers(call, running, call.overhead_ms(monotonic()))
         return Answer(200, [JSON, (b"content-length", b"%d" % len(body)), *headers], body)
 

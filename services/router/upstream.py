@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from time import monotonic
 from typing import NamedTuple
 
@@ -53,9 +52,15 @@ class Upstream:
     async def fetch(self, call: Call, running: Running) -> openai.Reply:
         """A plain reply. Raises :class:`UpstreamError`."""
         request = self._request(call, running)
-        async with _failures(self._patience(call)):
-            response = await self._transport.handle_async_request(request)
-            body = await read_bounded(response, REPLY_BYTES_MAX)
+        try:
+            async with asyncio.timeout_at(self._patience(call)):
+                response = await self._transport.handle_async_request(request)
+                body = await read_bounded(response, REPLY_BYTES_MAX)
+        except Exception as exc:
+            error_class = error_class_of(exc)
+            if error_class is None:
+                raise
+            raise UpstreamError(error_class, "retry") from exc
         if response.status_code != 200:
             raise _refused(response, body)
         return openai.read_reply(body)
@@ -63,15 +68,18 @@ class Upstream:
     async def open_stream(self, call: Call, running: Running) -> OpenStream:
         """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
         request = self._request(call, running)
-        async with _failures(self._patience(call)):
-            response = await self._transport.handle_async_request(request)
-            if response.status_code != 200:
-                raise _refused(response, await read_bounded(response, REPLY_BYTES_MAX))
-            try:
-                return await _begun(response, ChatStream(call.ask.choices))
-            except BaseException:
-                await response.aclose()
+        try:
+            async with asyncio.timeout_at(self._patience(call)):
+                response = await self._transport.handle_async_request(request)
+                if response.status_code == 200:
+                    return await _begun(response, ChatStream(call.ask.choices))
+                body = await read_bounded(response, REPLY_BYTES_MAX)
+        except Exception as exc:
+            error_class = error_class_of(exc)
+            if error_class is None:
                 raise
+            raise UpstreamError(error_class, "retry") from exc
+        raise _refused(response, body)
 
     def _patience(self, call: Call) -> float:
         return min(monotonic() + self.times.first_byte_s, call.deadline)
@@ -92,8 +100,17 @@ class Upstream:
 
 
 async def _begun(response: httpx.Response, chunks: ChatStream) -> OpenStream:
+    """The stream once its first chunk has come. Closes the response where that fails."""
     assert isinstance(response.stream, httpx.AsyncByteStream)
     parts = response.stream.__aiter__()
+    try:
+        return await _first_chunk(response, parts, chunks)
+    except BaseException:
+        await response.aclose()
+        raise
+
+
+async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], chunks: ChatStream) -> OpenStream:
     first = b""
     async for part in parts:
         try:
@@ -124,18 +141,6 @@ def error_class_of(exc: BaseException) -> ErrorClass | None:
     if isinstance(cause, aiohttp.ClientError | httpx.HTTPError | BodyTooLongError):
         return "malformed_reply"
     return "connection_failed" if isinstance(cause, OSError) else None
-
-
-@asynccontextmanager
-async def _failures(until: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout_at(until):
-            yield
-    except Exception as exc:
-        error_class = error_class_of(exc)
-        if error_class is None:
-            raise
-        raise UpstreamError(error_class, "retry") from exc
 
 
 def _refused(response: httpx.Response, body: bytes) -> UpstreamError:

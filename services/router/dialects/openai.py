@@ -96,10 +96,10 @@ def reply_text_chars(document: dict[str, Any]) -> int:
     return sum(len(orjson.dumps(choice.get("message"))) for choice in document["choices"] if isinstance(choice, dict))
 
 
-def priced_body(document: dict[str, Any], usage: Usage, cost: dict[str, str]) -> bytes:
-    """The reply's body with its cost: `usage.cost`, `usage.currency` and `usage.bucket`."""
-    reported: dict[str, Any] | None = document.get("usage")
-    counts = usage_document(usage) if reported is None or read_usage(reported) is None else reported
+def priced_body(reply: Reply, usage: Usage, cost: dict[str, str]) -> bytes:
+    """The reply's body with its cost: `usage.cost`, `usage.currency`, `usage.bucket`; `usage` where it reported none."""
+    document = reply.document
+    counts = usage_document(usage) if reply.usage is None else document["usage"]
     document["usage"] = {**counts, **cost}
     return orjson.dumps(document)
 

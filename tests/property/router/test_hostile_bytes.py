@@ -99,7 +99,7 @@ def test_any_reply_is_priced_or_malformed(document: Any) -> None:
         assert reply.error_class == "malformed_reply"
         return
     assert reply_text_chars(reply.document) >= 0
-    priced = orjson.loads(priced_body(reply.document, Usage(input_tokens=1), COST))
+    priced = orjson.loads(priced_body(reply, Usage(input_tokens=1), COST))
     assert priced["usage"]["cost"] == "0"
 
 

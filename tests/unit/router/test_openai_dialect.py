@@ -125,7 +125,7 @@ def test_details_may_be_absent_or_null() -> None:
 def test_a_reply_carries_its_cost_beside_what_the_upstream_reported() -> None:
     reply = read_reply(orjson.dumps({"model": "gpt-4o-2026", "choices": [{"index": 0}], "usage": REPORTED, "extra": 1}))
     assert (reply.usage, reply.model) == (USAGE, "gpt-4o-2026")
-    assert orjson.loads(priced_body(reply.document, USAGE, COST)) == {
+    assert orjson.loads(priced_body(reply, USAGE, COST)) == {
         "model": "gpt-4o-2026",
         "choices": [{"index": 0}],
         "usage": {**REPORTED, **COST},
@@ -137,7 +137,7 @@ def test_a_reply_carries_its_cost_beside_what_the_upstream_reported() -> None:
 def test_a_reply_without_usable_usage_carries_the_estimate(reported: Any) -> None:
     reply = read_reply(orjson.dumps({"choices": [{"index": 0}], "usage": reported}))
     assert reply.usage is None
-    priced = orjson.loads(priced_body(reply.document, Usage(input_tokens=3, output_tokens=4), COST))
+    priced = orjson.loads(priced_body(reply, Usage(input_tokens=3, output_tokens=4), COST))
     assert (priced["usage"]["prompt_tokens"], priced["usage"]["completion_tokens"], priced["usage"]["cost"]) == (3, 4, "0.001")
 
 
