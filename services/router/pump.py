@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import structlog
 
@@ -23,6 +23,13 @@ Halt = ErrorClass | Literal["capped"] | None
 """Why a stream ended: None when it was complete, "capped" when the upstream ignored its cap, else what broke it."""
 
 
+class Pumped(NamedTuple):
+    """How a stream ended, and whether the client had stopped reading: then it has seen a part only, and no end may follow."""
+
+    halt: Halt
+    muted: bool
+
+
 class Pump:
     """Passes a stream on. A client that reads no more does not stop the upstream: its real usage is waited for."""
 
@@ -30,14 +37,18 @@ class Pump:
         self._between_reads_s = between_reads_s
         self._reporter = reporter
 
-    async def run(self, call: Call, running: Running, opened: OpenStream, send: Send) -> Halt:
-        """Pass everything on up to the held end; why the stream ended."""
+    async def run(self, call: Call, running: Running, opened: OpenStream, send: Send) -> Pumped:
+        """Pass everything on up to the held end."""
         progress = call.progress[running.cover.grant.hold_id]
         progress.input_tokens = call.ask.prompt_estimate(call.tokens_bound)
         passing = _Passing(opened, send, progress, self._reporter, running.cover.grant.output_cap * call.ask.choices)
+        halt = await self._until_halt(call, passing)
+        return Pumped(halt, passing.muted)
+
+    async def _until_halt(self, call: Call, passing: _Passing) -> Halt:
         while True:
             try:
-                halt = await self._pass(call, passing)
+                return await self._pass(call, passing)
             except TimeoutError:
                 if passing.sending:
                     passing.muted = True
@@ -52,7 +63,6 @@ class Pump:
                     log.exception("stream_failed", request_id=str(call.context.request_id))
                     return "internal"
                 return "stream_cut" if error_class == "connection_failed" else error_class
-            return halt
 
     async def _pass(self, call: Call, passing: _Passing) -> Halt:
         async with asyncio.timeout_at(min(monotonic() + self._between_reads_s, call.deadline)) as patience:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import NamedTuple
 
@@ -67,9 +68,14 @@ class StreamDelivery:
         overhead_ms = max(0.0, first.request_ms - call.upstream_ms - first.attempt_ms)
         headers = [EVENTS, (b"cache-control", b"no-cache"), *route_headers(call, running, overhead_ms)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        halt = await self._pump.run(call, running, opened, send)
-        tail = await self._settle(call, running, opened, halt, first, gone=has_gone(receive))
-        await send({"type": "http.response.body", "body": tail, "more_body": False})
+        pumped = await self._pump.run(call, running, opened, send)
+        gone = pumped.muted or has_gone(receive)
+        tail = await self._settle(call, running, opened, pumped.halt, first, gone=gone)
+        if pumped.muted:
+            # The client has a gap in its stream: the connection ends here, without an end that would hide it.
+            return
+        async with asyncio.timeout(self._upstream.times.between_reads_s):
+            await send({"type": "http.response.body", "body": tail, "more_body": False})
 
     async def _settle(
         self, call: Call, running: Running, opened: OpenStream, halt: Halt, first: _Moments, *, gone: bool

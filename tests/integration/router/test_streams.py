@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from schemas.money import Usage, format_amount
@@ -105,3 +107,18 @@ async def test_several_choices_are_all_streamed_to_their_end(rig: Rig, asker: As
     assert finished == {0, 1, 2}
     data = (await story(rig.kafka, request_id)).completed
     assert data.attempts[0].usage == Usage(input_tokens=90, output_tokens=120)
+
+
+async def test_a_client_that_stops_reading_pays_for_the_real_usage_and_sees_no_false_end(rig: Rig, asker: Asker) -> None:
+    lane = rig.lane()
+    request_id = uuid4()
+    metadata = {"sim_input_tokens": "90", "sim_output_tokens": "16000"}
+    read = b""
+    with suppress(httpx.RemoteProtocolError):
+        async with asker.begin(lane, request_id, stream=True, max_tokens=16_000, metadata=metadata) as response:
+            data = (await story(rig.kafka, request_id)).completed
+            async for part in response.aiter_raw():
+                read += part
+    assert b"[DONE]" not in read
+    assert (data.outcome, data.error_class, data.charged_attempt) == ("cancelled", "client_gone", 1)
+    assert (data.attempts[0].usage.output_tokens, data.attempts[0].usage_source) == (16_000, "reported")
