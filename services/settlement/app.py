@@ -34,6 +34,7 @@ from services.settlement.logs import configure_logs
 from services.settlement.partitions import partitions_of
 from services.settlement.pricebook import parse_book
 from services.settlement.settings import Settings
+from services.settlement.signals import end_without_signal
 
 log = structlog.get_logger(__name__)
 WATCH_INTERVAL_S = 1.0
@@ -228,6 +229,7 @@ def _health(app: FastAPI, service: SettlementApi) -> None:
 def run(settings: Settings) -> None:
     """Serve until SIGTERM."""
     configure_logs()
+    end_without_signal()
     config = uvicorn.Config(
         build(settings),
         host=settings.host,

@@ -29,6 +29,7 @@ from services.settlement.relay import Relay
 from services.settlement.relay_store import IngressSource, OutboxSource
 from services.settlement.settings import Settings
 from services.settlement.settle_store import Posting, SettleStore
+from services.settlement.signals import end_without_signal
 from services.settlement.sweeper import Sweeper
 
 
@@ -146,6 +147,7 @@ async def serve(settings: Settings) -> None:
 def main() -> None:
     """Entry point of the command."""
     configure_logs()
+    end_without_signal()
     uvloop.run(serve(Settings()))
 
 
