@@ -46,7 +46,7 @@ class HoldLane:
     async def place(self, requests: list[HoldRequest]) -> list[dict[str, Any]]:
         """Answers in order, each a HoldGranted or HoldRefusal on the wire. Raises UnavailableError."""
         try:
-            return await self._place(requests)
+            return await self._place_twice(requests)
         except psycopg.DataError:
             if len(requests) == 1:
                 raise
@@ -56,6 +56,15 @@ class HoldLane:
             await self.close()
             log.warning("holds_failed", error=str(error), holds=len(requests))
             raise UnavailableError(f"the ledger did not answer: {error.sqlstate or type(error).__name__}") from error
+
+    async def _place_twice(self, requests: list[HoldRequest]) -> list[dict[str, Any]]:
+        """A connection that broke while it was idle is opened again: asking twice under the same ids is asking once."""
+        try:
+            return await self._place(requests)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            log.info("holds_again", error=type(error).__name__)
+            await self.close()
+            return await self._place(requests)
 
     async def close(self) -> None:
         """Close the connection, whatever its state."""
