@@ -80,7 +80,7 @@ class Positions:
 async def leased_positions(database_url: str, store_id: UUID) -> AsyncIterator[Positions]:
     """The state of the store once this process is its only loader: waits while another one is.
 
-    Raises :class:`LeaseLostError` when Postgres goes away.
+    Raises :class:`LeaseLostError` when Postgres goes away, or has not been migrated yet.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(
@@ -95,7 +95,7 @@ async def leased_positions(database_url: str, store_id: UUID) -> AsyncIterator[P
             positions = Positions(connection, store_id)
             await positions.load()
             yield positions
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise LeaseLostError(f"Postgres: {error}") from error
 
 

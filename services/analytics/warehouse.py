@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import clickhouse_connect
+from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
@@ -22,6 +24,7 @@ from services.analytics.sqlfile import queries
 T = TypeVar("T")
 CONNECT_TIMEOUT_S = 5
 CALL_TIMEOUT_S = 60
+TLS_SCHEMES = {"https", "clickhouses"}
 QUERY_LIMITS = {"max_execution_time": 10, "max_memory_usage": 2_000_000_000, "max_result_rows": 100_000}
 INSERT_SETTINGS = {
     "max_partitions_per_insert_block": 0,
@@ -37,7 +40,7 @@ class WarehouseAwayError(TransientError):
 
 
 class Warehouse:
-    """One handle to ClickHouse. Connects when first used, and anew after an error of a server."""
+    """One handle to ClickHouse, connected when it is first used."""
 
     def __init__(self, connect: Callable[[], Client], name: str) -> None:
         self._connect = connect
@@ -76,27 +79,37 @@ class Warehouse:
 
 
 def connector(clickhouse_url: str, data_dir: Path, database: str, *, max_threads: int) -> Callable[[], Client]:
-    """How to open a handle: to the server at the URL, or to the embedded engine under the data directory if it is empty."""
+    """How to open a handle: to the server at the URL, or to the embedded engine under the data directory if it is empty.
+
+    A database that the URL names goes before the other; it is created if it is missing.
+    """
+    named = urlsplit(clickhouse_url).path.strip("/") or database
 
     def connect() -> Client:
-        settings: dict[str, Any] = {"max_threads": max_threads}
-        if clickhouse_url:
-            client = clickhouse_connect.get_client(
-                dsn=clickhouse_url,
-                settings=settings,
-                autogenerate_session_id=False,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                send_receive_timeout=CALL_TIMEOUT_S,
-            )
-        else:
-            path = data_dir / "clickhouse"
-            path.mkdir(parents=True, exist_ok=True)
-            client = clickhouse_connect.get_client(interface="chdb", path=str(path), settings=settings)
-        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-        client.database = database
+        settings = {"max_threads": max_threads}
+        client = _server(clickhouse_url, settings) if clickhouse_url else _embedded(data_dir / "clickhouse", settings)
+        client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(named)}")
+        client.database = named
         return client
 
     return connect
+
+
+def _server(url: str, settings: dict[str, Any]) -> Client:
+    parts = urlsplit(url)
+    return clickhouse_connect.get_client(
+        dsn=urlunsplit(parts._replace(path="")),
+        interface="https" if parts.scheme in TLS_SCHEMES else "http",
+        settings=settings,
+        autogenerate_session_id=False,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        send_receive_timeout=CALL_TIMEOUT_S,
+    )
+
+
+def _embedded(path: Path, settings: dict[str, Any]) -> Client:
+    path.mkdir(parents=True, exist_ok=True)
+    return clickhouse_connect.get_client(interface="chdb", path=str(path), settings=settings)
 
 
 def store_id_of(client: Client) -> UUID:

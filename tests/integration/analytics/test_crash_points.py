@@ -6,7 +6,7 @@ A failure ends a session exactly where a kill -9 would end the process, so the p
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from deploy.local.ports import free_port
 from schemas import topics
 from services.analytics.admin_api import lag
 from services.analytics.errors import TransientError
@@ -24,6 +25,7 @@ from services.analytics.reader import Limits, Reader
 from services.analytics.rows.registry import TABLES, TOPICS
 from services.analytics.rows.table import Table
 from services.analytics.warehouse import Warehouse, connector
+from tests.integration.analytics.clickhouse_http import serving
 from tests.integration.analytics.stories import publish, stories
 from tests.integration.analytics.topic_contents import distinct_events, events_of
 
@@ -226,3 +228,25 @@ async def test_a_log_that_was_cut_behind_the_loader_halts_it(bench: Bench) -> No
     again = Loader(bench.loader._wiring)
     async with running(again):
         await eventually(lambda: "LogTruncatedError" in (again.state.reason or ""))
+
+
+async def test_a_server_by_url_that_goes_away_and_comes_back_misses_nothing(
+    bench: Bench, engine_dir: Path, clickhouse_database: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    engine = engine_dir / "clickhouse"
+    url = f"http://127.0.0.1:{port}/{clickhouse_database}?compress=false"
+    warehouse = Warehouse(connector(url, tmp_path, "not_used", max_threads=1), "server")
+    loader = Loader(replace(bench.loader._wiring, warehouse=warehouse))
+    with serving(engine, port):
+        await bench.publish()
+        async with running(loader):
+            await loaded(loader)
+    again = Loader(loader._wiring)
+    async with running(again):
+        await bench.publish()
+        await eventually(lambda: "WarehouseAwayError" in (again.state.reason or ""))
+        with serving(engine, port):
+            await loaded(again)
+    assert await bench.every_event_is_one_row()
+    await warehouse.close()
