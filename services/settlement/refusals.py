@@ -1,7 +1,7 @@
 """Why a hold was refused, in words. Pure: the same facts always give the same reply, whenever it is asked for again."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from schemas.money import format_amount
@@ -100,4 +100,4 @@ def utc_text(value: datetime | str | None) -> str | None:
     if value is None:
         return None
     instant = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return instant.isoformat().replace("+00:00", "Z")
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

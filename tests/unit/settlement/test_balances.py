@@ -1,0 +1,47 @@
+"""How charges move a bucket."""
+
+import pytest
+
+from services.settlement.balances import Buckets
+
+
+@pytest.mark.parametrize(
+    ("charge", "from_hold", "from_available", "owed"),
+    [(0, 0, 0, 0), (60, 60, 0, 0), (100, 100, 0, 0), (130, 100, 30, 0), (150, 100, 50, 0), (170, 100, 50, 20)],
+)
+def test_a_charge_takes_the_hold_then_what_is_available_then_is_owed(
+    charge: int, from_hold: int, from_available: int, owed: int
+) -> None:
+    buckets = Buckets([(1, 350, 300, 0)])  # 100 of the 300 are this hold's: 50 are available beyond what is held
+    paid = buckets.capture(1, 100, charge)
+    assert (paid.from_hold, paid.from_available, paid.owed) == (from_hold, from_available, owed)
+    state = buckets.states[0]
+    assert (state.posted, state.held, state.overrun) == (350 - from_hold - from_available, 200, owed)
+    assert state.posted >= state.held
+    assert (paid.before, paid.after) == (350, state.posted)
+
+
+def test_what_a_cheaper_capture_gives_back_is_available_to_a_dearer_one() -> None:
+    buckets = Buckets([(1, 200, 200, 0)])
+    buckets.capture(1, 100, 40)
+    assert buckets.capture(1, 100, 150).owed == 0
+
+
+def test_a_release_moves_only_what_is_held() -> None:
+    buckets = Buckets([(1, 100, 80, 0)])
+    buckets.release(1, 80)
+    assert (buckets.states[0].posted, buckets.states[0].held) == (100, 0)
+
+
+@pytest.mark.parametrize(("amount", "repaid", "posted", "owed"), [(5, 5, 0, 15), (20, 20, 0, 0), (50, 20, 30, 0)])
+def test_a_payment_pays_what_is_owed_first(amount: int, repaid: int, posted: int, owed: int) -> None:
+    buckets = Buckets([(1, 0, 0, 20)])
+    assert buckets.top_up(1, amount) == (0, repaid)
+    assert (buckets.states[0].posted, buckets.states[0].overrun) == (posted, owed)
+
+
+def test_a_hold_of_nothing_without_a_bucket_owes_all_that_it_costs() -> None:
+    buckets = Buckets([])
+    assert buckets.capture(None, 0, 7).owed == 7
+    buckets.release(None, 0)
+    assert buckets.states == []

@@ -1,0 +1,64 @@
+"""Tokens, freezes and the bound of the ingress table."""
+
+import pytest
+
+from schemas.control import ControlRecord
+from services.settlement.control import Frozen
+from services.settlement.errors import UnauthorizedError, UnavailableError
+from services.settlement.http_edges import Tokens
+from services.settlement.ingress import IngressGate
+
+
+def control(kind: str, entity: str, version: int, **state: bool) -> ControlRecord:
+    return ControlRecord.model_validate({"kind": kind, "entity_id": entity, "version": version, **state})
+
+
+def test_the_widest_freeze_is_named() -> None:
+    frozen = Frozen()
+    frozen.apply(control("key", "k", 1, frozen=True))
+    assert frozen.code("a", "p", "k") == "key_frozen"
+    frozen.apply(control("account", "a", 1, frozen=True))
+    assert frozen.code("a", "p", "k") == "account_frozen"
+    assert frozen.code("b", "p", "other") is None
+
+
+def test_a_revoked_key_gets_no_holds_either() -> None:
+    frozen = Frozen()
+    frozen.apply(control("key", "k", 1, revoked=True))
+    assert frozen.code("a", "p", "k") == "key_frozen"
+
+
+def test_an_older_version_changes_nothing() -> None:
+    frozen = Frozen()
+    frozen.apply(control("key", "k", 5, frozen=True))
+    frozen.apply(control("key", "k", 4))
+    assert frozen.code("a", "p", "k") == "key_frozen"
+    frozen.apply(control("key", "k", 6))
+    assert frozen.code("a", "p", "k") is None
+
+
+def test_other_kinds_freeze_nobody() -> None:
+    frozen = Frozen()
+    frozen.apply(control("limit", "k", 1, frozen=True))
+    assert frozen.code("k", "k", "k") is None
+
+
+@pytest.mark.parametrize("given", [None, b"", b"Bearer", b"Bearer ", b"Bearer x", b"token", b"bearer token"])
+def test_only_a_set_token_opens(given: bytes | None) -> None:
+    Tokens(["", "token"]).check(b"Bearer token")
+    with pytest.raises(UnauthorizedError):
+        Tokens(["", "token"]).check(given)
+    with pytest.raises(UnauthorizedError):
+        Tokens([""]).check(given)
+
+
+@pytest.mark.parametrize(("rows", "age", "shut"), [(0, 999, False), (5, 1, False), (11, 0, True), (1, 61, True)])
+def test_holds_stop_when_too_much_waits_or_too_long(rows: int, age: float, shut: bool) -> None:
+    gate = IngressGate(max_age_seconds=60, max_rows=10)
+    gate.saw(rows, age)
+    if not shut:
+        gate.check()
+        return
+    with pytest.raises(UnavailableError) as refused:
+        gate.check()
+    assert refused.value.code == "log_unavailable"

@@ -1,0 +1,93 @@
+"""Price books: what is read from YAML, and what is refused with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.money import Prices
+from services.settlement.errors import InvalidError
+from services.settlement.pricebook import book_from, parse_book
+
+CATALOG = Path(__file__).parents[3] / "deploy" / "catalog" / "prices.yaml"
+GOOD = """
+buckets:
+  - {id: credit, currency: USD, route_types: [direct]}
+  - {id: wallet, currency: CNY, route_types: [pooled, subscription]}
+prices:
+  - {route_type: direct, model: m, currency: USD, input: "2.5", output: "10"}
+  - {route_type: pooled, model: m, currency: CNY, input: "1", cached_input: "0.5", cache_write: "2", output: "3"}
+"""
+
+
+def test_a_missing_cached_or_cache_write_price_is_the_input_price() -> None:
+    book = parse_book(GOOD).as_book(7)
+    assert book.prices["direct", "m"] == Prices(
+        input=2_500_000_000, cached_input=2_500_000_000, cache_write=2_500_000_000, output=10_000_000_000
+    )
+    assert book.prices["pooled", "m"].cache_write == 2_000_000_000
+
+
+def test_the_route_type_decides_the_bucket() -> None:
+    book = parse_book(GOOD).as_book(7)
+    assert {kind: (bucket.id, bucket.currency) for kind, bucket in book.buckets.items()} == {
+        "direct": ("credit", "USD"),
+        "pooled": ("wallet", "CNY"),
+        "subscription": ("wallet", "CNY"),
+    }
+    assert book.bucket_named("wallet") is not None
+    assert book.bucket_named("gold") is None
+
+
+def test_a_book_read_back_from_its_canonical_form_is_the_same() -> None:
+    document = parse_book(CATALOG.read_text("utf-8"))
+    book = document.as_book(1)
+    assert book == book_from(document.canonical, version=1, sha256=document.sha256)
+    assert len(book.items) > 60
+
+
+def test_order_spaces_and_comments_do_not_change_a_books_digest() -> None:
+    lines = GOOD.strip().splitlines()
+    turned = "\n".join(["# a remark", *lines[:4], lines[5], lines[4]])
+    assert parse_book(turned).sha256 == parse_book(GOOD).sha256
+    assert parse_book(GOOD.replace('"10"', '"10.0"')).sha256 == parse_book(GOOD).sha256
+    assert parse_book(GOOD.replace('"10"', '"11"')).sha256 != parse_book(GOOD).sha256
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "reason"),
+    [
+        ('input: "2.5"', "input: 2.5", 6, "string"),
+        ('input: "2.5"', 'input: "-1"', 6, "not negative"),
+        ('input: "2.5"', 'input: "NaN"', 6, "finite"),
+        ('input: "2.5"', 'input: "0.0000000001"', 6, "nine decimal places"),
+        (', output: "10"', "", 6, "output"),
+        ("model: m, currency: CNY", "model: m, currency: USD", 7, "paid in CNY"),
+        ("route_type: pooled", "route_type: direct", 7, "direct is paid in USD"),
+        ("route_type: pooled", "route_type: loop", 7, "route_type"),
+        ("id: wallet", "id: credit", 4, "named once"),
+        ("[pooled, subscription]", "[direct]", 4, "one bucket"),
+        ("[pooled, subscription]", "[]", 4, "route_types"),
+        ("id: wallet,", "id: wallet, colour: red,", 4, "colour"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_line_and_reason(old: str, new: str, line: int, reason: str) -> None:
+    assert old in GOOD
+    with pytest.raises(InvalidError) as refused:
+        parse_book(GOOD.replace(old, new, 1))
+    assert refused.value.param == f"line {line}"
+    assert reason in refused.value.message
+
+
+def test_a_model_has_one_price_per_route_type() -> None:
+    twice = GOOD + '  - {route_type: direct, model: m, currency: USD, input: "1", output: "1"}\n'
+    with pytest.raises(InvalidError, match="has a price already"):
+        parse_book(twice)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "a: b", "buckets: 1", "buckets: [1]\nprices: []", "{{", "- &a [*a]", "!!python/x 1"]
+)
+def test_what_is_no_price_book_is_refused(text: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        parse_book(text)
+    assert refused.value.code == "invalid_price_book"

@@ -1,0 +1,198 @@
+"""Receipts: complete, and in sentences."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from schemas.attempts import Fallback, RequestCompleted
+from schemas.calls import HoldRequest
+from schemas.money import Prices, Usage
+from services.settlement.pricebook import parse_book
+from services.settlement.receipts import arithmetic, receipt
+from tests.integration.settlement.requests_made import attempt_on, candidate, completion, hold_for
+
+BOOK = parse_book(
+    """
+buckets: [{id: credit, currency: USD, route_types: [direct]}]
+prices:
+  - {route_type: direct, model: gpt-4o, currency: USD, input: "2.5", output: "10"}
+  - {route_type: direct, model: gpt-4o-mini, currency: USD, input: "0.15", output: "0.6"}
+"""
+).as_book(3)
+PLACED = datetime(2026, 11, 23, 12, tzinfo=UTC)
+FIELDS = {
+    *("object", "request_id", "status", "account_id", "project_id", "key_id", "key_name", "environment", "tags", "run_id"),
+    *("client_request_id", "client_api", "requested_model", "answered_model", "stream", "accepted_at", "settled_at"),
+    *("latency_ms", "ttft_ms", "overhead_ms", "plan", "attempts", "fallbacks", "charge", "balance", "holds", "refusal"),
+    *("explanation", "cases"),
+}
+
+
+def hold_row(request: HoldRequest, **fields: Any) -> dict[str, Any]:
+    """A hold as the ledger keeps it."""
+    detail: dict[str, Any] = {
+        "key_name": "checkout",
+        "environment": "default",
+        "tags": {},
+        "run_id": None,
+        "candidates": [[each.channel, each.route_type, each.model] for each in request.candidates],
+    }
+    row = {
+        "id": request.hold_id,
+        "project_id": "p",
+        "key_id": "k",
+        "bucket": "credit",
+        "currency": "USD",
+        "state": "HELD",
+        "amount_nano": 2_250_000,
+        "captured_nano": 0,
+        "released_nano": 0,
+        "price_version": 3,
+        "output_cap": 100,
+        "placed_at": PLACED,
+        "ended_at": None,
+        "detail": detail,
+        "refusal": None,
+    }
+    return {**row, **fields}
+
+
+def settled_row(event: RequestCompleted, **fields: Any) -> dict[str, Any]:
+    """A receipt's row as the ledger keeps it."""
+    row = {
+        "status": "settled",
+        "charged_hold": None,
+        "charge_nano": 0,
+        "overrun_nano": 0,
+        "written_off_nano": 0,
+        "completed": event.to_json().decode(),
+        "settled_at": PLACED,
+        "before_nano": None,
+        "after_nano": None,
+    }
+    return {**row, **fields}
+
+
+def written(request: HoldRequest, holds: list[dict[str, Any]], settled: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The receipt."""
+    moves: dict[UUID, tuple[int, int]] = {request.hold_id: (10, 4)}
+    return receipt(
+        account_id="a",
+        request_id=request.request_id,
+        holds=holds,
+        settled=settled,
+        expiry_moves=moves,
+        cases=[],
+        book_of=lambda version: BOOK if version == 3 else None,
+    )
+
+
+def fallen_back() -> tuple[HoldRequest, dict[str, Any]]:
+    """A request whose first channel failed after it had used tokens."""
+    request = hold_for("a", candidates=[candidate(), candidate(model="gpt-4o-mini", channel="backup")])
+    attempts = [
+        attempt_on(request, outcome="failed", error_class="rate_limited", http_status=429, usage=Usage(input_tokens=100)),
+        attempt_on(request, 2, channel="backup", upstream_model="gpt-4o-mini"),
+    ]
+    move = Fallback(from_channel="openai-main", to_channel="backup", from_attempt=1, to_attempt=2, reason="rate_limited")
+    event = completion(request, attempts=attempts, charged=2, fallbacks=[move])
+    held = hold_row(request, state="CAPTURED", captured_nano=82_500, released_nano=2_167_500, ended_at=PLACED)
+    settled = settled_row(event, charged_hold=request.hold_id, charge_nano=82_500, before_nano=100_000, after_nano=17_500)
+    return request, written(request, [held], settled)
+
+
+def test_a_receipt_has_every_field_of_the_contract() -> None:
+    _, found = fallen_back()
+    assert set(found) == FIELDS
+    request = hold_for("a")
+    assert set(written(request, [hold_row(request)])) == FIELDS
+
+
+def test_each_attempt_shows_what_it_cost_or_would_have_cost_at_its_own_models_price() -> None:
+    _, found = fallen_back()
+    assert [(each["cost_nano"], each["charged"]) for each in found["attempts"]] == [(250_000, False), (82_500, True)]
+    assert found["answered_model"] == "gpt-4o-mini"
+
+
+def test_the_charge_can_be_followed() -> None:
+    _, found = fallen_back()
+    times = "\N{MULTIPLICATION SIGN}"
+    assert found["charge"]["arithmetic"] == f"374 {times} 0.15/M + 44 {times} 0.60/M = 0.0000825"
+    assert found["charge"]["price_version"] == 3
+    assert found["balance"] == {"before_nano": 100_000, "after_nano": 17_500}
+
+
+def test_the_explanation_tells_what_happened_in_order() -> None:
+    _, found = fallen_back()
+    times = "\N{MULTIPLICATION SIGN}"
+    assert found["explanation"] == [
+        f"Key checkout of project project-1 asked for gpt-4o at {found['accepted_at']}.",
+        "Attempt 1 went to gpt-4o on channel openai-main (direct) and failed: it was limited by the provider; "
+        "it used 100 tokens in and 0 out; it is not charged.",
+        "Attempt 2 went to gpt-4o-mini on channel backup (direct) and was answered in 12 ms: 374 tokens in, 44 tokens out.",
+        "The plan moved from openai-main to backup because it was limited by the provider.",
+        f"0.0000825 USD was charged to bucket credit at price book 3: 374 {times} 0.15/M + 44 {times} 0.60/M = 0.0000825 USD.",
+        "0.00225 USD had been held before the call; 0.0021675 USD of it went back.",
+        "The balance went from 0.0001 USD to 0.0000175 USD.",
+    ]
+
+
+def test_a_refused_request_says_why() -> None:
+    request = hold_for("a")
+    refusal = {
+        "code": "insufficient_balance",
+        "kind": None,
+        "entity": None,
+        "window": None,
+        "needed_nano": 2_250_000,
+        "left_nano": 1_000_000,
+        "resets_at": None,
+    }
+    found = written(request, [hold_row(request, state="REFUSED", amount_nano=0, refusal=refusal)])
+    assert found["status"] == "refused"
+    assert found["refusal"]["envelope"] == {"kind": "bucket", "id": "credit", "window": None}
+    assert (found["refusal"]["needed_nano"], found["refusal"]["left_nano"]) == (2_250_000, 1_000_000)
+    assert found["refusal"]["message"] in found["explanation"][-1]
+    assert found["charge"] is None
+
+
+def test_a_pending_request_says_what_is_held() -> None:
+    request = hold_for("a")
+    found = written(request, [hold_row(request)])
+    assert found["status"] == "pending"
+    assert "0.00225 USD is held for it" in found["explanation"][-1]
+    assert found["plan"][0]["channel"] == "openai-main"
+
+
+def test_an_expired_request_shows_its_charge_and_balance() -> None:
+    request = hold_for("a")
+    found = written(request, [hold_row(request, state="EXPIRED", captured_nano=6, released_nano=2_249_994, ended_at=PLACED)])
+    assert (found["status"], found["charge"]["amount_nano"]) == ("expired", 6)
+    assert found["balance"] == {"before_nano": 10, "after_nano": 4}
+    assert "did not end in time" in " ".join(found["explanation"])
+
+
+def test_a_released_request_costs_nothing() -> None:
+    request = hold_for("a")
+    event = completion(request, charged=None, attempts=[attempt_on(request, outcome="cancelled", error_class="client_gone")])
+    held = hold_row(request, state="RELEASED", released_nano=2_250_000, ended_at=PLACED)
+    found = written(request, [held], settled_row(event, status="released"))
+    assert (found["status"], found["charge"]) == ("released", None)
+    assert "was cancelled: the client had gone" in found["explanation"][1]
+
+
+@pytest.mark.parametrize(
+    ("usage", "text"),
+    [
+        (Usage(), "0 = 0.00"),
+        (
+            Usage(input_tokens=1, cached_input_tokens=2, cache_write_tokens=3, output_tokens=4),
+            "1 x 1.00/M + 2 cached x 0.50/M + 3 cache-write x 2.00/M + 4 x 3.00/M = 0.00",
+        ),
+    ],
+)
+def test_the_arithmetic_names_every_class_of_tokens(usage: Usage, text: str) -> None:
+    prices = Prices.parse("1", "3", "0.5", "2")
+    assert arithmetic(prices, usage, 0) == text.replace(" x ", " \N{MULTIPLICATION SIGN} ")

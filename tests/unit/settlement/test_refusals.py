@@ -1,0 +1,72 @@
+"""Refusals in words."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from schemas.calls import HoldRefusal
+from schemas.envelope import new_id
+from services.settlement.refusals import Refusal, stored, utc_text
+
+
+def test_a_budget_names_envelope_need_rest_and_reset() -> None:
+    refusal = Refusal(
+        code="budget_exceeded",
+        bucket="credit",
+        currency="USD",
+        kind="project",
+        entity="p1",
+        window="day",
+        needed_nano=750_000_000,
+        left_nano=500_000_000,
+        resets_at="2026-11-24T00:00:00Z",
+    )
+    assert refusal.message == (
+        "the day limit of project p1 is reached: 0.75 USD needed, 0.50 USD left; it resets at 2026-11-24T00:00:00Z"
+    )
+    assert refusal.http_status == 429
+    answer = HoldRefusal.model_validate(refusal.as_result(str(new_id())))
+    assert answer.envelope is not None
+    assert answer.envelope.id == "p1"
+
+
+@pytest.mark.parametrize(
+    ("code", "window", "status"),
+    [
+        ("insufficient_balance", None, 402),
+        ("budget_exceeded", "total", 402),
+        ("budget_exceeded", "day", 429),
+        ("budget_exceeded", "month", 429),
+        ("key_frozen", None, 403),
+        ("project_frozen", None, 403),
+        ("account_frozen", None, 403),
+        ("no_price", None, 503),
+    ],
+)
+def test_the_status_says_what_would_lift_the_refusal(code: str, window: str | None, status: int) -> None:
+    refusal = Refusal(
+        code=code, bucket="credit", currency="USD", kind="key", entity="k", window=window, needed_nano=1, left_nano=0
+    )
+    assert refusal.http_status == status
+    assert HoldRefusal.model_validate(refusal.as_result(str(new_id()))).message
+
+
+def test_a_stored_refusal_reads_as_it_was_given() -> None:
+    kept = {
+        "code": "budget_exceeded",
+        "kind": "key",
+        "entity": "k",
+        "window": "day",
+        "needed_nano": 2,
+        "left_nano": 1,
+        "resets_at": "2026-11-24T00:00:00+00:00",
+    }
+    refusal = stored(kept, "credit", "USD")
+    assert refusal.resets_at == "2026-11-24T00:00:00Z"
+    assert stored({**kept, "resets_at": None}, "", "").bucket is None
+
+
+def test_instants_are_written_in_utc() -> None:
+    assert utc_text(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02T00:00:00Z"
+    assert utc_text(datetime(2026, 1, 2, 1, tzinfo=timezone(timedelta(hours=1)))) == "2026-01-02T00:00:00Z"
+    assert utc_text(None) is None

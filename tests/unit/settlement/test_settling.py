@@ -1,0 +1,171 @@
+"""What a completion does to the ledger, decided without one."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from schemas.attempts import RequestCompleted
+from schemas.calls import HoldRequest
+from schemas.envelope import new_id
+from schemas.money import Usage
+from services.settlement.errors import PoisonError
+from services.settlement.pricebook import PriceBook, parse_book
+from services.settlement.settling import HoldRow, Settlement, decide
+from tests.integration.settlement.requests_made import attempt_on, candidate, completion, hold_for
+
+BOOK = parse_book(
+    """
+buckets:
+  - {id: credit, currency: USD, route_types: [direct]}
+  - {id: wallet, currency: CNY, route_types: [pooled]}
+prices:
+  - {route_type: direct, model: gpt-4o, currency: USD, input: "2.5", output: "10"}
+  - {route_type: pooled, model: gpt-4o, currency: CNY, input: "13.75", output: "55"}
+"""
+).as_book(1)
+CHARGE = 1_375_000
+
+
+def row_of(request: HoldRequest, *, state: str = "HELD", captured_nano: int = 0) -> HoldRow:
+    """The hold as the ledger has it."""
+    bucket = BOOK.buckets[request.candidates[0].route_type]
+    return HoldRow(
+        id=request.hold_id,
+        request_id=request.request_id,
+        holder=request.account_id,
+        project_id="p",
+        key_id="k",
+        bucket=bucket.id,
+        currency=bucket.currency,
+        account=1,
+        state=state,
+        amount_nano=2_250_000,
+        captured_nano=captured_nano,
+        price_version=1,
+        windows=[],
+    )
+
+
+def book_of(version: int) -> PriceBook | None:
+    return BOOK if version == 1 else None
+
+
+def decided(event: RequestCompleted, *rows: HoldRow) -> Settlement:
+    return decide(event, {row.id: row for row in rows}, book_of)
+
+
+def test_the_charged_attempt_is_priced_at_its_own_model() -> None:
+    request = hold_for("a")
+    row = row_of(request)
+    settlement = decided(completion(request), row)
+    assert settlement.kind == "capture"
+    assert settlement.capture is not None
+    assert settlement.capture.nano == CHARGE
+    assert row.state == "CAPTURED"
+
+
+def test_the_other_holds_of_the_request_are_released_once() -> None:
+    first = hold_for("a")
+    second = hold_for("a", request_id=first.request_id, candidates=[candidate("pooled")])
+    rows = [row_of(first), row_of(second)]
+    attempts = [attempt_on(first, outcome="failed"), attempt_on(second, 2)]
+    ids = [first.hold_id, second.hold_id, first.hold_id]
+    settlement = decided(completion(first, attempts=attempts, charged=2, hold_ids=ids), *rows)
+    assert settlement.releases == (rows[0],)
+    assert [row.state for row in rows] == ["RELEASED", "CAPTURED"]
+
+
+def test_a_request_that_is_not_charged_releases_all_its_holds() -> None:
+    request = hold_for("a")
+    settlement = decided(completion(request, charged=None), row_of(request))
+    assert (settlement.kind, settlement.capture, len(settlement.releases)) == ("release", None, 1)
+
+
+@pytest.mark.parametrize("state", ["CAPTURED", "RELEASED", "EXPIRED", "REFUSED"])
+def test_a_hold_is_never_released_twice(state: str) -> None:
+    request = hold_for("a")
+    assert decided(completion(request, charged=None), row_of(request, state=state)).releases == ()
+
+
+def test_another_requests_hold_is_never_released() -> None:
+    request, other = hold_for("a"), hold_for("a")
+    event = completion(request, charged=None, hold_ids=[request.hold_id, other.hold_id])
+    row = row_of(other)
+    assert row not in decided(event, row_of(request), row).releases
+    assert row.state == "HELD"
+
+
+@pytest.mark.parametrize(("captured", "late"), [(0, CHARGE), (1_000_000, 375_000), (CHARGE, 0), (2_000_000, 0)])
+def test_usage_after_expiry_is_late_by_what_was_not_charged(captured: int, late: int) -> None:
+    request = hold_for("a")
+    settlement = decided(completion(request), row_of(request, state="EXPIRED", captured_nano=captured))
+    assert (settlement.kind, settlement.late_nano, settlement.capture) == ("late_usage", late, None)
+
+
+@pytest.mark.parametrize("state", ["CAPTURED", "RELEASED", "REFUSED"])
+def test_usage_on_a_hold_that_ended_is_a_case(state: str) -> None:
+    request = hold_for("a")
+    settlement = decided(completion(request), row_of(request, state=state))
+    assert settlement.capture is None
+    assert [(case.kind, case.exposure_nano) for case in settlement.cases] == [("usage_after_end", CHARGE)]
+
+
+def test_usage_on_an_unknown_hold_is_a_case() -> None:
+    settlement = decided(completion(hold_for("a"), cost_nano=5, currency="USD"))
+    assert [(case.kind, case.exposure_nano) for case in settlement.cases] == [("unknown_hold", 5)]
+
+
+def test_costs_are_added_up_per_channel_and_currency() -> None:
+    request = hold_for("a")
+    usd: dict[str, Any] = {"operator_cost_nano": 3, "operator_cost_currency": "USD"}
+    attempts = [
+        attempt_on(request, outcome="failed", **usd),
+        attempt_on(request, 2, outcome="failed", channel="backup", **usd),
+        attempt_on(request, 3, **usd),
+        attempt_on(request, 4, operator_cost_nano=0, operator_cost_currency="USD"),
+    ]
+    settlement = decided(completion(request, attempts=attempts, charged=3), row_of(request))
+    assert [(cost.channel, cost.nano) for cost in settlement.costs] == [("openai-main", 6), ("backup", 3)]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"upstream_model": "none"}, "unpriced"),
+        ({"route_type": "subscription"}, "unpriced"),
+        ({"route_type": "pooled"}, "wrong_bucket"),
+        ({"usage": Usage(output_tokens=10**12)}, None),
+        ({"operator_cost_nano": 2**62, "operator_cost_currency": "USD"}, "amount_out_of_range"),
+    ],
+)
+def test_an_event_that_cannot_be_priced_changes_nothing(change: dict[str, Any], reason: str | None) -> None:
+    request = hold_for("a")
+    row = row_of(request)
+    event = completion(request, attempts=[attempt_on(request, **change)])
+    if reason is None:
+        assert decided(event, row).kind == "capture"
+        return
+    with pytest.raises(PoisonError) as poison:
+        decided(event, row)
+    assert poison.value.reason == reason
+    assert row.state == "HELD"
+
+
+def test_a_charged_attempt_that_is_not_listed_is_inconsistent() -> None:
+    request = hold_for("a")
+    with pytest.raises(PoisonError, match="inconsistent"):
+        decided(completion(request, charged=2), row_of(request))
+
+
+def test_a_hold_of_an_unknown_price_version_is_unpriced() -> None:
+    request = hold_for("a")
+    row = row_of(request)
+    row.price_version = 9
+    with pytest.raises(PoisonError, match="unpriced"):
+        decided(completion(request), row)
+
+
+def test_every_transaction_has_an_id_of_its_own() -> None:
+    made: set[UUID] = {decided(completion(hold_for("a"), charged=None)).txn_id for _ in range(3)}
+    assert len(made | {new_id()}) == 4
