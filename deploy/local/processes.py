@@ -14,14 +14,14 @@ SERVICES = "services"
 class Process:
     """One process of ours. `service` names the package whose migration it needs.
 
-    `ready` tells how to see that it can work: `http` by its /readyz, `port` by a connection, `running` by its staying alive.
+    `ready` tells how to see that it can work: `http` by its /readyz or `port` by a connection.
     """
 
     name: str
     module: str
     port: int
     service: str | None = None
-    ready: Literal["http", "port", "running"] = "http"
+    ready: Literal["http", "port"] = "http"
     arguments: tuple[str, ...] = ()
 
 
@@ -38,7 +38,7 @@ PROCESSES = (
     Process(name="router", module="services.router", port=8081, service="router"),
     Process(name="edge", module="services.edge", port=8080, service="edge"),
     Process(name="analytics", module="services.analytics", port=8083, service="analytics"),
-    Process(name="meter", module="services.analytics.meter", port=8085, service="analytics", ready="running"),
+    Process(name="meter", module="services.analytics.meter", port=8085, service="analytics"),
 )
 # The order in which `python -m services.<name>.migrate` runs.
 MIGRATIONS = ("settlement", "router", "edge", "analytics")

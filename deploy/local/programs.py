@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from deploy.local.environment import own
 from deploy.local.home import CHECKOUT, Home
 from deploy.local.processes import SERVICES, Process
-from deploy.local.readiness import READY_PATH, Check, http_ready, port_open, stays_alive
+from deploy.local.readiness import READY_PATH, Check, http_ready, port_open
 from deploy.local.supervisor_config import Program
 
 
@@ -34,5 +34,5 @@ def _program(home: Home, process: Process, port: int) -> Program:
 
 
 def _check(process: Process, port: int) -> Check:
-    probes = {"http": http_ready(port, READY_PATH), "port": port_open(port), "running": stays_alive}
+    probes = {"http": http_ready(port, READY_PATH), "port": port_open(port)}
     return Check(process=process.name, probe=probes[process.ready])

@@ -54,11 +54,6 @@ def port_open(port: int) -> Probe:
     return lambda _: None if listens(port) else f"port {port} does not accept connections"
 
 
-def stays_alive(info: ProcessInfo) -> str | None:
-    """Probe a process that has no endpoint: supervisord calls it RUNNING once it has lived for a second."""
-    return None if info.state == "RUNNING" else "it has not stayed alive"
-
-
 def wait(home: Home, supervisor: Supervisor, checks: Iterable[Check], timeout_s: float = READY_TIMEOUT_S) -> None:
     """Wait until every check passes.
 

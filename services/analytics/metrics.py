@@ -17,3 +17,5 @@ EVENT_TO_ROW_MS = Gauge(
     "tollbook_analytics_event_to_row_ms", "Event to queryable row over the last five minutes, in ms.", ["quantile"]
 )
 QUERY_SECONDS = Histogram("tollbook_analytics_query_seconds", "Queries of the dashboard and the admin calls.", ["query"])
+METERED = Counter("tollbook_analytics_metered_samples_total", "Usage samples that the velocity meter counted.")
+ALERTS_OPEN = Gauge("tollbook_analytics_alerts_open", "Keys that the velocity meter holds to be running away.")

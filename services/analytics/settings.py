@@ -41,6 +41,8 @@ class MeterSettings(BaseSettings):
 
     kafka_bootstrap_servers: str = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     data_dir: Path = Field(default=Path(".tollbook"), validation_alias="TOLLBOOK_DATA_DIR")
+    host: str = Field(default="127.0.0.1", validation_alias="TOLLBOOK_HOST")
+    port: int | None = Field(default=None, ge=1, le=65535, validation_alias="TOLLBOOK_PORT")
     replication_factor: int = Field(default=1, ge=1, validation_alias="TOLLBOOK_KAFKA_REPLICATION_FACTOR")
     tokens_per_minute: int = Field(default=200_000, ge=1, validation_alias="TOLLBOOK_VELOCITY_TOKENS_PER_MINUTE")
     tokens_per_minute_by_key: dict[str, PositiveInt] = Field(

@@ -57,6 +57,8 @@ def parse_tags(raw: bytes) -> dict[str, str]:
             raise _bad(TAGS_HEADER, "must look like feature=search,customer=acme")
         if len(name) > MAX_TAG_NAME or len(value) > MAX_TAG_VALUE:
             raise _bad(TAGS_HEADER, f"takes names of {MAX_TAG_NAME} and values of {MAX_TAG_VALUE} characters at most")
+        if not (name + value).isprintable():
+            raise _bad(TAGS_HEADER, "takes no control characters")
         if name in tags:
             raise _bad(TAGS_HEADER, "gives a tag twice")
         tags[name] = value

@@ -9,15 +9,18 @@ from pydantic import ValidationError
 
 from schemas import topics
 from schemas.samples import UsageSample
+from services.analytics import metrics
 from services.analytics.meter.watch import Watch
+from services.analytics.meter.web import add_pages
 from services.analytics.meter.windows import TokenWindows
 from services.analytics.publisher import Publisher
+from services.analytics.reader import KafkaAwayError
 from services.analytics.rows.decode import Poison
 from services.analytics.settings import MeterSettings
 from services.analytics.velocity import STALE_AFTER_S, Subject, Thresholds, is_stale
 
 APP_ID = "tollbook-analytics-meter"
-JUDGE_EVERY_S = 1.0
+TICK_S = 1.0
 SESSION_TIMEOUT_S = 6.0
 
 
@@ -38,8 +41,11 @@ def build(settings: MeterSettings) -> Any:
         consumer_group_instance_id=f"{APP_ID}-{socket.gethostname()}",
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=SESSION_TIMEOUT_S / 3,
-        web_enabled=False,
+        web_enabled=settings.port is not None,
+        web_host=settings.host,
+        web_port=settings.port,
     )
+    add_pages(app)
     table = app.Table("tokens", default=int, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)
     publisher = Publisher(settings.kafka_bootstrap_servers, "analytics-meter")
     thresholds = Thresholds(tokens_per_minute=settings.tokens_per_minute, by_key=settings.tokens_per_minute_by_key)
@@ -63,13 +69,13 @@ def _connect(app: Any, bootstrap_servers: str, publisher: Publisher, watch: Watc
     async def stopped(*_: Any, **__: Any) -> None:
         await publisher.stop()
 
-    async def judge_open() -> None:
+    async def tick() -> None:
         if app.assignor.assigned_actives():
-            await watch.judge_open()
+            await watch.tick()
 
     app.on_partitions_assigned.connect(assigned)
     app.on_before_shutdown.connect(stopped)
-    app.timer(JUDGE_EVERY_S)(judge_open)
+    app.timer(TICK_S)(tick)
 
 
 def _count(app: Any, windows: TokenWindows, publisher: Publisher, watch: Watch) -> None:
@@ -86,9 +92,14 @@ def _count(app: Any, windows: TokenWindows, publisher: Publisher, watch: Watch) 
             second = int(sample.data.second.timestamp())
             if is_stale(second, time.time()):
                 continue
+            metrics.METERED.inc()
             windows.add(sample.data.key_id, second, sample.data.tokens)
             subject = Subject(account_id=sample.account_id, key_id=sample.data.key_id, environment=sample.environment)
-            await watch.judge_sample(subject, second)
+            try:
+                await watch.judge_sample(subject, second)
+            except KafkaAwayError:
+                # Owed, and paid by a later tick; the sample is counted.
+                continue
 
     app.agent(usage)(meter)
 

@@ -8,9 +8,11 @@ import structlog
 
 from schemas import topics
 from schemas.alerts import AlertState
+from services.analytics import metrics
 from services.analytics.meter.alert_log import OpenAlert, open_alerts, read_alerts
 from services.analytics.meter.windows import TokenWindows
 from services.analytics.publisher import Publisher
+from services.analytics.reader import KafkaAwayError
 from services.analytics.velocity import Subject, Thresholds, alert_event, alert_id, judge
 
 log = structlog.get_logger("analytics.meter")
@@ -25,6 +27,7 @@ class Watch:
         self._publisher = publisher
         self._clock = clock
         self._open: dict[str, OpenAlert] = {}
+        self._owed: dict[str, tuple[Subject, int]] = {}
         # A sample and the clock may judge the same key: one at a time, or the alert would be published twice.
         self._judging = asyncio.Lock()
 
@@ -38,28 +41,41 @@ class Watch:
         """Judge a key by the sixty seconds that end with a sample's: it may fire, never resolve.
 
         Samples of one batch come in no order of their seconds, so an older one must not call off what a newer one began.
+        While Kafka does not take the alert, it is owed, and :meth:`tick` tries again.
         """
         async with self._judging:
-            observed = self._windows.last_minute(subject.key_id, second)
-            firing = subject.key_id in self._open
-            if judge(observed, self._thresholds.of(subject.key_id), firing=firing) == "fire":
-                name = alert_id(subject, second)
-                await self._publish(subject, name, "firing", observed, second)
-                self._open[subject.key_id] = OpenAlert(subject, name, second)
+            await self._judge_sample(subject, second)
 
-    async def judge_open(self) -> None:
-        """Judge every key whose alert is open by the last full second: a key that went silent sends no sample.
+    async def tick(self) -> None:
+        """Once a second: pay what is owed, and judge every open alert by the last full second, as silent keys send no sample."""
+        async with self._judging:
+            try:
+                for subject, second in list(self._owed.values()):
+                    await self._judge_sample(subject, second)
+                await self._resolve()
+            except KafkaAwayError as error:
+                log.warning("an alert could not be published yet", reason=str(error))
 
-        A clock that runs ahead of ours may have begun an alert in a second that is still to come: it is judged by that one.
-        """
+    async def _judge_sample(self, subject: Subject, second: int) -> None:
+        observed = self._windows.last_minute(subject.key_id, second)
+        firing = subject.key_id in self._open
+        if judge(observed, self._thresholds.of(subject.key_id), firing=firing) == "fire":
+            name = alert_id(subject, second)
+            self._owed.setdefault(subject.key_id, (subject, second))
+            await self._publish(subject, name, "firing", observed, second)
+            self._open[subject.key_id] = OpenAlert(subject, name, second)
+        self._owed.pop(subject.key_id, None)
+
+    async def _resolve(self) -> None:
+        """A clock that runs ahead of ours may have begun an alert in a second that is still to come: it is judged by that one."""
+        metrics.ALERTS_OPEN.set(len(self._open))
         last_full_second = int(self._clock()) - 1
-        async with self._judging:
-            for alert in list(self._open.values()):
-                key_id, second = alert.subject.key_id, max(last_full_second, alert.second)
-                observed = self._windows.last_minute(key_id, second)
-                if judge(observed, self._thresholds.of(key_id), firing=True) == "resolve":
-                    await self._publish(alert.subject, alert.name, "resolved", observed, second)
-                    del self._open[key_id]
+        for alert in list(self._open.values()):
+            key_id, second = alert.subject.key_id, max(last_full_second, alert.second)
+            observed = self._windows.last_minute(key_id, second)
+            if judge(observed, self._thresholds.of(key_id), firing=True) == "resolve":
+                await self._publish(alert.subject, alert.name, "resolved", observed, second)
+                del self._open[key_id]
 
     async def _publish(self, subject: Subject, name: str, state: AlertState, observed: int, second: int) -> None:
         threshold = self._thresholds.of(subject.key_id)

@@ -56,6 +56,7 @@ def test_tags_are_pairs_with_commas_between(raw: bytes, tags: dict[str, str]) ->
         b"n=" + b"v" * 257,
         b",".join(b"t%d=v" % number for number in range(33)),
         b"a=\xff\xfe",
+        b"a=\x00b",
     ],
 )
 def test_tags_that_are_malformed_doubled_or_too_much_are_refused(raw: bytes) -> None:
