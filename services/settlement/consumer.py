@@ -19,12 +19,13 @@ from psycopg.rows import TupleRow
 from schemas import topics
 from schemas.envelope import now
 from services.settlement import metrics
+from services.settlement.batch import Batch, Decided
 from services.settlement.errors import LostLeaseError, OffsetGapError, RacedError
 from services.settlement.leases import Leases, Taken
 from services.settlement.partitions import partitions_of
 from services.settlement.positions import Positions
 from services.settlement.records import Record, type_of
-from services.settlement.settle_store import Batch, Decided, SettleStore
+from services.settlement.settle_store import SettleStore
 
 log = structlog.get_logger(__name__)
 FETCH_RECORDS = 2000

@@ -12,11 +12,11 @@ from services.settlement import accounts, outgoing
 from services.settlement.arrays import plain, uuids
 from services.settlement.balance_writes import Move, write_balances
 from services.settlement.balances import Buckets
+from services.settlement.batch_decisions import HOLD_COLUMNS
 from services.settlement.entries import Outbox, Postings, Txns, Windows, case_parameters
 from services.settlement.expiry import Expiry, expire
 from services.settlement.ledger_accounts import AccountIds
 from services.settlement.pricebook import PriceBook
-from services.settlement.settle_store import HOLD_COLUMNS
 from services.settlement.settling import HoldRow
 from services.settlement.statements import statements
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from services.settlement.batch import Batch
 from services.settlement.errors import OffsetGapError, PoisonError
 from services.settlement.records import Incoming, Record, read, settles
-from services.settlement.settle_store import Batch
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from schemas import topics
+from services.settlement.batch import Posting
 from services.settlement.book_store import BookStore
 from services.settlement.consumer import SettlementLoop
 from services.settlement.database import configure_json, connect
@@ -28,7 +29,7 @@ from services.settlement.publisher import Publisher
 from services.settlement.relay import Relay
 from services.settlement.relay_store import IngressSource, OutboxSource
 from services.settlement.settings import Settings
-from services.settlement.settle_store import Posting, SettleStore
+from services.settlement.settle_store import SettleStore
 from services.settlement.signals import end_without_signal
 from services.settlement.sweeper import Sweeper
 

@@ -15,6 +15,7 @@ from schemas.attempts import RequestCompleted
 from schemas.calls import HoldRequest
 from services.settlement import expiry_store, limit_store
 from services.settlement.balance_store import balances
+from services.settlement.batch import Decided, Posting
 from services.settlement.book_store import BookStore
 from services.settlement.control import Frozen
 from services.settlement.database import SCHEMA, configure_json, connect
@@ -27,7 +28,7 @@ from services.settlement.pricebook import parse_book
 from services.settlement.receipt_store import read_receipt
 from services.settlement.records import Record
 from services.settlement.relay_store import OutboxSource
-from services.settlement.settle_store import Decided, Posting, SettleStore
+from services.settlement.settle_store import SettleStore
 from services.settlement.statements import SQL_DIR
 from services.settlement.topup_store import top_up
 

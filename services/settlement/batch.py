@@ -1,0 +1,40 @@
+"""A batch of records on its way through the settlement transaction. Pure values."""
+
+from dataclasses import dataclass, field
+
+from services.settlement.errors import PoisonError
+from services.settlement.records import Incoming, Record
+from services.settlement.settling import CaseDraft, Settlement
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records of one or more partitions: what must be settled or set aside, and how far each partition moves.
+
+    An advance is (partition, first offset, next offset, offset after the last settling record).
+    """
+
+    advances: list[tuple[int, int, int, int]] = field(default_factory=list)
+    incoming: list[Incoming] = field(default_factory=list)
+    poison: list[tuple[Record, PoisonError]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Decided:
+    """What the batch comes to. `fresh` are the events that the inbox must take."""
+
+    fresh: list[Incoming] = field(default_factory=list)
+    settlements: list[tuple[Incoming, Settlement]] = field(default_factory=list)
+    cases: list[CaseDraft] = field(default_factory=list)
+    poison: list[tuple[Record, PoisonError]] = field(default_factory=list)
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """Who posts: the lease that the offsets are compared with, and what a case gets."""
+
+    lease: str
+    lease_s: float
+    case_owner: str
+    case_max_age_days: int

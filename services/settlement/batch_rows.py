@@ -1,0 +1,124 @@
+"""What a decided batch writes: rows and events, from the decisions alone. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from schemas import topics
+from services.settlement import outgoing
+from services.settlement.accounts import LedgerAccount
+from services.settlement.arrays import plain, texts, uuids
+from services.settlement.balances import Buckets, Capture
+from services.settlement.entries import Outbox, Postings, Txns, Windows, post_overrun
+from services.settlement.errors import PoisonError
+from services.settlement.records import Incoming, Record
+from services.settlement.settling import HoldRow, Settlement
+
+
+def ended_holds(settlements: Iterable[Settlement]) -> Iterable[HoldRow]:
+    for settlement in settlements:
+        if settlement.capture:
+            yield settlement.capture.hold
+        yield from settlement.releases
+
+
+def possible_overruns(settlements: Iterable[Settlement]) -> dict[str, LedgerAccount]:
+    """The accounts that a capture above its hold needs, whatever its bucket turns out to be able to pay."""
+    found = Postings()
+    for settlement in settlements:
+        post_overrun(found, settlement, Capture(1, 0, 1, 0, 0, 0))
+    return found.accounts
+
+
+def hold_ends(settlements: Sequence[Settlement]) -> dict[str, str]:
+    ids, states, captured, windows = [], [], [], []
+    for settlement in settlements:
+        if settlement.capture:
+            hold = settlement.capture.hold
+            ids.append(hold.id)
+            states.append("CAPTURED")
+            captured.append(min(settlement.capture.nano, hold.amount_nano))
+            windows.append(len(hold.windows))
+        for hold in settlement.releases:
+            ids.append(hold.id)
+            states.append("RELEASED")
+            captured.append(0)
+            windows.append(len(hold.windows))
+    return {"ids": uuids(ids), "states": plain(states), "captured": plain(captured), "windows": plain(windows)}
+
+
+def add_txn(txns: Txns, incoming: Incoming, settlement: Settlement) -> None:
+    event = incoming.event
+    charge = settlement.capture or settlement.late
+    detail: dict[str, Any] = {"event_id": str(event.event_id), "key_id": event.data.key.key_id}
+    if charge:
+        detail |= {
+            "project_id": charge.hold.project_id,
+            "attempt": charge.attempt.attempt,
+            "route_type": charge.attempt.route_type,
+            "model": charge.attempt.upstream_model,
+            "charge_nano": charge.nano,
+        }
+    txns.add(
+        settlement.txn_id,
+        settlement.kind,
+        f"settle:{event.request_id}",
+        holder=event.account_id,
+        detail=detail,
+        request_hash=incoming.hash,
+        price_version=charge.hold.price_version if charge else None,
+        request_id=event.request_id,
+        hold_id=charge.hold.id if charge else None,
+    )
+
+
+def receipt_rows(settlements: Sequence[tuple[Incoming, Settlement]]) -> dict[str, str]:
+    charges = [settlement.capture or settlement.late for _, settlement in settlements]
+    captures = [settlement.capture for _, settlement in settlements]
+    return {
+        "request_ids": uuids([incoming.event.request_id for incoming, _ in settlements]),
+        "holders": texts([incoming.event.account_id for incoming, _ in settlements]),
+        "statuses": plain([settlement.status for _, settlement in settlements]),
+        "txns": uuids([settlement.txn_id for _, settlement in settlements]),
+        "holds": uuids([charge.hold.id if charge else None for charge in charges]),
+        "charges": plain([capture.nano if capture else 0 for capture in captures]),
+        "overruns": plain([max(capture.nano - capture.hold.amount_nano, 0) if capture else 0 for capture in captures]),
+        "written_off": plain([settlement.late_nano for _, settlement in settlements]),
+        "completed": texts([incoming.payload for incoming, _ in settlements]),
+    }
+
+
+def dead_letter_row(record: Record, error: PoisonError) -> dict[str, Any]:
+    return {
+        "topic": topics.ATTEMPTS,
+        "partition": record.partition,
+        "offset": record.offset,
+        "reason": error.reason,
+        "detail": error.detail,
+        "key": record.key,
+        "type": record.type.replace("\x00", ""),
+        "payload": record.value,
+    }
+
+
+def end_settlement(settlement: Settlement, buckets: Buckets, windows: Windows, outbox: Outbox) -> Capture | None:
+    """Move the balances of one settlement and write its events. Returns how its capture was paid."""
+    event, key = settlement.event, settlement.event.account_id
+    paid = None
+    if settlement.capture:
+        hold, nano = settlement.capture.hold, settlement.capture.nano
+        paid = buckets.capture(hold.account, hold.amount_nano, nano)
+        windows.add(hold.windows, released=hold.amount_nano, spent=nano, overrun=max(nano - hold.amount_nano, 0))
+        payload = outgoing.captured(
+            event, settlement.capture.attempt, hold, txn_id=settlement.txn_id, charge_nano=nano, move=paid.move
+        )
+        outbox.add(topics.LEDGER, key, "Captured", settlement.txn_id, payload)
+    for hold in settlement.releases:
+        buckets.release(hold.account, hold.amount_nano)
+        windows.add(hold.windows, released=hold.amount_nano)
+        outbox.add(topics.LEDGER, key, "Released", hold.id, outgoing.released(event, hold))
+    if settlement.late:
+        payload = outgoing.late_usage(
+            event, settlement.late.attempt, settlement.late.hold, txn_id=settlement.txn_id, amount_nano=settlement.late_nano
+        )
+        outbox.add(topics.LEDGER, key, "LateUsage", settlement.txn_id, payload)
+    return paid
