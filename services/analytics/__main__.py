@@ -6,11 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 import uvicorn
 
 from services.analytics.app import build
 from services.analytics.logs import configure_logging
 from services.analytics.settings import Settings
+
+STARTUP_POLL_S = 0.05
+log = structlog.get_logger("analytics")
 
 
 class _Server(uvicorn.Server):
@@ -32,15 +36,23 @@ async def main(settings: Settings) -> int:
     )
     serving = asyncio.create_task(server.serve())
     while not serving.done():
-        loading = getattr(app.state, "loader_task", None)
+        loading: asyncio.Task[None] | None = getattr(app.state, "loader_task", None)
         if loading is None:
-            await asyncio.wait({serving}, timeout=0.05)
+            await asyncio.wait({serving}, timeout=STARTUP_POLL_S)
             continue
         await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+        by_itself = loading.done() and not server.should_exit
         server.should_exit = True
         await serving
-        return 1 if not loading.cancelled() and loading.exception() is not None else 0
+        return _died(loading) if by_itself else 0
     await serving
+    return 1
+
+
+def _died(loading: asyncio.Task[None]) -> int:
+    """The status of a process whose loader ended by itself: it is logged, and whoever watches starts it afresh."""
+    error = None if loading.cancelled() else loading.exception()
+    log.critical("the loader met a bug", exc_info=error, cancelled=loading.cancelled())
     return 1
 
 

@@ -4,6 +4,7 @@ AnalyticsError
 ├── PoisonRecordError      set the record aside in tollbook.dead.v1 and go on
 ├── TransientError         start the loader's session again after a pause
 │   ├── LeaseLostError     another loader has taken over, or Postgres was away: ask for the lease again
+│   ├── CancelledInsideError  a library cancelled a call that nobody asked it to
 │   ├── TopicMissingError  wait until the topic exists
 │   └── ReplayShortError   Kafka does not yet return records that were recorded as read: wait for it
 ├── LogTruncatedError      halt: Kafka no longer has what was not loaded; a person decides
@@ -31,6 +32,10 @@ class TransientError(AnalyticsError):
 
 class LeaseLostError(TransientError):
     """This process no longer is the loader: forget the batch under way, ask for the lease, resume from what is recorded."""
+
+
+class CancelledInsideError(TransientError):
+    """A library cancelled the call that it was in, as aiokafka does when Kafka goes away: start the session again."""
 
 
 class TopicMissingError(TransientError):

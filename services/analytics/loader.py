@@ -20,7 +20,7 @@ import structlog
 
 from services.analytics import metrics, warehouse_schema
 from services.analytics.batch import Batch, Partition
-from services.analytics.errors import LogTruncatedError, SchemaDriftError, TransientError
+from services.analytics.errors import CancelledInsideError, LogTruncatedError, SchemaDriftError, TransientError
 from services.analytics.lag import LagWindow
 from services.analytics.positions import Positions, leased_positions
 from services.analytics.publisher import Publisher
@@ -68,6 +68,7 @@ class Loader:
         self._wiring = wiring
         self._stopping = asyncio.Event()
         self._sampled: dict[Partition, int] = {}
+        self._loaded = False
         self.state = LoaderState()
 
     async def run(self) -> None:
@@ -76,8 +77,12 @@ class Loader:
         while not self._stopping.is_set():
             try:
                 await self._session()
+            except asyncio.CancelledError:
+                if _was_asked_to_end():
+                    raise
+                pause_s = self._ended(CancelledInsideError("a call was cancelled from within"), RETRY_FIRST_S)
             except TransientError as error:
-                pause_s = self._ended(error, RETRY_FIRST_S if self.state.reason is None else min(pause_s * 2, RETRY_MOST_S))
+                pause_s = self._ended(error, RETRY_FIRST_S if self._loaded else min(pause_s * 2, RETRY_MOST_S))
             except (LogTruncatedError, SchemaDriftError) as error:
                 pause_s = self._ended(error, HALTED_RETRY_S)
             with contextlib.suppress(TimeoutError):
@@ -91,16 +96,19 @@ class Loader:
         metrics.SESSIONS.labels(type(error).__name__).inc()
         log.warning("loader session ended", error=type(error).__name__, reason=str(error), retry_in_s=pause_s)
         self.state.reason = f"{type(error).__name__}: {error}"
+        self._loaded = False
         return pause_s
 
     def _begin_loading(self, store_id: UUID, reader: Reader) -> None:
         self.state.store_id = store_id
         self.state.reader = reader
         self.state.reason = None
+        self._loaded = True
         metrics.LOADING.set(1)
 
     def _end_loading(self) -> None:
         self.state.reader = None
+        self.state.reason = "the session is ending"
         metrics.LOADING.set(0)
 
     async def _session(self) -> None:
@@ -187,6 +195,12 @@ class Loader:
             log.warning(
                 "record set aside", topic=poison.topic, partition=poison.partition, offset=poison.offset, reason=poison.reason
             )
+
+
+def _was_asked_to_end() -> bool:
+    """Whether a cancellation is ours: aiokafka hands on those of its own tasks when Kafka goes away."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def check_follows(batch: Batch, next_offsets: dict[Partition, int]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -12,11 +13,14 @@ from schemas import topics
 from schemas.dead import DeadLetter, DeadLetterData
 from schemas.envelope import TYPE_HEADER, Event
 from schemas.samples import UsageSample, UsageSampleData
+from services.analytics.closing import close
 from services.analytics.reader import KafkaAwayError
 from services.analytics.rows.decode import Poison
 from services.analytics.usage import Sample
 
 PUBLISH_TIMEOUT_S = 10
+STOP_TIMEOUT_S = 2
+log = structlog.get_logger("analytics.publisher")
 
 
 class Publisher:
@@ -43,10 +47,13 @@ class Publisher:
             raise KafkaAwayError(f"Kafka: {error}") from error
 
     async def stop(self) -> None:
-        """Flush and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        """Flush and disconnect; what Kafka does not take in time is given up, as its sender was told so already."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        if (problem := await close(producer.stop(), STOP_TIMEOUT_S)) is not None:
+            log.warning("what was left to publish is given up", problem=problem)
+            await close(_abandon(producer), STOP_TIMEOUT_S)
 
     async def set_aside(self, poison: Iterable[Poison]) -> None:
         """Write each poison record's place to the dead-letter topic; returns once that is acknowledged."""
@@ -73,7 +80,16 @@ class Publisher:
                 ]
                 await asyncio.gather(*sent)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise KafkaAwayError(f"Kafka took no record for {topic}: {error}") from error
+            raise KafkaAwayError(f"Kafka took no record for {topic}: {error!r}") from error
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Close a producer whose stop did not come to an end: without this it would go on asking for ever."""
+    try:
+        if producer._sender is not None:
+            await producer._sender.close()
+    finally:
+        await producer.client.close()
 
 
 def dead_letter(poison: Poison, consumer: str) -> Event:

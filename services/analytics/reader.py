@@ -1,15 +1,16 @@
 """Reading the topics with offsets of our own: no group, nothing committed to Kafka."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from services.analytics.batch import Batch, Partition
+from services.analytics.closing import close
 from services.analytics.errors import ReplayShortError, TopicMissingError, TransientError
 from services.analytics.rows.decode import Record
 
@@ -18,6 +19,8 @@ PARTITION_FETCH_BYTES = 2 * FETCH_MIN_BYTES
 FETCH_MAX_WAIT_MS = 300
 REPLAY_TIMEOUT_S = 30
 ENDS_TIMEOUT_S = 5
+STOP_TIMEOUT_S = 5
+log = structlog.get_logger("analytics.reader")
 
 
 class KafkaAwayError(TransientError):
@@ -64,8 +67,9 @@ class Reader:
 
     async def stop(self) -> None:
         """Disconnect."""
-        with contextlib.suppress(KafkaError):
-            await self._consumer.stop()
+        if (problem := await close(self._consumer.stop(), STOP_TIMEOUT_S)) is not None:
+            log.warning("the consumer did not close", problem=problem)
+            await close(self._consumer._client.close(), STOP_TIMEOUT_S)
 
     async def seek(self, next_offsets: Mapping[Partition, int]) -> None:
         """Go to the given offsets, and to the beginning of every other partition."""

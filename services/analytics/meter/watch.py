@@ -47,7 +47,7 @@ class Watch:
             await self._judge_sample(subject, second)
 
     async def tick(self) -> None:
-        """Once a second: pay what is owed, and judge every open alert by the last full second, as silent keys send no sample."""
+        """Once a second: pay what is owed, and judge the open alerts by the last full second, as silent keys send no sample."""
         async with self._judging:
             try:
                 for subject, second in list(self._owed.values()):
@@ -67,7 +67,7 @@ class Watch:
         self._owed.pop(subject.key_id, None)
 
     async def _resolve(self) -> None:
-        """A clock that runs ahead of ours may have begun an alert in a second that is still to come: it is judged by that one."""
+        """A clock ahead of ours may have begun an alert in a second that is still to come: the alert is judged by that one."""
         metrics.ALERTS_OPEN.set(len(self._open))
         last_full_second = int(self._clock()) - 1
         for alert in list(self._open.values()):

@@ -250,3 +250,25 @@ async def test_a_server_by_url_that_goes_away_and_comes_back_misses_nothing(
             await loaded(again)
     assert await bench.every_event_is_one_row()
     await warehouse.close()
+
+
+async def test_a_cancellation_from_within_a_library_ends_the_session_and_not_the_loader(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Publisher.publish_samples
+    happened: list[str] = []
+
+    async def cancelled_within(publisher: Publisher, found: Any) -> None:
+        if not happened:
+            happened.append("cancelled")
+            inner = asyncio.ensure_future(asyncio.sleep(60))
+            inner.cancel()
+            await inner
+        await real(publisher, found)
+
+    monkeypatch.setattr(Publisher, "publish_samples", cancelled_within)
+    await bench.publish()
+    async with running(bench.loader):
+        await loaded(bench.loader)
+    assert happened
+    assert await bench.every_event_is_one_row()
