@@ -13,7 +13,7 @@ from schemas.money import Prices, Usage, charge_nano
 from services.router.ask import Ask
 from services.router.catalog import Place
 from services.router.documents import AttemptDocument, FallbackDocument, usage_fields
-from services.router.errors import UpstreamError
+from services.router.errors import SettledTwiceError, UpstreamError
 from services.router.events import Ending, EventWriter
 from services.router.operator_cost import operator_cost_nano
 from services.router.plan import Plan
@@ -64,7 +64,7 @@ class Call:
 
     __slots__ = (
         "ask", "attempts", "begun", "context", "covers", "deadline", "fallbacks", "grants", "left", "plan", "progress",
-        "tokens_bound", "unpayable", "upstream_ms", "writer",
+        "settled", "tokens_bound", "unpayable", "upstream_ms", "writer",
     )  # fmt: skip
 
     def __init__(self, context: CallContext, ask: Ask, plan: Plan, *, begun: float, deadline_s: float) -> None:
@@ -83,6 +83,7 @@ class Call:
         self.progress: dict[UUID, StreamProgress] = {}
         self.left: tuple[int, int | None, FallbackReason] | None = None
         self.upstream_ms = 0.0
+        self.settled = False
 
     def granted(self, indexes: list[int], grant: HoldGranted) -> None:
         """The hold for these candidates was granted."""
@@ -165,6 +166,15 @@ class Call:
         grant = running.cover.grant
         cost_nano = charge_nano(running.cover.prices, usage)
         return Charge(running.number, grant.bucket, grant.currency, cost_nano, cost_nano > grant.amount_nano)
+
+    def settle_once(self) -> None:
+        """The request's one record is about to be written. Raises :class:`SettledTwiceError` where that has been before.
+
+        It stays so where the log did not take the record, because it may have taken it nevertheless.
+        """
+        if self.settled:
+            raise SettledTwiceError(f"request {self.context.request_id} has its record already")
+        self.settled = True
 
     def ending(self, out: Outgoing, at: float) -> Ending:
         """The record's fields that are known only now."""

@@ -14,7 +14,14 @@ from services.router import metrics
 from services.router.answers import Answer, Headers, failure_answer, refusal_answer, route_headers
 from services.router.ask import parse_ask
 from services.router.call import Call
-from services.router.errors import IngressFullError, LedgerUnavailableError, LogUnavailableError, RefusalError, UpstreamError
+from services.router.errors import (
+    IngressFullError,
+    LedgerUnavailableError,
+    LogUnavailableError,
+    RefusalError,
+    SettledTwiceError,
+    UpstreamError,
+)
 from services.router.funding import Funding
 from services.router.health import Health
 from services.router.plain import PlainDelivery, fail
@@ -139,7 +146,7 @@ class ChatEndpoint:
             log.exception("request_failed", request_id=str(call.context.request_id))
             try:
                 return await fail(call, self._settler, UpstreamError("internal", "next"))
-            except LogUnavailableError:
+            except (LogUnavailableError, SettledTwiceError):
                 return failure_answer(UpstreamError("internal", "next"), self._headers(call))
 
     @staticmethod

@@ -8,6 +8,7 @@ RouterError
  │    ├── LedgerRefusedCallError   send the items of the batch one by one
  │    └── IngressFullError         refuse with 503 at once
  ├── LogUnavailableError       neither Kafka nor the ingress took the event: end the reply with an error, leave the hold open
+ ├── SettledTwiceError         the request has its record already: answer with an error, write nothing
  ├── StreamMalformedError      the upstream's stream is no stream of events: end the attempt as malformed
  └── SecretUnreadableError     the sealed secret does not open with this key: halt the reload, keep the table in force
 """
@@ -62,6 +63,10 @@ class IngressFullError(LedgerUnavailableError):
 
 class LogUnavailableError(RouterError):
     """The event is neither in Kafka nor in the ingress: end the reply with an error; the open hold becomes a case."""
+
+
+class SettledTwiceError(RouterError):
+    """A second record of one request was about to be written: answer with an error, and leave the first as it is."""
 
 
 class StreamMalformedError(RouterError):

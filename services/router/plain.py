@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import NamedTuple
 
-from schemas.attempts import Outcome
+from schemas.attempts import Outcome, UsageSource
+from schemas.money import Usage
 from services.router.answers import JSON, Answer, cost_fields, failure_answer, failure_status, route_headers
 from services.router.attempts import AttemptLoop
 from services.router.bounds import estimated_output_tokens
-from services.router.call import Call, Outgoing, Running
+from services.router.call import Call, Charge, Outgoing, Running
 from services.router.dialects import openai
 from services.router.errors import UpstreamError
 from services.router.presence import Receive, has_gone
 from services.router.settling import Settler, estimate
 from services.router.upstream import Upstream
+
+
+class Priced(NamedTuple):
+    """A plain reply, ready to go out once its record is safe."""
+
+    usage: Usage
+    source: UsageSource
+    charge: Charge
+    body: bytes
 
 
 class PlainDelivery:
@@ -30,27 +41,43 @@ class PlainDelivery:
         A client that has gone changes nothing but the outcome: the provider's real usage is waited for and charged.
         """
         try:
-            reply, running = await self._attempts.run(call, self._upstream.fetch, lambda: has_gone(receive))
+            priced, running = await self._attempts.run(call, self._fetch, lambda: has_gone(receive))
         except UpstreamError as failure:
             return await fail(call, self._settler, failure)
-        return await self._succeed(call, running, reply, receive)
+        return await self._succeed(call, running, priced, receive)
 
-    async def _succeed(self, call: Call, running: Running, reply: openai.Reply, receive: Receive) -> Answer:
-        at = monotonic()
-        if reply.usage is not None:
-            finished = call.finished(running, reply.usage, "reported", at)
-            usage = reply.usage
-        else:
-            tokens = estimated_output_tokens(text_chars=openai.reply_text_chars(reply.document), cap=10**9)
-            usage, source = estimate(call, running, tokens)
-            finished = call.finished(running, usage, source, at)
-        charge = call.charge(running, usage)
+    async def _fetch(self, call: Call, running: Running) -> Priced:
+        return price(call, running, await self._upstream.fetch(call, running))
+
+    async def _succeed(self, call: Call, running: Running, priced: Priced, receive: Receive) -> Answer:
+        finished = call.finished(running, priced.usage, priced.source, monotonic())
+        charge = priced.charge
         gone = has_gone(receive)
         out = Outgoing("cancelled", 499, "client_gone", charge) if gone else Outgoing("succeeded", 200, None, charge)
         await self._settler.settle(call, out, finished)
-        body = openai.priced_body(reply, usage, cost_fields(charge))
         headers = route_headers(call, running, call.overhead_ms(monotonic()))
-        return Answer(200, [JSON, (b"content-length", b"%d" % len(body)), *headers], body)
+        return Answer(200, [JSON, (b"content-length", b"%d" % len(priced.body)), *headers], priced.body)
+
+
+def price(call: Call, running: Running, reply: openai.Reply) -> Priced:
+    """The reply with its price, as the bytes that the client gets.
+
+    Raises :class:`UpstreamError` (malformed_reply, with the usage that it burned) for a reply that is nested deeper than it
+    can be written again: this must be known while another candidate can still be asked, and before anything is charged.
+    """
+    try:
+        usage, source = _usage(call, running, reply)
+        charge = call.charge(running, usage)
+        return Priced(usage, source, charge, openai.priced_body(reply, usage, cost_fields(charge)))
+    except TypeError as exc:
+        raise UpstreamError("malformed_reply", "next", status=200, usage=reply.usage) from exc
+
+
+def _usage(call: Call, running: Running, reply: openai.Reply) -> tuple[Usage, UsageSource]:
+    if reply.usage is not None:
+        return reply.usage, "reported"
+    tokens = estimated_output_tokens(text_chars=openai.reply_text_chars(reply.document), cap=10**9)
+    return estimate(call, running, tokens)
 
 
 async def fail(call: Call, settler: Settler, failure: UpstreamError) -> Answer:

@@ -19,10 +19,14 @@ class Settler:
         self._publisher = publisher
 
     async def settle(self, call: Call, out: Outgoing, finished: AttemptDocument | None = None) -> None:
-        """Write the record after the last attempt's own event. On :class:`LogUnavailableError` the hold stays open."""
+        """Write the record after the last attempt's own event. On :class:`LogUnavailableError` the hold stays open.
+
+        Raises :class:`SettledTwiceError` for a request that has its record.
+        """
         ending = call.ending(out, monotonic())
         records = [] if finished is None else [call.writer.attempt_finished(finished)]
         records.append(call.writer.request_completed(ending))
+        call.settle_once()
         metrics.REQUESTS.labels(outcome=out.outcome, error_class=out.error_class or "").inc()
         if out.charge is not None and out.charge.overrun:
             metrics.HOLD_OVERRUNS.inc()
