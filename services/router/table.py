@@ -107,6 +107,9 @@ def parse_table(text: bytes) -> RouteTable:
         raw = yaml.safe_load(text.decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as exc:
         raise TableRejectedError(f"neither YAML nor JSON: {exc}") from None
+    except (AttributeError, TypeError, ArithmeticError, LookupError) as exc:
+        # The library's own constructors break so on a tagged value that is none, such as `!!timestamp x`.
+        raise TableRejectedError(f"neither YAML nor JSON: a value is not what its tag says ({type(exc).__name__})") from None
     try:
         return RouteTable.model_validate(raw)
     except ValidationError as exc:

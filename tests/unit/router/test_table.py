@@ -25,6 +25,12 @@ def test_the_demo_catalog_is_a_valid_table() -> None:
     assert {channel.id for channel in parsed.channels} == {"openai-main", "openai-backup", "pool-a", "pool-b"}
 
 
+def test_the_demo_catalog_bounds_the_largest_image_of_each_model() -> None:
+    bounds = {model.id: model.image_tokens_bound for model in parse_table(CATALOG.read_bytes()).models}
+    assert bounds.pop("gpt-4o-mini") >= 2_833 + 8 * 5_667
+    assert set(bounds.values()) == {3_000}
+
+
 def test_json_is_as_good_as_yaml() -> None:
     text = b'{"version":1,"channels":[],"models":[]}'
     assert parse_table(text).models == ()
@@ -44,6 +50,13 @@ def test_json_is_as_good_as_yaml() -> None:
         ),
         (b"channels: [\n", "neither YAML nor JSON"),
         (b"\xff\xfe", "neither YAML nor JSON"),
+        (b"a: !!timestamp x", "neither YAML nor JSON: a value is not what its tag says"),
+        (b"a: !!int x", "neither YAML nor JSON"),
+        (b"a: !!bool x", "neither YAML nor JSON"),
+        (b"a: 0x" + b"f" * 5000, "line 1"),
+        (b"{[]: 1}", "neither YAML nor JSON"),
+        (b"<<: 1", "neither YAML nor JSON"),
+        (b"[" * 5000, "neither YAML nor JSON"),
         (b"just text", "valid dictionary"),
         (b"", "valid dictionary"),
         (b" " * (TABLE_BYTES_MAX + 1), "at most"),
