@@ -7,18 +7,21 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import NamedTuple, TypeVar
 
+import structlog
+
 from schemas.attempts import FallbackReason
 from services.router import metrics
 from services.router.backoff import Backoff, delay_s
 from services.router.buckets import Buckets
 from services.router.call import Call, Running
-from services.router.errors import LogUnavailableError, UpstreamError
+from services.router.errors import LedgerUnavailableError, LogUnavailableError, UpstreamError
 from services.router.events import Record
 from services.router.funding import Funding
 from services.router.health import Health
 from services.router.publisher import Publisher
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 WAKE_MARGIN_S = 0.005
 """A key that rests until an instant is asked a moment after it: timers may fire a little early."""
 
@@ -67,7 +70,7 @@ class AttemptLoop:
                 raise last
             tries = tries + 1 if running.position == index else 1
             try:
-                answer = await make(call, running)
+                answer = await _made(make, call, running)
             except UpstreamError as failure:
                 self._note(call, running, failure)
                 index = await self._after(call, running, failure, tries)
@@ -169,3 +172,14 @@ class AttemptLoop:
 
     def _remaining_s(self, call: Call) -> float:
         return call.deadline - monotonic()
+
+
+async def _made(make: Callable[[Call, Running], Awaitable[T]], call: Call, running: Running) -> T:
+    """What `make` answers. Whatever unforeseen breaks in it is one failed attempt: the next candidate may do better."""
+    try:
+        return await make(call, running)
+    except (UpstreamError, LogUnavailableError, LedgerUnavailableError):
+        raise
+    except Exception as exc:
+        log.exception("attempt_broke", request_id=str(call.context.request_id), channel=running.place.channel.id)
+        raise UpstreamError("internal", "next") from exc
