@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+RETRY_AFTER_BOUND_S = 1e9
+"""A Retry-After of so many seconds or more means nothing."""
+
 
 class Backoff(NamedTuple):
     """Exponential, with full jitter, in seconds; `retry_after_max_s` is the longest Retry-After that is worth waiting for."""
@@ -37,14 +40,18 @@ def parse_retry_after(text: str | None, now: datetime) -> float | None:
         seconds = float(text)
     except ValueError:
         return _seconds_until(text, now)
-    return seconds if 0 <= seconds < 1e9 else None
+    return _bounded(seconds)
 
 
 def _seconds_until(text: str, now: datetime) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return _bounded(max(0.0, (moment - now).total_seconds()))
+
+
+def _bounded(seconds: float) -> float | None:
+    return seconds if 0 <= seconds < RETRY_AFTER_BOUND_S else None

@@ -45,6 +45,9 @@ def test_nothing_is_waited_for_beyond_the_deadline() -> None:
         ("nan", None),
         ("inf", None),
         ("soon", None),
+        ("1e9", None),
+        ("Mon, 01 Jan 99999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 9999 00:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:
