@@ -12,7 +12,8 @@ from services.router.ask import Ask
 from services.router.errors import UpstreamError, Verdict
 
 PATH = "/chat/completions"
-TOKENS_MAX = 10**12
+TOKENS_MAX = 10**8
+"""A report of more tokens than any context holds is none: the usage is estimated instead."""
 ERROR_BODY_MAX = 64 * 1024
 _CLIENT_FAULT = frozenset({400, 404, 413, 422})
 _KEY_FAULT = frozenset({401, 402, 403})
@@ -151,7 +152,8 @@ def failure_of(status: int, body: bytes, retry_after_s: float | None) -> Upstrea
     if usage is None and isinstance(error, dict):
         usage = read_usage(error.get("usage"))
     error_class, verdict = _classify(status, code)
-    kept = body if verdict == "pass" and error is not None and len(body) <= ERROR_BODY_MAX else b""
+    told = isinstance(error, dict) and isinstance(error.get("message"), str)
+    kept = body if verdict == "pass" and told and len(body) <= ERROR_BODY_MAX else b""
     return UpstreamError(error_class, verdict, status=status, retry_after_s=retry_after_s, usage=usage, body=kept)
 
 

@@ -104,7 +104,8 @@ def test_token_classes_do_not_overlap() -> None:
         {"prompt_tokens": True},
         {"prompt_tokens": "100"},
         {"prompt_tokens": None},
-        {"prompt_tokens": 10**13},
+        {"prompt_tokens": 10**8 + 1},
+        {"completion_tokens": 10**12},
         {"completion_tokens": 4},
         {"prompt_tokens_details": {"cached_tokens": 101}},
         {"prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 41}},
@@ -184,6 +185,12 @@ def test_only_the_clients_own_fault_is_passed_on_word_for_word() -> None:
     assert failure_of(400, body, None).body == body
     assert failure_of(401, body, None).body == b""
     assert failure_of(400, b"<html>", None).body == b""
+
+
+@pytest.mark.parametrize("error", [[1], "bad", 7, {}, {"message": None}, {"message": ["bad"]}, {"code": "bad"}])
+def test_an_error_that_is_none_is_not_passed_on(error: Any) -> None:
+    failure = failure_of(400, orjson.dumps({"error": error}), None)
+    assert (failure.verdict, failure.body) == ("pass", b"")
 
 
 @pytest.mark.parametrize(
