@@ -19,6 +19,8 @@ IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 FILE_PARTS = frozenset({"file", "input_file"})
 UNPRICED = ("web_search_options", "prediction", "audio")
 """Parameters with which a provider bills something other than the tokens that a hold can bound."""
+REROUTING = ("models", "provider", "route", "plugins", "transforms")
+"""Parameters with which an aggregator may answer with another model, or with extras, at another price than the hold's."""
 DEFAULT_TIERS = (None, "auto", "default")
 
 
@@ -71,6 +73,11 @@ def parse_ask(body: bytes) -> Ask:
         if document.get(name) is not None:
             raise _invalid(
                 name, f"{name} is billed by other things than tokens and is not supported here.", "unsupported_parameter"
+            )
+    for name in REROUTING:
+        if document.get(name) is not None:
+            raise _invalid(
+                name, f"{name} could change the price of the answer and is not supported here.", "unsupported_parameter"
             )
     if document.get("service_tier") not in DEFAULT_TIERS:
         raise _invalid("service_tier", "Only the default service tier is priced here.", "unsupported_parameter")

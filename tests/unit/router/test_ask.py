@@ -67,6 +67,11 @@ def test_either_name_of_the_cap_counts(more: dict[str, Any], cap: int) -> None:
         ({"web_search_options": {}}, "web_search_options"),
         ({"prediction": {"type": "content", "content": "x"}}, "prediction"),
         ({"audio": {"voice": "x"}}, "audio"),
+        ({"models": ["dear"]}, "models"),
+        ({"provider": {"order": ["dear"]}}, "provider"),
+        ({"route": "fallback"}, "route"),
+        ({"plugins": [{"id": "web"}]}, "plugins"),
+        ({"transforms": ["middle-out"]}, "transforms"),
     ],
 )
 def test_a_wrong_parameter_is_named(more: dict[str, Any], param: str) -> None:
@@ -98,6 +103,12 @@ def test_the_bound_uses_the_models_own_image_bound() -> None:
     of = catalog([channel("a")], [model("gpt-4o", "a", image_tokens_bound=50_000)])
     request = ask(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])
     assert request.tokens_bound(of.models["gpt-4o"]) == request.body_bytes + 16 + 50_000
+
+
+def test_a_model_that_declares_no_image_bound_gets_a_cautious_one() -> None:
+    of = catalog([channel("a")], [model("gpt-4o", "a")])
+    request = ask(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])
+    assert request.tokens_bound(of.models["gpt-4o"]) - request.body_bytes - 16 >= 48_169
 
 
 def test_the_prompt_estimate_counts_text_and_tools_and_no_image_bytes() -> None:
