@@ -126,6 +126,7 @@ def build_admin(desk: AdminDesk) -> FastAPI:
     app.add_exception_handler(404, _http_error)
     app.add_exception_handler(405, _http_error)
     app.add_exception_handler(psycopg.Error, _database_error)
+    app.add_exception_handler(Exception, _internal_error)
     return app
 
 
@@ -147,6 +148,11 @@ async def _http_error(_: Request, exc: Exception) -> Response:
 async def _database_error(_: Request, exc: Exception) -> Response:
     log.error("database_unavailable", reason=type(exc).__name__)
     return _error(503, "database_unavailable", "The database did not answer. Try again shortly.")
+
+
+async def _internal_error(_: Request, exc: Exception) -> Response:
+    log.error("request_failed", reason=type(exc).__name__)
+    return _error(503, "internal_error", "Something went wrong here; the log tells what. Try again shortly.")
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:
