@@ -16,6 +16,7 @@ operator. By OpenAI's tile rule gpt-4o-mini bills 2,833 + 8 x 5,667 = 48,169 tok
 know of more; for most models 3,000 is enough, which the table should then say."""
 CHARS_PER_TOKEN = 4
 PROMPT_TOKENS_PER_MESSAGE = 3
+TOKEN_CHARS_MAX = 128
 
 
 def input_tokens_bound(
@@ -37,9 +38,19 @@ def estimated_output_tokens(*, text_chars: int, cap: int) -> int:
     return min(-(-text_chars // CHARS_PER_TOKEN), cap)
 
 
-def estimated_stream_tokens(*, content_chunks: int, cap: int) -> int:
+def least_tokens(text: str) -> int:
+    """The fewest output tokens that a chunk with this text can stand for.
+
+    A chunk holds at least one token. Tokenizers in use never join two words, because they cut at white space first, so that a
+    text has at least as many tokens as words; its first word may belong to a token of the chunk before. And no token of the
+    vocabularies in use is longer than 128 characters (runs of blanks or dashes).
+    """
+    return max(1, len(text.split()) - 1, len(text) // TOKEN_CHARS_MAX)
+
+
+def estimated_stream_tokens(*, tokens_seen: int, cap: int) -> int:
     """Output tokens of a stream whose upstream reported none.
 
-    Every chunk that carried content holds at least one token, so that a customer never pays for more than was streamed.
+    What was seen is a lower bound (:func:`least_tokens`), so that a customer never pays for more than was streamed.
     """
-    return min(content_chunks, cap)
+    return min(tokens_seen, cap)

@@ -113,12 +113,12 @@ class _Passing:
 
     def _look(self) -> None:
         chunks = self.opened.chunks
-        self._reporter.advance(self._progress, chunks.content_chunks)
+        self._reporter.advance(self._progress, chunks.tokens_seen)
         if chunks.error is not None:
             self._stop("upstream_error")
         elif chunks.done:
             self._stop(None if chunks.complete else "stream_cut")
-        elif chunks.content_chunks > self._cap:
+        elif chunks.tokens_seen > self._cap:
             self._stop(CAPPED)
         elif self._progress.closed:
             self._stop("ledger_unavailable")

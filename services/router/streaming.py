@@ -53,18 +53,23 @@ class StreamDelivery:
             opened, running = await self._attempts.run(call, self._upstream.open_stream, lambda: has_gone(receive))
         except UpstreamError as failure:
             return await fail(call, self._settler, failure)
-        try:
-            await self._deliver(call, running, opened, receive, send)
-        except Exception:
-            # The reply has begun: its end is missing, which the client notices, and the open hold becomes a case.
-            log.exception("stream_not_ended", request_id=str(call.context.request_id))
-        finally:
-            await opened.close()
-        return None
-
-    async def _deliver(self, call: Call, running: Running, opened: OpenStream, receive: Receive, send: Send) -> None:
         now = monotonic()
         first = _Moments(round((now - running.begun) * 1000, 3), round((now - call.begun) * 1000, 3))
+        try:
+            await self._deliver(call, running, opened, receive, send, first=first)
+        except Exception:
+            # The reply has begun: its end is missing, which the client notices.
+            log.exception("stream_not_ended", request_id=str(call.context.request_id))
+        finally:
+            try:
+                await self._settle_broken(call, running, opened, first)
+            finally:
+                await opened.close()
+        return None
+
+    async def _deliver(
+        self, call: Call, running: Running, opened: OpenStream, receive: Receive, send: Send, *, first: _Moments
+    ) -> None:
         overhead_ms = max(0.0, first.request_ms - call.upstream_ms - first.attempt_ms)
         headers = [EVENTS, (b"cache-control", b"no-cache"), *route_headers(call, running, overhead_ms)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -83,7 +88,7 @@ class StreamDelivery:
         """Write the record; the bytes that the client sees last."""
         broken: ErrorClass | None = None if halt is None or halt == "capped" else halt
         usage, source = _usage(call, running, opened, halt)
-        charge = None if broken is not None and not opened.chunks.content_chunks else call.charge(running, usage)
+        charge = None if broken is not None and not opened.chunks.tokens_seen else call.charge(running, usage)
         finished = call.finished(
             running,
             usage,
@@ -100,13 +105,36 @@ class StreamDelivery:
             return encode(failure_document("log_unavailable", 503))
         return tail
 
+    async def _settle_broken(self, call: Call, running: Running, opened: OpenStream, first: _Moments) -> None:
+        """Settle a stream that began and has no record, whatever broke it here: with what is known, as one that was cut."""
+        if call.settled:
+            return
+        chunks = opened.chunks
+        cover = running.cover
+        source: UsageSource = "estimated" if chunks.usage is None else "reported"
+        usage = chunks.usage
+        if usage is None:
+            progress = call.progress.get(cover.grant.hold_id)
+            tokens = min(chunks.tokens_seen, cover.grant.output_cap * call.ask.choices)
+            usage = Usage(input_tokens=0 if progress is None else progress.input_tokens, output_tokens=tokens)
+        charge = call.charge(running, usage) if chunks.tokens_seen else None
+        call.attempts = [attempt for attempt in call.attempts if attempt["attempt"] != running.number]
+        finished = call.finished(
+            running, usage, source, monotonic(), outcome="failed", error_class="internal", ttft_ms=first.attempt_ms
+        )
+        try:
+            await self._settler.settle(call, _outgoing("internal", charge, first.request_ms, gone=False), finished)
+        except LogUnavailableError as exc:
+            # The hold stays open and becomes a case.
+            log.warning("log_unavailable", request_id=str(call.context.request_id), reason=str(exc))
+
 
 def _usage(call: Call, running: Running, opened: OpenStream, halt: Halt) -> tuple[Usage, UsageSource]:
     if opened.chunks.usage is not None and halt != CAPPED:
         return opened.chunks.usage, "reported"
     cap = running.cover.grant.output_cap * call.ask.choices
     return estimate(
-        call, running, cap if halt == CAPPED else estimated_stream_tokens(content_chunks=opened.chunks.content_chunks, cap=cap)
+        call, running, cap if halt == CAPPED else estimated_stream_tokens(tokens_seen=opened.chunks.tokens_seen, cap=cap)
     )
 
 

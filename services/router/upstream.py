@@ -116,7 +116,7 @@ async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], ch
         try:
             first += chunks.feed(part)
         except StreamMalformedError as exc:
-            raise UpstreamError("malformed_reply", "retry", status=200) from exc
+            raise UpstreamError("malformed_reply", "retry", status=200, usage=chunks.usage) from exc
         if chunks.error is not None and not chunks.started:
             raise UpstreamError("upstream_error", "retry", status=200, usage=chunks.usage)
         if chunks.started:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from schemas.money import Usage
+from services.router.bounds import least_tokens
 from services.router.dialects.openai import read_usage, usage_document
 from services.router.dialects.sse import EventSplitter, data_of
 from services.router.errors import StreamMalformedError
@@ -19,17 +20,21 @@ from services.router.errors import StreamMalformedError
 DONE = b"data: [DONE]\n\n"
 _OPEN = (b'"finish_reason":null', b'"finish_reason": null')
 _USAGE, _NO_USAGE = b'"usage"', (b'"usage":null', b'"usage": null')
+SMALL_EVENT = 512
+"""Bytes of an event that is taken for one token unread: the frame alone is 200 to 350."""
+_NOT_SAID = frozenset({"role", "id", "type", "index"})
 _EMPTY = (b'"content":""', b'"content": ""', b'"delta":{}', b'"delta": {}')
 
 
 class ChatStream:
     """Reads one upstream stream of `choices` choices.
 
-    `content_chunks` counts the chunks that carried output and were passed on: a lower bound of the output tokens.
+    `tokens_seen` is a lower bound of the output tokens that were passed on: one for each chunk that carried output, more for
+    one that is larger than `SMALL_EVENT`, whose text is looked at.
     `error` is the upstream's error object once it sent one in the stream; `usage` what it reported.
     """
 
-    __slots__ = ("_choices", "_finished", "_held", "_splitter", "_stamp", "content_chunks", "done", "error", "started", "usage")
+    __slots__ = ("_choices", "_finished", "_held", "_splitter", "_stamp", "done", "error", "started", "tokens_seen", "usage")
 
     def __init__(self, choices: int) -> None:
         self._choices = choices
@@ -37,7 +42,7 @@ class ChatStream:
         self._finished: set[int] = set()
         self._held: list[bytes] = []
         self._stamp: dict[str, Any] = {}
-        self.content_chunks = 0
+        self.tokens_seen = 0
         self.done = self.started = False
         self.error: dict[str, Any] | None = None
         self.usage: Usage | None = None
@@ -73,15 +78,14 @@ class ChatStream:
             held.append(encode({**stamp, "choices": cut}))
             reported = None
         if include_usage:
-            counts = usage_document(usage) if reported is None else reported
-            held.append(encode({**stamp, "choices": [], "usage": {**counts, **cost}}))
+            held.append(_priced(stamp, usage, reported, cost))
         return b"".join(held) + DONE
 
     def _passed(self, event: bytes) -> bytes:
         # The first chunk is always read: it tells the id and the model that an end of our own would need.
-        if self.started and (_OPEN[0] in event or _OPEN[1] in event) and self._plain(event):
+        if self.started and len(event) <= SMALL_EVENT and (_OPEN[0] in event or _OPEN[1] in event) and self._plain(event):
             if not any(empty in event for empty in _EMPTY):
-                self.content_chunks += 1
+                self.tokens_seen += 1
             return event
         return self._examined(event)
 
@@ -112,22 +116,36 @@ class ChatStream:
         had_usage = self._note_usage(document)
         if not choices and had_usage:
             return b""
-        finished = [
-            _index(choice) for choice in choices if isinstance(choice, dict) and choice.get("finish_reason") is not None
-        ]
+        finished = self._checked(choices)
         if had_usage:
-            event = encode({key: value for key, value in document.items() if key != "usage"})
+            try:
+                event = encode({key: value for key, value in document.items() if key != "usage"})
+            except TypeError:
+                raise StreamMalformedError("a chunk that is nested too deeply") from None
         self.started = True
         if not finished:
-            self.content_chunks += bool(choices) and not any(empty in event for empty in _EMPTY)
+            self.tokens_seen += _tokens(event, choices)
             return event
         self._finished.update(finished)
         self._held.append(event)
         return b""
 
+    def _checked(self, choices: list[Any]) -> list[int]:
+        """The indexes of the choices that finish with this chunk. Raises :class:`StreamMalformedError`."""
+        finished = []
+        for choice in choices:
+            if not isinstance(choice, dict):
+                raise StreamMalformedError("a choice that is no object")
+            index = choice.get("index", 0)
+            if type(index) is not int or not 0 <= index < self._choices:
+                raise StreamMalformedError("a choice whose index is none of those asked for")
+            if choice.get("finish_reason") is not None:
+                finished.append(index)
+        return finished
+
     def _note_usage(self, document: dict[str, Any]) -> bool:
         for key in ("id", "created", "model", "object", "system_fingerprint", "service_tier"):
-            if document.get(key) is not None:
+            if isinstance(document.get(key), str | int):
                 self._stamp[key] = document[key]
         reported = document.get("usage")
         usage = read_usage(reported)
@@ -137,11 +155,36 @@ class ChatStream:
         return reported is not None
 
 
-def _index(choice: dict[str, Any]) -> int:
-    index = choice.get("index", 0)
-    if not isinstance(index, int):
-        raise StreamMalformedError("a choice whose index is no number")
-    return index
+def _priced(stamp: dict[str, Any], usage: Usage, reported: dict[str, Any] | None, cost: dict[str, str]) -> bytes:
+    """The usage chunk: what the upstream reported where it can be written again, with the cost."""
+    if reported is not None:
+        try:
+            return encode({**stamp, "choices": [], "usage": {**reported, **cost}})
+        except TypeError:
+            pass  # nested deeper than it can be written: the counts that were read from it say all that is charged
+    return encode({**stamp, "choices": [], "usage": {**usage_document(usage), **cost}})
+
+
+def _tokens(event: bytes, choices: list[dict[str, Any]]) -> int:
+    """A lower bound of the output tokens of a chunk."""
+    if len(event) <= SMALL_EVENT:
+        return int(bool(choices) and not any(empty in event for empty in _EMPTY))
+    return sum(least_tokens(text) for text in [_said(choice.get("delta")) for choice in choices] if text)
+
+
+def _said(delta: object) -> str:
+    """All that a delta says: its text, its reasoning, its tool calls' names and arguments."""
+    found: list[str] = []
+    left = [delta]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            left += [each for key, each in value.items() if key not in _NOT_SAID]
+        elif isinstance(value, list):
+            left += value
+    return "".join(found)
 
 
 def encode(document: dict[str, Any]) -> bytes:

@@ -62,8 +62,14 @@ REPLIES = objects(
     id=st.text(max_size=9), choices=st.lists(CHOICES, max_size=3), usage=USAGES, error=objects(code=st.text(max_size=5))
 )
 
+DEEP_REPLIES = st.builds(
+    lambda reply, field: orjson.dumps({**reply, field: "DEEP"}).replace(b'"DEEP"', b"[" * 400 + b"]" * 400),
+    REPLIES,
+    st.sampled_from(["id", "created", "choices", "usage", "error", "z"]),
+)
 
-@settings(max_examples=1_000)
+
+@settings(max_examples=1_000, deadline=None)
 @given(BODIES | ANYTHING)
 def test_any_body_is_an_ask_or_refused_with_400(document: Any) -> None:
     ask = outcome(lambda: parse_ask(orjson.dumps(document)))
@@ -91,7 +97,7 @@ def test_any_usage_is_read_whole_or_not_at_all(value: Any) -> None:
         assert usage.total_tokens == value["prompt_tokens"] + value["completion_tokens"]
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(REPLIES | ANYTHING)
 def test_any_reply_is_priced_or_malformed(document: Any) -> None:
     reply = outcome(lambda: read_reply(orjson.dumps(document)))
@@ -109,8 +115,11 @@ def test_any_error_body_has_a_class_and_a_verdict(status: int, document: Any) ->
     assert failure.verdict in ("retry", "next", "pass")
 
 
-@settings(max_examples=1_000)
-@given(st.lists(REPLIES.map(orjson.dumps) | st.binary(max_size=20) | st.just(b"[DONE]"), max_size=6), st.integers(1, 3))
+@settings(max_examples=1_000, deadline=None)
+@given(
+    st.lists((REPLIES.map(orjson.dumps) | DEEP_REPLIES) | st.binary(max_size=20) | st.just(b"[DONE]"), max_size=6),
+    st.integers(1, 3),
+)
 def test_any_stream_is_read_or_malformed_and_can_always_be_ended(events: list[bytes], choices: int) -> None:
     stream = ChatStream(choices)
     try:

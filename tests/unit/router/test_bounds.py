@@ -9,6 +9,7 @@ from services.router.bounds import (
     estimated_prompt_tokens,
     estimated_stream_tokens,
     input_tokens_bound,
+    least_tokens,
 )
 
 
@@ -26,5 +27,9 @@ def test_estimates_stay_under_their_bounds() -> None:
     assert estimated_prompt_tokens(text_chars=9, messages=2, bound=5) == 5
     assert estimated_output_tokens(text_chars=9, cap=100) == 3
     assert estimated_output_tokens(text_chars=9, cap=2) == 2
-    assert estimated_stream_tokens(content_chunks=7, cap=100) == 7
-    assert estimated_stream_tokens(content_chunks=7, cap=5) == 5
+    assert estimated_stream_tokens(tokens_seen=7, cap=100) == 7
+    assert estimated_stream_tokens(tokens_seen=7, cap=5) == 5
+
+
+def test_a_chunk_holds_at_least_one_token_and_no_token_holds_two_words() -> None:
+    assert [least_tokens(text) for text in ("a", "two words", "one two three", "-" * 1280, " " * 300)] == [1, 1, 2, 10, 2]

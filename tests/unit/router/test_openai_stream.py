@@ -38,7 +38,7 @@ def test_chunks_go_on_byte_for_byte_wherever_the_bytes_are_cut(size: int) -> Non
     stream = ChatStream(1)
     out = b"".join(stream.feed(WHOLE[at : at + size]) for at in range(0, len(WHOLE), size))
     assert out == ROLE + b"".join(WORDS)
-    assert (stream.usage, stream.content_chunks, stream.complete, stream.done) == (USAGE, 3, True, True)
+    assert (stream.usage, stream.tokens_seen, stream.complete, stream.done) == (USAGE, 3, True, True)
     assert documents(stream.ending(USAGE, COST, include_usage=True)) == [
         *documents(STOP),
         {**HEAD, "choices": [], "usage": {**REPORTED, **COST}},
@@ -60,7 +60,7 @@ def test_carriage_returns_comments_and_multi_line_data_are_understood() -> None:
     assert stream.feed(b": still here\n\n") == b": still here\n\n"
     split = STOP.replace(b',"choices"', b',\ndata:"choices"')
     assert stream.feed(split) == b""
-    assert (stream.complete, stream.content_chunks) == (True, 1)
+    assert (stream.complete, stream.tokens_seen) == (True, 1)
 
 
 def test_a_client_that_did_not_ask_sees_no_usage() -> None:
@@ -125,14 +125,14 @@ def test_spaces_in_the_upstreams_json_make_no_difference() -> None:
     spaced = [part.replace(b'":', b'": ').replace(b',"', b', "') for part in (ROLE, *WORDS, STOP, LAST)]
     stream = ChatStream(1)
     assert stream.feed(b"".join(spaced) + DONE) == b"".join(spaced[:4])
-    assert (stream.usage, stream.content_chunks, stream.complete) == (USAGE, 3, True)
+    assert (stream.usage, stream.tokens_seen, stream.complete) == (USAGE, 3, True)
 
 
 def test_chunks_without_the_key_finish_reason_go_on_too() -> None:
     stream = ChatStream(1)
     bare = b"data: " + orjson.dumps({**HEAD, "choices": [{"index": 0, "delta": {"content": "a"}}]}) + b"\n\n"
     assert stream.feed(ROLE + bare) == ROLE + bare
-    assert stream.content_chunks == 1
+    assert stream.tokens_seen == 1
 
 
 def test_an_error_in_the_stream_is_kept_with_what_it_burned() -> None:
@@ -159,3 +159,52 @@ def test_a_capped_stream_ends_with_the_finish_reason_length() -> None:
 def test_what_is_no_chunk_is_malformed(bad: bytes) -> None:
     with pytest.raises(StreamMalformedError):
         ChatStream(1).feed(bad)
+
+
+DEEP = b'{"a":' * 400 + b"1" + b"}" * 400
+
+
+@pytest.mark.parametrize("index", [[1], {}, "0", True, -1, 1, 1.5])
+def test_a_choice_with_an_index_that_was_not_asked_for_is_malformed(index: Any) -> None:
+    with pytest.raises(StreamMalformedError):
+        ChatStream(1).feed(event({"content": "a"}, "stop", index))
+    with pytest.raises(StreamMalformedError):
+        ChatStream(1).feed(b"data: " + orjson.dumps({"choices": [None]}) + b"\n\n")
+
+
+def test_a_usage_too_deep_to_write_again_still_ends_the_stream_with_its_cost() -> None:
+    stream = ChatStream(1)
+    stream.feed(ROLE + STOP + LAST.replace(b'"total_tokens":13', b'"total_tokens":13,"z":' + DEEP) + DONE)
+    assert stream.usage == USAGE
+    last = documents(stream.ending(USAGE, COST, include_usage=True))[1]
+    assert (last["usage"]["prompt_tokens"], last["usage"]["completion_tokens"], last["usage"]["cost"]) == (10, 3, "0.001")
+
+
+def test_a_stamp_too_deep_to_write_again_is_left_out_of_the_end() -> None:
+    stream = ChatStream(1)
+    stream.feed(ROLE.replace(b'"created":1', b'"created":' + DEEP) + STOP.replace(b'"created":1,', b"") + LAST + DONE)
+    assert documents(stream.ending(USAGE, COST, include_usage=True))[1]["usage"]["cost"] == "0.001"
+
+
+def test_a_chunk_with_usage_too_deep_to_write_again_is_malformed_and_keeps_its_usage() -> None:
+    stream = ChatStream(1)
+    with pytest.raises(StreamMalformedError):
+        stream.feed(event({"content": "a"}, usage=REPORTED).replace(b'"created":1', b'"created":1,"z":' + DEEP))
+    assert stream.usage == USAGE
+
+
+@pytest.mark.parametrize(
+    ("delta", "tokens"),
+    [
+        ({"content": "word " * 1000}, 999),
+        ({"content": "=" * 12_800}, 100),
+        ({"tool_calls": [{"index": 0, "id": "c 1", "type": "function", "function": {"arguments": "a " * 500}}]}, 499),
+        ({"role": "assistant", "content": ""}, 0),
+    ],
+)
+def test_a_giant_chunk_counts_for_what_it_says(delta: dict[str, Any], tokens: int) -> None:
+    stream = ChatStream(1)
+    giant = event(delta, logprobs="x" * 600)
+    assert stream.feed(giant) == giant
+    assert stream.feed(giant) == giant
+    assert stream.tokens_seen == 2 * tokens
