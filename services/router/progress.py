@@ -19,6 +19,7 @@ from services.router.stream_progress import StreamProgress
 
 BEAT_S = 2.0
 BEAT_TOKENS = 512
+TICK_S = 0.25
 LEASE = timedelta(seconds=60)
 HOLDS_PER_CALL = 1_000
 
@@ -26,7 +27,9 @@ log = structlog.get_logger(__name__)
 
 
 class ProgressReporter:
-    """Reports every open stream every 2 s, and one that has put out 512 tokens since its last report at once."""
+    """Reports every open stream every 2 s, one that has put out 512 tokens since its last report at once, and one whose first
+    content has come within 250 ms: a hold that expires should know that something was streamed. Many go in one call, and a
+    stream that ends sooner costs none."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -62,14 +65,14 @@ class ProgressReporter:
         beat_at = monotonic() + BEAT_S
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(beat_at):
+                async with asyncio.timeout(TICK_S):
                     await self._urgent.wait()
             self._urgent.clear()
             if monotonic() >= beat_at:
                 beat_at = monotonic() + BEAT_S
                 due = list(self._open)
             else:
-                due = [p for p in self._open if p.output_tokens - p.reported_tokens >= BEAT_TOKENS]
+                due = [p for p in self._open if _is_due(p)]
             for start in range(0, len(due), HOLDS_PER_CALL):
                 await self._report(due[start : start + HOLDS_PER_CALL])
 
@@ -95,3 +98,8 @@ class ProgressReporter:
             return
         for progress in due:
             progress.closed = str(progress.hold_id) in closed
+
+
+def _is_due(progress: StreamProgress) -> bool:
+    ahead = progress.output_tokens - progress.reported_tokens
+    return ahead >= BEAT_TOKENS or (ahead > 0 and progress.reported_tokens == 0)
