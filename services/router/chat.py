@@ -114,9 +114,12 @@ class ChatEndpoint:
             code = "overloaded" if self.ready else "not_ready"
             raise RefusalError(503, code, "The router cannot take more requests now. Try again shortly.", retry_after_s=1)
         try:
-            return CallContext.model_validate_json(raw_context)
+            context = CallContext.model_validate_json(raw_context)
         except ValidationError:
             raise RefusalError(400, "invalid_context", f"The header {CONTEXT_HEADER} is missing or not valid.") from None
+        if rb"\u0000" in raw_context and has_nul(context):
+            raise RefusalError(400, "invalid_value", "Tags and ids must not contain NUL characters.")
+        return context
 
     def _plan(self, context: CallContext, body: bytes, begun: float) -> Call:
         ask = parse_ask(body)
@@ -152,6 +155,14 @@ class ChatEndpoint:
     @staticmethod
     def _headers(call: Call) -> Headers:
         return route_headers(call, None, call.overhead_ms(monotonic()))
+
+
+def has_nul(context: CallContext) -> bool:
+    """Whether a text of the context has a character that the ledger cannot store."""
+    key = context.key
+    texts = [context.account_id, context.environment, context.run_id, context.client_request_id, context.traceparent]
+    texts += [key.project_id, key.key_id, key.key_name, *context.tags.keys(), *context.tags.values()]
+    return any(text is not None and "\0" in text for text in texts)
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
