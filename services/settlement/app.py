@@ -27,8 +27,9 @@ from services.settlement.coalescer import Coalescer
 from services.settlement.control import ControlReader, Frozen
 from services.settlement.database import configure_json, options
 from services.settlement.errors import ApiError
+from services.settlement.garbage import calm
 from services.settlement.hold_store import HoldLane
-from services.settlement.http_edges import Asgi, Receive, Scope, Send, Tokens, api_error
+from services.settlement.http_edges import Asgi, Receive, Scope, Send, Tokens, api_error, bounded
 from services.settlement.internal_api import InternalApi
 from services.settlement.logs import configure_logs
 from services.settlement.partitions import partitions_of
@@ -143,7 +144,7 @@ def build(settings: Settings) -> Asgi:
     """The ASGI application: the plain internal routes in front, FastAPI for the rest."""
     configure_json()
     service = SettlementApi(settings)
-    fast = _fastapi(service, settings)
+    fast = bounded(_fastapi(service, settings))
     internal = InternalApi(
         holds=service.holds,
         connect=service.pool.connection,
@@ -166,6 +167,7 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        calm()
         yield
         await service.stop()
 
@@ -203,7 +205,7 @@ def _errors(app: FastAPI) -> None:
         body = {"message": error.detail, "type": "invalid_request_error", "param": None, "code": code}
         return JSONResponse({"error": body}, status_code=error.status_code)
 
-    for kind in (ApiError, psycopg.Error, PoolTimeout):
+    for kind in (ApiError, psycopg.Error, PoolTimeout, Exception):
         app.add_exception_handler(kind, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)

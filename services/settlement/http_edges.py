@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import psycopg
+import structlog
 from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 4 << 20
+log = structlog.get_logger(__name__)
 _JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -75,7 +77,7 @@ async def send_error(send: Send, error: Exception) -> None:
 
 
 def api_error(error: Exception) -> ApiError:
-    """The one table from other libraries' errors to ours; what it does not know is raised again."""
+    """The one table from other libraries' errors to ours; what it does not know is a defect: logged, and answered with 500."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ValidationError):
@@ -84,7 +86,8 @@ def api_error(error: Exception) -> ApiError:
         return InvalidError("a value is outside of what the ledger can keep")
     if isinstance(error, psycopg.Error | PoolTimeout):
         return UnavailableError("the ledger's database did not answer: ask again")
-    raise error
+    log.error("defect", error=type(error).__name__, exc_info=error)
+    return ApiError("Tollbook failed; the defect is logged")
 
 
 def _invalid(error: ValidationError) -> ApiError:
@@ -93,6 +96,28 @@ def _invalid(error: ValidationError) -> ApiError:
         return BadInputError("the body is not JSON", code="invalid_json")
     param = ".".join(str(part) for part in first["loc"])
     return InvalidError(f"{param}: {first['msg']}", param=param)
+
+
+def bounded(app: Asgi, bound: int = MAX_BODY_BYTES) -> Asgi:
+    """The application behind a bound for request bodies: a larger one is answered with 413 before it is read."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
+            await app(scope, receive, send)
+            return
+        try:
+            body = await read_body(receive, bound)
+        except ApiError as error:
+            await send_error(send, error)
+            return
+        unread = [{"type": "http.request", "body": body}]
+
+        async def replay() -> MutableMapping[str, Any]:
+            return unread.pop() if unread else await receive()
+
+        await app(scope, replay, send)
+
+    return guarded
 
 
 def refuse_nul(body: bytes) -> None:

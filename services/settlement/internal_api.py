@@ -15,7 +15,7 @@ from services.settlement import ingress, metrics
 from services.settlement.balance_store import balances
 from services.settlement.book_store import BookStore
 from services.settlement.coalescer import Coalescer
-from services.settlement.errors import ApiError, NotFoundError
+from services.settlement.errors import NotFoundError
 from services.settlement.hold_progress import renew
 from services.settlement.http_edges import (
     Receive,
@@ -58,7 +58,7 @@ class InternalApi:
         """Answer one request."""
         try:
             status, body = await self._dispatch(scope, receive)
-        except (ApiError, ValueError, psycopg.Error) as error:
+        except Exception as error:  # noqa: BLE001 - what the table of errors does not know is logged and answered there
             await send_error(send, error)
         else:
             await send_json(send, status, body)

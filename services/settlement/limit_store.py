@@ -12,7 +12,7 @@ from schemas.control import ControlRecord
 from schemas.envelope import new_id, now
 from schemas.ledger import EnvelopeRef, LimitChanged, LimitChangedData
 from schemas.money import format_amount
-from services.settlement.arrays import plain, uuids
+from services.settlement.arrays import uuids
 from services.settlement.entries import Outbox
 from services.settlement.errors import InvalidError, UnavailableError
 from services.settlement.money_in import LimitChange, period_start
@@ -94,18 +94,28 @@ class _History:
         sql = statements("admin.sql")
         self._connection = connection
         holder = {"holder": asked.account_id, "currency": asked.currency, "kind": asked.kind, "entity": asked.id}
-        # Holds before buckets, as the worker locks them. Holds that appear in between are found under the bucket's lock.
-        connection.execute(sql["lock_open_holds"], {**holder, "start": period_start(asked.window, now())}).fetchall()
-        accounts = [row[0] for row in connection.execute(sql["lock_currency"], holder).fetchall()]
         self.start: datetime = period_start(asked.window, now())
-        open_holds = connection.execute(sql["lock_open_holds"], {**holder, "start": self.start}).fetchall()
+        period = {**holder, "start": self.start}
+        # Most of the past is added up before anything is locked: a bucket's moves are numbered in the order of their commits.
+        before = {row[0]: row[1] for row in connection.execute(sql["last_moves"], holder).fetchall()}
+        self.spent_nano, self.overrun_nano = 0, 0
+        for account, last in before.items():
+            self._add(period, account, after=0, until=last)
+        # Holds before buckets, as the worker locks them. Holds that appear in between are found under the bucket's lock.
+        connection.execute(sql["lock_open_holds"], period).fetchall()
+        for (account,) in connection.execute(sql["lock_currency"], holder).fetchall():
+            self._add(period, account, after=before.get(account, 0), until=2**63 - 1)
+        open_holds = connection.execute(sql["lock_open_holds"], period).fetchall()
         self.hold_ids: list[UUID] = [row[0] for row in open_holds]
         self.held_nano = sum(row[1] for row in open_holds)
-        spent = connection.execute(
-            sql["spent_in_period"], {**holder, "start": self.start, "accounts": plain(accounts)}
-        ).fetchone()
-        assert spent is not None
-        self.spent_nano, self.overrun_nano = spent
+
+    def _add(self, period: dict[str, Any], account: int, *, after: int, until: int) -> None:
+        """Add what the bucket's moves (after, until] spent in the period."""
+        move = {"account": account, "after": after, "until": until}
+        row = self._connection.execute(statements("admin.sql")["spent_in_period"], {**period, **move}).fetchone()
+        assert row is not None
+        self.spent_nano += row[0]
+        self.overrun_nano += row[1]
 
     def write(self, envelope_id: int) -> None:
         """Open the envelope's first window with it, and stamp the open holds."""

@@ -119,7 +119,8 @@ def _load(text: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise _at(line, str(error.problem)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        # A value under an explicit tag that it does not fit (`!!timestamp x`) breaks inside the loader in many ways.
         raise InvalidError(f"the price book is not YAML: {error}", code="invalid_price_book") from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
         raise InvalidError("a price book is a mapping with `buckets` and `prices`", code="invalid_price_book")

@@ -13,6 +13,7 @@ from schemas.envelope import TYPE_HEADER
 from services.settlement.partitions import partition_of
 
 log = structlog.get_logger(__name__)
+STOP_TIMEOUT_S = 5.0
 BATCH_BYTES = 900_000
 """Under the broker's own bound of 1 MB per batch."""
 
@@ -35,25 +36,30 @@ class Publisher:
         self._producer: Any = None
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Publish in order per key. Raises KafkaError; some of the records may have been written then."""
+        """Publish in order per key. Raises KafkaError or OSError; some of the records may have been written then."""
         try:
             producer = await self._ready()
             futures: list[Any] = []
             for (topic, partition), records in _by_partition(messages).items():
                 batches = _batches(producer, records)
                 futures += [await producer.send_batch(batch, topic, partition=partition) for batch in batches]
-            await asyncio.gather(*futures)
-        except KafkaError:
+            outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        except (KafkaError, OSError):
             await self.close()
             raise
+        failed = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+        if failed is not None:
+            await self.close()
+            raise failed
 
     async def close(self) -> None:
         """Close the producer, whatever its state."""
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                await producer.stop()
-            except KafkaError as error:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await producer.stop()
+            except (KafkaError, OSError) as error:
                 log.warning("producer_stop_failed", error=type(error).__name__)
 
     async def _ready(self) -> Any:
@@ -67,7 +73,7 @@ class Publisher:
             )
             try:
                 await producer.start()
-            except KafkaError:
+            except (KafkaError, OSError):
                 await producer.stop()
                 raise
             self._producer = producer

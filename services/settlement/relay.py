@@ -50,7 +50,7 @@ class Relay:
                 pause = await self._round()
             except StandbyError:
                 pause = STANDBY_S
-            except (psycopg.Error, KafkaError) as error:
+            except (psycopg.Error, KafkaError, OSError) as error:
                 log.warning("relay_waits", relay=self._source.name, error=type(error).__name__)
                 pause = RETRY_S
             await _sleep(stop, pause)

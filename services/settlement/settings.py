@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     price_book_file: str | None = Field(default=None, alias="TOLLBOOK_PRICE_BOOK_FILE")
     default_output_tokens: int = Field(default=4096, ge=1, le=10**6, alias="TOLLBOOK_DEFAULT_OUTPUT_TOKENS")
     floor_output_tokens: int = Field(default=256, ge=1, le=10**6, alias="TOLLBOOK_FLOOR_OUTPUT_TOKENS")
-    hold_lanes: int = Field(default=2, ge=1, le=16, alias="TOLLBOOK_HOLD_LANES")
+    hold_lanes: int = Field(default=1, ge=1, le=16, alias="TOLLBOOK_HOLD_LANES")
     hold_batch: int = Field(default=128, ge=1, le=256, alias="TOLLBOOK_HOLD_BATCH")
     hold_queue: int = Field(default=4096, ge=1, alias="TOLLBOOK_HOLD_QUEUE")
     statement_timeout_ms: int = Field(default=5000, ge=100, alias="TOLLBOOK_STATEMENT_TIMEOUT_MS")

@@ -102,7 +102,9 @@ def decide(event: RequestCompleted, holds: dict[UUID, HoldRow], book_of: BookOf)
     capture = charge if charge and charge.hold.state == HELD else None
     late = charge if charge and charge.hold.state == EXPIRED else None
     if charge and not capture and not late:
-        cases = (_case(event, "usage_after_end", f"the hold had ended before as {charge.hold.state}", charge),)
+        cases = (_case(event, "usage_after_end", f"the hold had ended before as {charge.hold.state}", charge, charge.nano),)
+    if capture and (excess := capture.nano - capture.hold.amount_nano) > 0:
+        cases = (*cases, _case(event, "overrun", "the provider counted more than the hold's bound allows", capture, excess))
     charged_id = charge.hold.id if charge else None
     releases = tuple(_open_holds(event, holds, charged_id))
     if capture:
@@ -205,7 +207,7 @@ def _costs(attempts: list[Attempt]) -> Iterable[OperatorCost]:
         yield OperatorCost(channel=channel, currency=currency, nano=_bounded(nano))
 
 
-def _case(event: RequestCompleted, kind: str, detail: str, charge: Charge) -> CaseDraft:
+def _case(event: RequestCompleted, kind: str, detail: str, charge: Charge, exposure_nano: int) -> CaseDraft:
     return CaseDraft(
         kind=kind,
         detail=detail,
@@ -213,5 +215,5 @@ def _case(event: RequestCompleted, kind: str, detail: str, charge: Charge) -> Ca
         request_id=event.request_id,
         hold_id=charge.hold.id,
         currency=charge.hold.currency,
-        exposure_nano=charge.nano,
+        exposure_nano=exposure_nano,
     )

@@ -23,6 +23,7 @@ from services.settlement.batch import Posting
 from services.settlement.book_store import BookStore
 from services.settlement.consumer import SettlementLoop
 from services.settlement.database import configure_json, connect
+from services.settlement.garbage import calm
 from services.settlement.leases import Leases
 from services.settlement.logs import configure_logs
 from services.settlement.publisher import Publisher
@@ -57,7 +58,9 @@ class Worker:
             linger_ms=settings.settle_linger_ms,
             lease_s=settings.lease_seconds,
         )
-        self._relays = [self._relay(OutboxSource()), self._relay(IngressSource())]
+        interval_ms = settings.relay_interval_ms
+        # The ingress table is empty as long as Kafka is there: it need not be looked at as often.
+        self._relays = [self._relay(OutboxSource(), interval_ms), self._relay(IngressSource(), 5 * interval_ms)]
         self._sweeper = Sweeper(
             bootstrap_servers=settings.kafka_bootstrap_servers,
             connect=self._connect,
@@ -85,14 +88,14 @@ class Worker:
             return f"halted: {self.loop.halted}"
         return None if self.loop.reading else "no partition is leased"
 
-    def _relay(self, source: OutboxSource | IngressSource) -> Relay:
+    def _relay(self, source: OutboxSource | IngressSource, interval_ms: float) -> Relay:
         settings = self._settings
         return Relay(
             source,
             Publisher(settings.kafka_bootstrap_servers),
             self._connect,
             batch=settings.relay_batch,
-            interval_ms=settings.relay_interval_ms,
+            interval_ms=interval_ms,
         )
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
@@ -132,6 +135,7 @@ async def serve(settings: Settings) -> None:
     )
     server = uvicorn.Server(config)
     stop = asyncio.Event()
+    calm()
 
     async def listen() -> None:
         await server.serve()

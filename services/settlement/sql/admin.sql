@@ -55,15 +55,19 @@ order by h.id for update;
 -- name: lock_currency
 select account from bucket_balance where holder = %(holder)s and currency = %(currency)s order by account for no key update;
 
+-- name: last_moves
+select k.account, coalesce((select max(m.seq) from balance_move m where m.account = k.account), 0)
+from bucket_balance k where k.holder = %(holder)s and k.currency = %(currency)s;
+
 -- name: spent_in_period
 select coalesce(sum(h.captured_nano + coalesce(r.overrun_nano, 0)), 0)::bigint, coalesce(sum(r.overrun_nano), 0)::bigint
-from hold h left join receipt r on r.request_id = h.request_id and r.charged_hold = h.id
-where h.placed_at >= %(start)s and h.state in ('CAPTURED', 'EXPIRED')
-    and (%(kind)s = 'account' or (%(kind)s = 'project' and h.project_id = %(entity)s) or (%(kind)s = 'key' and h.key_id = %(entity)s))
-    and h.id in (
-        select t.hold_id from txn t join balance_move m on m.txn = t.id
-        where m.account = any(%(accounts)s::bigint[]) and t.hold_id is not null
-    );
+from balance_move m
+join txn t on t.id = m.txn
+join hold h on h.id = t.hold_id
+left join receipt r on r.txn = t.id and r.request_id = t.request_id and r.charged_hold = h.id
+where m.account = %(account)s and m.seq > %(after)s and m.seq <= %(until)s
+    and h.placed_at >= %(start)s and h.currency = %(currency)s
+    and (%(kind)s = 'account' or (%(kind)s = 'project' and h.project_id = %(entity)s) or (%(kind)s = 'key' and h.key_id = %(entity)s));
 
 -- name: set_limit
 insert into envelope (holder, kind, entity, currency, window_kind, limit_nano)

@@ -244,7 +244,7 @@ create table outbox (
     type text not null,
     ref uuid not null,
     payload text
-);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 comment on column outbox.payload is 'the event as JSON; null where the relay writes it from the hold that ref names';
 
 create table outbox_published (
@@ -263,7 +263,7 @@ create table ingress (
     type text not null,
     value text not null,
     taken_at timestamptz not null default clock_timestamp()
-);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
 -- The hold function ----------------------------------------------------------------------------------------------------------
 -- Decides and records many holds at once. Arrays, one element per hold unless said otherwise; positions count from 1.
