@@ -62,7 +62,13 @@ class ChatStream:
         events = self._splitter.feed(data)
         if len(events) == 1:
             return self._passed(events[0])
-        return b"".join([self._passed(event) for event in events])
+        seen = self.tokens_seen
+        try:
+            return b"".join([self._passed(event) for event in events])
+        except StreamMalformedError:
+            # What came with the malformed event does not go on: it must not be charged either.
+            self.tokens_seen = seen
+            raise
 
     def ending(self, usage: Usage, cost: dict[str, str], *, include_usage: bool, capped: bool = False) -> bytes:
         """The held chunks, the usage chunk with its cost where the client asked for it, and `[DONE]`.

@@ -208,3 +208,11 @@ def test_a_giant_chunk_counts_for_what_it_says(delta: dict[str, Any], tokens: in
     assert stream.feed(giant) == giant
     assert stream.feed(giant) == giant
     assert stream.tokens_seen == 2 * tokens
+
+
+def test_what_came_with_a_malformed_event_is_not_counted_because_it_does_not_go_on() -> None:
+    stream = ChatStream(1)
+    stream.feed(ROLE + WORDS[0])
+    with pytest.raises(StreamMalformedError):
+        stream.feed(WORDS[1] + b"data: {\n\n")
+    assert stream.tokens_seen == 1
