@@ -53,3 +53,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
         return error_response(error.status_code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def bug(_: Request, __: Exception) -> Response:
+        return error_response(500, "This is a fault of Tollbook; its log says more.")

@@ -11,7 +11,7 @@ from deploy.local.ports import free_port
 from services.analytics import warehouse_schema
 from services.analytics.migrate import migrate
 from services.analytics.warehouse import connector
-from tests.integration.analytics.process import ADMIN_TOKEN, Analytics
+from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, Analytics
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def analytics(migrated_url: str, kafka_bootstrap_servers: str, tmp_path: Path) -
         "TOLLBOOK_HOST": "127.0.0.1",
         "TOLLBOOK_PORT": str(free_port()),
         "TOLLBOOK_ADMIN_TOKEN": ADMIN_TOKEN,
-        "TOLLBOOK_EDGE_TOKEN": "edge-token-of-the-tests",
+        "TOLLBOOK_EDGE_TOKEN": EDGE_TOKEN,
         "TOLLBOOK_LOADER_FLUSH_SECONDS": "0.3",
     }
     return Analytics("services.analytics", environment, tmp_path / "analytics.log")

@@ -1,15 +1,17 @@
 """The admin calls, over a store with a known story."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from schemas import topics
 from services.analytics.rows.registry import TOPICS
-from tests.integration.analytics.process import Analytics, running, until
+from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, Analytics, running, until
 from tests.integration.analytics.stories import publish, stories, velocity_alert
-from tests.integration.analytics.topic_contents import distinct_events
+from tests.integration.analytics.topic_contents import distinct_events, events_of
 
 ADMIN_PATHS = ("/admin/lag", "/admin/counts", "/admin/alerts", "/admin/dashboard/series", "/admin/dashboard/tables")
 
@@ -32,6 +34,29 @@ async def test_the_admin_calls_answer_for_what_was_loaded(analytics: Analytics, 
         check_alerts(analytics, now)
         check_refusals(analytics)
         check_health(analytics)
+        rejected = [e for e in await events_of(kafka_bootstrap_servers, topics.REQUESTS) if e["type"] == "RequestRejected"]
+        check_rejections(analytics, rejected[0])
+
+
+def check_rejections(analytics: Analytics, rejected: dict[str, Any]) -> None:
+    """Edge learns why a request was refused; of another account's, or without edge's token, it learns nothing."""
+
+    def ask(account_id: str, request_id: str, token: str = EDGE_TOKEN) -> httpx.Response:
+        url = f"{analytics.url}/internal/accounts/{account_id}/rejections/{request_id}"
+        return httpx.get(url, headers={"authorization": f"Bearer {token}"})
+
+    account_id, request_id = rejected["account_id"], rejected["request_id"]
+    (found,) = ask(account_id, request_id).json()["data"]
+    assert (found["code"], found["http_status"], found["key_id"]) == (
+        rejected["data"]["code"],
+        rejected["data"]["http_status"],
+        rejected["data"]["key"]["key_id"],
+    )
+    assert ask("acc_another", request_id).json() == {"data": []}
+    assert ask(account_id, str(uuid4())).json() == {"data": []}
+    assert ask(account_id, request_id, "wrong").status_code == 401
+    assert ask(account_id, request_id, ADMIN_TOKEN).status_code == 401
+    assert ask(account_id, "no-uuid").status_code == 400
 
 
 def check_tokens(analytics: Analytics) -> None:
