@@ -119,11 +119,9 @@ async def test_a_record_that_is_no_sample_is_set_aside(meter: Analytics, key_id:
             await producer.send_and_wait(topics.USAGE, key=b"acc", value=b'{"type":"UsageSample"}')
         await publish(kafka, [sample(key_id, 5 * THRESHOLD)])
         await states(meter, key_id, ["firing"])
-    letters = [letter["data"] for letter in await events_of(kafka, topics.DEAD)]
-    # The meter reads at least once: it may set the same record aside again after a rebalance.
-    assert {(letter["topic"], letter["consumer"], letter["offset"]) for letter in letters} == {
-        (topics.USAGE, "analytics-meter", 0)
-    }
+    letters = {letter["event_id"]: letter["data"] for letter in await events_of(kafka, topics.DEAD)}
+    # The meter reads at least once: what it sets aside again after a rebalance is the same letter.
+    assert [(letter["topic"], letter["consumer"]) for letter in letters.values()] == [(topics.USAGE, "analytics-meter")]
 
 
 async def test_a_runaway_key_is_an_alert_on_the_dashboard(meter: Analytics, analytics: Analytics) -> None:

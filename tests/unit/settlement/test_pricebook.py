@@ -85,7 +85,20 @@ def test_a_model_has_one_price_per_route_type() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", "a: b", "buckets: 1", "buckets: [1]\nprices: []", "{{", "- &a [*a]", "!!python/x 1"]
+    "text",
+    [
+        "a: !!timestamp x",
+        "{[]: 1}",
+        "",
+        "[]",
+        "null",
+        "a: b",
+        "buckets: 1",
+        "buckets: [1]\nprices: []",
+        "{{",
+        "- &a [*a]",
+        "!!python/x 1",
+    ],
 )
 def test_what_is_no_price_book_is_refused(text: str) -> None:
     with pytest.raises(InvalidError) as refused:

@@ -65,6 +65,15 @@ def test_the_charged_attempt_is_priced_at_its_own_model() -> None:
     assert row.state == "CAPTURED"
 
 
+def test_usage_above_the_hold_is_a_case_of_what_exceeds_it() -> None:
+    request = hold_for("a")
+    row = row_of(request)
+    row.amount_nano = CHARGE - 75_000
+    found = decided(completion(request), row)
+    assert found.capture is not None
+    assert [(case.kind, case.exposure_nano) for case in found.cases] == [("overrun", 75_000)]
+
+
 def test_the_other_holds_of_the_request_are_released_once() -> None:
     first = hold_for("a")
     second = hold_for("a", request_id=first.request_id, candidates=[candidate("pooled")])
