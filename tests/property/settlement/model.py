@@ -97,6 +97,7 @@ class Model:
         hold.captured_nano = min(charge, hold.amount_nano)
         excess = charge - hold.captured_nano
         hold.overrun_nano = excess
+        self.cases += excess > 0
         available = self.posted[hold.bucket] - self.held(hold.bucket) - hold.captured_nano
         paid = min(excess, max(available, 0))
         self.posted[hold.bucket] -= hold.captured_nano + paid
