@@ -1,4 +1,4 @@
-"""Closing a Kafka client that may not come to an end, or may end in a cancellation that was never asked for."""
+"""Living with aiokafka's cancellations: it awaits tasks that it has cancelled, and hands their cancellation on to its caller."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ from typing import Any
 async def close(closing: Coroutine[Any, Any, None], timeout_s: float) -> str | None:
     """Why it did not close: out of time (it is cancelled then), or its error. None if it closed.
 
-    In a task of its own: aiokafka awaits tasks that it has cancelled, and their cancellation must not become ours.
+    In a task of its own, so that a cancellation from within does not become ours.
     """
     task = asyncio.ensure_future(closing)
     await asyncio.wait({task}, timeout=timeout_s)
@@ -20,3 +20,9 @@ async def close(closing: Coroutine[Any, Any, None], timeout_s: float) -> str | N
         return "cancelled from within"
     error = task.exception()
     return None if error is None else repr(error)
+
+
+def asked_to_end() -> bool:
+    """Whether a cancellation that is under way was asked for, and does not come from within a library."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

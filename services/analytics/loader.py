@@ -20,6 +20,7 @@ import structlog
 
 from services.analytics import metrics, warehouse_schema
 from services.analytics.batch import Batch, Partition
+from services.analytics.closing import asked_to_end
 from services.analytics.errors import CancelledInsideError, LogTruncatedError, SchemaDriftError, TransientError
 from services.analytics.lag import LagWindow
 from services.analytics.positions import Positions, leased_positions
@@ -78,7 +79,7 @@ class Loader:
             try:
                 await self._session()
             except asyncio.CancelledError:
-                if _was_asked_to_end():
+                if asked_to_end():
                     raise
                 pause_s = self._ended(CancelledInsideError("a call was cancelled from within"), RETRY_FIRST_S)
             except TransientError as error:
@@ -195,12 +196,6 @@ class Loader:
             log.warning(
                 "record set aside", topic=poison.topic, partition=poison.partition, offset=poison.offset, reason=poison.reason
             )
-
-
-def _was_asked_to_end() -> bool:
-    """Whether a cancellation is ours: aiokafka hands on those of its own tasks when Kafka goes away."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def check_follows(batch: Batch, next_offsets: dict[Partition, int]) -> None:

@@ -13,7 +13,7 @@ from schemas import topics
 from schemas.dead import DeadLetter, DeadLetterData
 from schemas.envelope import TYPE_HEADER, Event
 from schemas.samples import UsageSample, UsageSampleData
-from services.analytics.closing import close
+from services.analytics.closing import asked_to_end, close
 from services.analytics.reader import KafkaAwayError
 from services.analytics.rows.decode import Poison
 from services.analytics.usage import Sample
@@ -79,6 +79,10 @@ class Publisher:
                     for event in events
                 ]
                 await asyncio.gather(*sent)
+        except asyncio.CancelledError as error:
+            if asked_to_end():
+                raise
+            raise KafkaAwayError(f"Kafka took no record for {topic}: the call was cancelled from within") from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise KafkaAwayError(f"Kafka took no record for {topic}: {error!r}") from error
 
