@@ -1,4 +1,4 @@
-"""Living with aiokafka's cancellations: it awaits tasks that it has cancelled, and hands their cancellation on to its caller."""
+"""Living with aiokafka, which awaits tasks that it has cancelled and hands their cancellation on to its caller."""
 
 import asyncio
 from collections.abc import Coroutine
