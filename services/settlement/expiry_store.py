@@ -44,12 +44,17 @@ def expire_holds(
     case_max_age_days: int,
 ) -> list[Expiry]:
     """Expire those of the holds that are still open and overdue, in one transaction. Returns what was expired."""
+    relay, settle = statements("relay.sql"), statements("settle.sql")
+    asked = {"ids": uuids(ids), "grace_s": grace_s}
     with connection.transaction():
+        # Buckets, then holds, then windows: the order of everybody who takes more than one of them.
+        held = [row[0] for row in connection.execute(relay["buckets_of_holds"], asked).fetchall()]
+        buckets = Buckets(connection.execute(settle["lock_buckets"], {"accounts": plain(held)}, binary=True).fetchall())
         with connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(statements("relay.sql")["lock_overdue"], {"ids": uuids(ids), "grace_s": grace_s}).fetchall()
+            rows = cursor.execute(relay["lock_overdue"], asked).fetchall()
         expiries = [_decide(row, book_of) for row in rows]
         if expiries:
-            _post(connection, expiries, rows, case_owner, case_max_age_days)
+            _post(connection, expiries, rows, buckets, case_owner, case_max_age_days)
         return expiries
 
 
@@ -65,10 +70,11 @@ def _decide(row: dict[str, Any], book_of: BookOf) -> Expiry:
     )
 
 
-def _post(
+def _post(  # noqa: PLR0917 - the one caller names what the transaction has read
     connection: psycopg.Connection[TupleRow],
     expiries: Sequence[Expiry],
     rows: Sequence[dict[str, Any]],
+    buckets: Buckets,
     case_owner: str,
     case_max_age_days: int,
 ) -> None:
@@ -77,8 +83,6 @@ def _post(
     needed = [accounts.revenue(currency) for currency in {expiry.hold.currency for expiry in expiries}]
     ids.open({account.name: account for account in needed})
     txns, postings, outbox, windows = Txns(), Postings(), Outbox(), Windows()
-    held = {expiry.hold.account for expiry in expiries if expiry.hold.account is not None}
-    buckets = Buckets(connection.execute(sql["lock_buckets"], {"accounts": plain(sorted(held))}, binary=True).fetchall())
     moves: list[Move] = []
     for expiry, row in zip(expiries, rows, strict=True):
         _add_txn(txns, expiry)

@@ -14,26 +14,18 @@ from schemas.ledger import EnvelopeRef, LimitChanged, LimitChangedData
 from schemas.money import format_amount
 from services.settlement.arrays import uuids
 from services.settlement.entries import Outbox
-from services.settlement.errors import InvalidError, UnavailableError
+from services.settlement.errors import InvalidError
 from services.settlement.money_in import LimitChange, period_start
 from services.settlement.refusals import utc_text
 from services.settlement.statements import statements
 
-TRIES = 3
-"""A settlement that ends the envelope's holds may deadlock with the change: Postgres ends one, and it is done again."""
-
 
 def set_limit(connection: psycopg.Connection[TupleRow], asked: LimitChange, *, author: str) -> dict[str, Any]:
-    """Set, change or remove a limit. Raises InvalidError, or UnavailableError when the account's holds change too fast."""
+    """Set, change or remove a limit. Raises InvalidError."""
     if asked.kind == "account" and asked.id != asked.account_id:
         raise InvalidError("the limit of an account names that account as id", param="id")
-    for _ in range(TRIES):
-        try:
-            with connection.transaction():
-                return _set(connection, asked, author)
-        except psycopg.errors.DeadlockDetected:
-            continue
-    raise UnavailableError("the account's holds change too fast: ask again")
+    with connection.transaction():
+        return _set(connection, asked, author)
 
 
 def limits(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict[str, Any]]:
@@ -101,8 +93,7 @@ class _History:
         self.spent_nano, self.overrun_nano = 0, 0
         for account, last in before.items():
             self._add(period, account, after=0, until=last)
-        # Holds before buckets, as the worker locks them. Holds that appear in between are found under the bucket's lock.
-        connection.execute(sql["lock_open_holds"], period).fetchall()
+        # Buckets, then holds, then windows: the order of everybody who takes more than one of them.
         for (account,) in connection.execute(sql["lock_currency"], holder).fetchall():
             self._add(period, account, after=before.get(account, 0), until=2**63 - 1)
         open_holds = connection.execute(sql["lock_open_holds"], period).fetchall()

@@ -65,12 +65,13 @@ class SettleStore:
         pipeline: psycopg.Pipeline,
     ) -> None:
         advances = self._advance(batch)
-        ends = hold_ends(settlements)
-        ended = self._run("end_holds", ends) if ends["ids"] != "{}" else None
         self._remember(decided)
         self._write_facts(decided, postings)
+        # From here on others wait. Buckets, then holds, then windows: the order of everybody who takes more than one of them.
         accounts = {hold.account for hold in ended_holds(settlements) if hold.account is not None}
         locked = self._run("lock_buckets", {"accounts": plain(sorted(accounts))}) if accounts else None
+        ends = hold_ends(settlements)
+        ended = self._run("end_holds", ends) if ends["ids"] != "{}" else None
         pipeline.sync()
         if advances.rowcount != len(batch.advances):
             raise LostLeaseError(f"offsets moved or the lease is lost: {advances.rowcount} of {len(batch.advances)} advanced")

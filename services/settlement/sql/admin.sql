@@ -45,7 +45,7 @@ from envelope l left join lateral (
 where l.holder = %(holder)s order by l.kind, l.entity, l.currency, l.window_kind;
 
 -- name: lock_open_holds
--- Open holds of one envelope, in the order in which the worker locks holds.
+-- Open holds of one envelope. Under the lock of their buckets nobody but a stream's sign of life can have them.
 select h.id, h.amount_nano, h.windows from hold h
 where h.state = 'HELD' and h.expires_at >= coalesce((select swept_until from sweep), '-infinity')
     and h.holder = %(holder)s and h.currency = %(currency)s and h.placed_at >= %(start)s

@@ -30,14 +30,17 @@ where state = 'HELD' and expires_at >= coalesce((select swept_until from sweep),
     and expires_at < clock_timestamp() - %(grace_s)s * interval '1 second'
 order by expires_at limit %(limit)s;
 
+-- name: buckets_of_holds
+select distinct account from hold where id = any(%(ids)s::uuid[]) and account is not null order by account;
+
 -- name: lock_overdue
--- Skips what the worker is ending, what the stream has renewed, and accounts whose last word may still wait for Kafka.
+-- Leaves out what the worker has ended, what the stream has renewed, and accounts whose last word may still wait for Kafka.
 select h.id, h.request_id, h.holder, h.project_id, h.key_id, h.bucket, h.currency, h.account, h.state, h.amount_nano, h.captured_nano,
     h.price_version, h.windows, h.progress_input, h.progress_output, h.detail
 from hold h
 where h.id = any(%(ids)s::uuid[]) and h.state = 'HELD' and h.expires_at < clock_timestamp() - %(grace_s)s * interval '1 second'
     and not exists (select from ingress i where i.key = h.holder)
-order by h.id for update skip locked;
+order by h.id for update;
 
 -- name: move_sweep
 -- Some seconds behind the clock, so that no hold that commits late is ever passed.
