@@ -24,7 +24,7 @@ demo: .venv/dev.stamp  ## from nothing to a story: traffic, faults, a receipt, b
 	@$(PY) -m deploy.local.demo
 
 test: .venv/dev.stamp  ## run all tests against real, embedded engines
-	@$(PY) -m deploy.local prepare
+	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m pytest tests
 
 test-containers: .venv/dev.stamp  ## the same tests against the engines' official images (needs Docker)

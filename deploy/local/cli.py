@@ -34,11 +34,11 @@ def up(
 
 
 @app.command()
-def prepare() -> None:
+def prepare(tests: Annotated[bool, typer.Option(help="Also what only tests need: a browser.")] = False) -> None:
     """Install Java and Maven where they are missing and may be installed, and fetch Kafka."""
     progress = Progress(console)
     with _explained():
-        prerequisites.ensure(progress)
+        prerequisites.ensure(progress, browser=tests)
         if not jars_dir().is_dir():
             with progress.step("Fetching Apache Kafka"):
                 resolve()

@@ -1,4 +1,4 @@
-"""What the machine must have besides Python: a Java to run Kafka, and Maven to fetch it once."""
+"""What the machine must have besides Python: a Java to run Kafka, Maven to fetch it once, for tests also a browser."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from deploy.local.kafka.jars import jars_dir
 from deploy.local.progress import Progress
 
 JAVA_AT_LEAST = 17
-JAVA_PACKAGE, MAVEN_PACKAGE = "default-jre-headless", "maven"
+JAVA_PACKAGE, MAVEN_PACKAGE, BROWSER_PACKAGE = "default-jre-headless", "maven", "chromium"
 APT_TIMEOUT_S = 900
 
 
-def ensure(progress: Progress) -> None:
+def ensure(progress: Progress, *, browser: bool = False) -> None:
     """Install what is missing on Debian as root; elsewhere raise MissingPrerequisiteError, which names it."""
-    missing = missing_packages()
+    missing = missing_packages(browser=browser)
     if not missing:
         return
     apt = shutil.which("apt-get")
@@ -26,15 +26,17 @@ def ensure(progress: Progress) -> None:
     with progress.step(f"Installing {' and '.join(missing)}"):
         _run([apt, "update"])
         _run([apt, "install", "--yes", "--no-install-recommends", *missing])
-    if still := missing_packages():
+    if still := missing_packages(browser=browser):
         raise MissingPrerequisiteError(_advice(still))
 
 
-def missing_packages() -> list[str]:
-    """Return the Debian packages that would fill the gaps."""
+def missing_packages(*, browser: bool = False) -> list[str]:
+    """Return the Debian packages that would fill the gaps; `browser` where the dashboard is to be tested."""
     missing = [] if (java_version() or 0) >= JAVA_AT_LEAST else [JAVA_PACKAGE]
     if not jars_dir().is_dir() and shutil.which("mvn") is None:
         missing.append(MAVEN_PACKAGE)
+    if browser and shutil.which("chromium") is None:
+        missing.append(BROWSER_PACKAGE)
     return missing
 
 
@@ -54,9 +56,12 @@ def parse_java_version(text: str) -> int | None:
 
 
 def _advice(missing: list[str]) -> str:
-    needs = {JAVA_PACKAGE: f"Java {JAVA_AT_LEAST} or newer (`java`)", MAVEN_PACKAGE: "Maven (`mvn`)"}
-    names = " and ".join(needs[package] for package in missing)
-    return f"{names} is needed to run Apache Kafka. On Debian: apt-get install {' '.join(missing)}"
+    needs = {
+        JAVA_PACKAGE: f"Java {JAVA_AT_LEAST} or newer (`java`), to run Apache Kafka",
+        MAVEN_PACKAGE: "Maven (`mvn`), to fetch Apache Kafka",
+        BROWSER_PACKAGE: "Chromium (`chromium`), to test the dashboard",
+    }
+    return f"Missing: {'; '.join(needs[package] for package in missing)}. On Debian: apt-get install {' '.join(missing)}"
 
 
 def _run(command: list[str]) -> None:
