@@ -55,7 +55,12 @@ class SettlementApi:
             timeout=5,
             max_waiting=200,
             open=False,
-            kwargs={"autocommit": True, "options": options(settings.statement_timeout_ms), "connect_timeout": 5},
+            kwargs={
+                "autocommit": True,
+                "options": options(settings.statement_timeout_ms),
+                "connect_timeout": 5,
+                "application_name": "settlement-api",
+            },
         )
         self.books = BookStore(self.pool.connection)
         self.frozen = Frozen()

@@ -13,7 +13,7 @@ SLACK_S = 60.0
 def main() -> int:
     """Print each invariant and its verdict."""
     settings = Settings()
-    connection = connect(settings.database_url, statement_timeout_ms=CHECK_TIMEOUT_MS, name="settlement-check")
+    connection = connect(settings.database_url, statement_timeout_ms=CHECK_TIMEOUT_MS, name="settlement-check", analytic=True)
     try:
         findings = check(connection, patience_s=settings.hold_grace_seconds + SLACK_S)
     finally:

@@ -29,6 +29,9 @@ from services.settlement.settle_store import SettleStore
 
 log = structlog.get_logger(__name__)
 FETCH_RECORDS = 2000
+FETCH_MIN_BYTES = 32_768
+FETCH_MAX_WAIT_MS = 100
+"""The broker answers a fetch with so many bytes or after so long."""
 IDLE_FETCH_MS = 200
 SKIPPED_BOUND = 1000
 SKIPPED_AGE_S = 0.5
@@ -93,7 +96,9 @@ class SettlementLoop:
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=100,
+            # The broker gathers, too: many small fetches would cost more than what they bring.
+            fetch_min_bytes=FETCH_MIN_BYTES,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         )
         connection = await asyncio.to_thread(self._connect)
         try:

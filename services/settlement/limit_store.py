@@ -59,13 +59,15 @@ def _set(connection: psycopg.Connection[TupleRow], asked: LimitChange, author: s
         "currency": asked.currency,
         "window": asked.window,
     }
+    connection.execute(sql["lock_holder"], key)
     exists = connection.execute(sql["limit_exists"], key).fetchone() is not None
     history = None if exists else _History(connection, asked)
     row = connection.execute(sql["set_limit"], {**key, "limit_nano": asked.limit_nano}).fetchone()
     assert row is not None
     envelope_id, version = row
-    if history is not None and version == 1:
+    if history is not None:
         history.write(envelope_id)
+        connection.execute(sql["limit_buckets"], key)
     _announce(connection, asked, version, author)
     return {
         "account_id": asked.account_id,

@@ -63,10 +63,10 @@ def _post(connection: psycopg.Connection[TupleRow], asked: TopUp, currency: str)
     ids = AccountIds(connection)
     ids.open({account.name: account for account in (customer, clearing, receivable)})
     account = ids.id_of(customer)
-    connection.execute(
-        admin["open_bucket"],
-        {"account": account, "holder": asked.account_id, "bucket": asked.bucket, "currency": currency},
-    )
+    opened = {"account": account, "holder": asked.account_id, "bucket": asked.bucket, "currency": currency}
+    if connection.execute(admin["bucket_account"], opened).fetchone() is None:
+        connection.execute(admin["lock_holder"], opened)
+        connection.execute(admin["open_bucket"], opened)
     buckets = Buckets(connection.execute(settle["lock_buckets"], {"accounts": plain([account])}, binary=True).fetchall())
     before, repaid = buckets.top_up(account, asked.amount_nano)
     state = buckets.states[0]

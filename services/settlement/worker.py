@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -52,7 +53,7 @@ class Worker:
             bootstrap_servers=settings.kafka_bootstrap_servers,
             group=settings.consumer_group,
             leases=Leases(topic=topics.ATTEMPTS, token=token, owner=settings.worker_name, lease_s=settings.lease_seconds),
-            connect=self._connect,
+            connect=partial(self._connect, "settle"),
             store=lambda connection: SettleStore(connection, posting=posting, book_of=self._books.version),
             batch=settings.settle_batch,
             linger_ms=settings.settle_linger_ms,
@@ -63,7 +64,7 @@ class Worker:
         self._relays = [self._relay(OutboxSource(), interval_ms), self._relay(IngressSource(), 5 * interval_ms)]
         self._sweeper = Sweeper(
             bootstrap_servers=settings.kafka_bootstrap_servers,
-            connect=self._connect,
+            connect=partial(self._connect, "sweep"),
             books=self._books,
             grace_s=settings.hold_grace_seconds,
             interval_s=settings.sweep_interval_seconds,
@@ -93,17 +94,20 @@ class Worker:
         return Relay(
             source,
             Publisher(settings.kafka_bootstrap_servers),
-            self._connect,
+            partial(self._connect, source.name),
             batch=settings.relay_batch,
             interval_ms=interval_ms,
         )
 
-    def _connect(self) -> psycopg.Connection[TupleRow]:
-        return connect(self._settings.database_url, statement_timeout_ms=self._settings.statement_timeout_ms)
+    def _connect(self, part: str) -> psycopg.Connection[TupleRow]:
+        settings = self._settings
+        return connect(
+            settings.database_url, statement_timeout_ms=settings.statement_timeout_ms, name=f"settlement-worker/{part}"
+        )
 
     @contextmanager
     def _briefly(self) -> Iterator[psycopg.Connection[TupleRow]]:
-        connection = self._connect()
+        connection = self._connect("books")
         try:
             yield connection
         finally:

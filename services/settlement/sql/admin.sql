@@ -3,9 +3,18 @@
 -- name: txn_by_key
 select id, request_hash, detail from txn where idem_key = %(idem_key)s;
 
+-- name: lock_holder
+-- Buckets and envelopes of one holder are opened one after the other: each looks whether there is the other.
+select pg_advisory_xact_lock(hashtextextended(current_schema() || '/holder/' || %(holder)s, 0));
+
 -- name: open_bucket
-insert into bucket_balance (account, holder, bucket, currency)
-values (%(account)s, %(holder)s, %(bucket)s, %(currency)s) on conflict do nothing;
+insert into bucket_balance (account, holder, bucket, currency, limited)
+select %(account)s, %(holder)s, %(bucket)s, %(currency)s,
+    exists (select from envelope where holder = %(holder)s and currency = %(currency)s)
+on conflict do nothing;
+
+-- name: limit_buckets
+update bucket_balance set limited = true where holder = %(holder)s and currency = %(currency)s and not limited;
 
 -- name: balances
 select bucket, currency, posted, held, overrun from bucket_balance where holder = %(holder)s order by bucket;

@@ -1,5 +1,12 @@
 -- Settlement's tables as they are today. Applied with search_path set to the service's schema; the migrations give the same.
 
+-- Rules for one column are domains: Postgres reads a domain's rule once per session, a column's with every statement.
+create domain nano as bigint check (value >= 0);
+create domain side as text check (value in ('debit', 'credit'));
+create domain hold_state as text check (value in ('HELD', 'CAPTURED', 'RELEASED', 'EXPIRED', 'REFUSED'));
+create domain receipt_status as text check (value in ('settled', 'released', 'expired'));
+create domain positive_nano as bigint check (value > 0);
+
 -- Double entry ---------------------------------------------------------------------------------------------------------------
 
 create table account (
@@ -7,7 +14,7 @@ create table account (
     name text not null unique,
     kind text not null,
     currency text not null,
-    normal_side text not null check (normal_side in ('debit', 'credit')),
+    normal_side side not null,
     holder text,
     bucket text,
     unique (id, currency)
@@ -32,8 +39,8 @@ create table posting (
     line smallint not null,
     account bigint not null,
     currency text not null,
-    side text not null check (side in ('debit', 'credit')),
-    amount bigint not null check (amount > 0),
+    side side not null,
+    amount positive_nano not null,
     primary key (txn, line)
 );
 
@@ -88,13 +95,14 @@ create table bucket_balance (
     bucket text not null,
     currency text not null,
     posted bigint not null default 0,
-    held bigint not null default 0,
-    overrun bigint not null default 0 check (overrun >= 0),
+    held nano not null default 0,
+    overrun nano not null default 0,
+    limited boolean not null default false,
     unique (holder, bucket),
-    check (held >= 0),
     check (posted - held >= 0)
 ) with (fillfactor = 20);
 comment on column bucket_balance.overrun is 'what the holder owes beyond the bucket; while it is above zero no new hold passes';
+comment on column bucket_balance.limited is 'whether the holder has any envelope in this currency: others need not be looked for';
 
 create table envelope (
     id bigint generated always as identity primary key,
@@ -103,7 +111,7 @@ create table envelope (
     entity text not null,
     currency text not null,
     window_kind text not null check (window_kind in ('total', 'day', 'month', 'run')),
-    limit_nano bigint check (limit_nano >= 0),
+    limit_nano nano,
     version integer not null default 1,
     changed_at timestamptz not null default clock_timestamp(),
     unique (holder, kind, entity, currency, window_kind)
@@ -114,9 +122,9 @@ create table envelope_window (
     id bigint generated always as identity primary key,
     envelope bigint not null references envelope (id),
     start_utc timestamptz not null,
-    held bigint not null default 0 check (held >= 0),
-    spent bigint not null default 0 check (spent >= 0),
-    overrun bigint not null default 0 check (overrun >= 0),
+    held nano not null default 0,
+    spent nano not null default 0,
+    overrun nano not null default 0,
     limit_at_last_hold bigint,
     unique (envelope, start_utc)
 ) with (fillfactor = 40);
@@ -130,10 +138,10 @@ create table hold (
     bucket text not null,
     currency text not null,
     account bigint,
-    state text not null check (state in ('HELD', 'CAPTURED', 'RELEASED', 'EXPIRED', 'REFUSED')),
-    amount_nano bigint not null check (amount_nano >= 0),
-    captured_nano bigint not null default 0 check (captured_nano >= 0),
-    released_nano bigint not null default 0 check (released_nano >= 0),
+    state hold_state not null,
+    amount_nano nano not null,
+    captured_nano nano not null default 0,
+    released_nano nano not null default 0,
     price_version integer not null,
     output_cap bigint not null,
     input_tokens_bound bigint not null,
@@ -146,8 +154,10 @@ create table hold (
     ended_at timestamptz,
     detail json not null,
     refusal json,
-    check (captured_nano + released_nano = case when state in ('HELD', 'REFUSED') then 0 else amount_nano end),
-    check ((state = 'REFUSED') = (refusal is not null))
+    check (
+        captured_nano + released_nano = case when state in ('HELD', 'REFUSED') then 0 else amount_nano end
+        and (state = 'REFUSED') = (refusal is not null)
+    )
 ) with (fillfactor = 60);
 create index hold_request on hold (request_id);
 create index hold_expiry on hold (expires_at);
@@ -163,7 +173,7 @@ comment on table sweep is 'no hold that expires before swept_until is open';
 create table receipt (
     request_id uuid primary key,
     holder text not null,
-    status text not null check (status in ('settled', 'released', 'expired')),
+    status receipt_status not null,
     txn uuid not null,
     charged_hold uuid,
     charge_nano bigint not null default 0,
@@ -290,10 +300,12 @@ create function place_holds(
 ) language plpgsql as $$
 declare
     n integer := cardinality(p_id);
+    v_version integer;
+    v_limited boolean := false;
     v_now timestamptz;
     v_day timestamptz;
     v_month timestamptz;
-    v_envelopes integer;
+    v_envelopes integer := 0;
     b_account bigint[] := array_fill(null::bigint, array[cardinality(p_bucket_name)]);
     b_free bigint[] := array_fill(0::bigint, array[cardinality(p_bucket_name)]);
     b_overrun bigint[] := b_free;
@@ -308,7 +320,7 @@ declare
 begin
     -- One global order: buckets by account id, then windows by id. Everything else that moves balances keeps to it.
     for r in
-        select u.i, k.account, k.posted, k.held, k.overrun
+        select u.i, k.account, k.posted, k.held, k.overrun, k.limited, (select max(version) from price_book) as version
         from unnest(p_bucket_holder, p_bucket_name) with ordinality as u (holder, bucket, i)
         join bucket_balance k on k.holder = u.holder and k.bucket = u.bucket
         order by k.account for no key update of k
@@ -316,15 +328,23 @@ begin
         b_account[r.i] := r.account;
         b_free[r.i] := r.posted - r.held;
         b_overrun[r.i] := r.overrun;
+        v_limited := v_limited or r.limited;
+        v_version := r.version;
     end loop;
-    if p_version is distinct from (select max(version) from price_book) then
+    if v_version is null then
+        -- Nobody here has a bucket: all will be refused, under the price book in force all the same.
+        select max(version) into v_version from price_book;
+    end if;
+    if p_version is distinct from v_version then
         raise exception 'price book % is not in force', p_version using errcode = 'TB001';
     end if;
     v_now := clock_timestamp();
 
-    select count(*) into v_envelopes
-    from unnest(p_env_holder, p_env_kind, p_env_entity, p_env_currency) as u (holder, kind, entity, currency)
-    join envelope l on l.holder = u.holder and l.kind = u.kind and l.entity = u.entity and l.currency = u.currency;
+    if v_limited then
+        select count(*) into v_envelopes
+        from unnest(p_env_holder, p_env_kind, p_env_entity, p_env_currency) as u (holder, kind, entity, currency)
+        join envelope l on l.holder = u.holder and l.kind = u.kind and l.entity = u.entity and l.currency = u.currency;
+    end if;
     if v_envelopes > 0 then
         v_day := date_trunc('day', v_now, 'UTC');
         v_month := date_trunc('month', v_now, 'UTC');
@@ -451,30 +471,33 @@ begin
         o_needed[i] := v_amount;
     end loop;
 
-    insert into hold (
-        id, request_id, holder, project_id, key_id, bucket, currency, account, state, amount_nano, price_version, output_cap,
-        input_tokens_bound, windows, placed_at, deadline_at, expires_at, detail, refusal
+    with placed as (
+        insert into hold (
+            id, request_id, holder, project_id, key_id, bucket, currency, account, state, amount_nano, price_version, output_cap,
+            input_tokens_bound, windows, placed_at, deadline_at, expires_at, detail, refusal
+        )
+        select u.id, u.request, u.holder, u.project, u.key, u.bucket, u.currency, u.account, u.state, u.amount, p_version, u.cap,
+            u.input, u.windows::bigint[], v_now, u.deadline, greatest(u.deadline, v_now), u.detail::json,
+            case when u.state = 'REFUSED' then json_build_object(
+                'code', u.code, 'kind', p_env_kind[u.envelope], 'entity', p_env_entity[u.envelope], 'window', u.window_kind,
+                'needed_nano', u.needed, 'left_nano', u.left_nano, 'resets_at', u.resets) end
+        from unnest(
+            p_id, p_request, p_holder, p_project, p_key, p_bucket_id, p_currency, o_account, o_state, o_amount, o_cap, p_input,
+            o_windows, p_deadline, p_detail, o_code, o_envelope, o_window, o_needed, o_left, o_resets
+        ) as u (
+            id, request, holder, project, key, bucket, currency, account, state, amount, cap, input,
+            windows, deadline, detail, code, envelope, window_kind, needed, left_nano, resets
+        )
+        returning id, holder, state
+    ), charged as (
+        update bucket_balance k set held = k.held + u.added
+        from unnest(b_account, b_added) as u (account, added) where k.account = u.account and u.added > 0
     )
-    select u.id, u.request, u.holder, u.project, u.key, u.bucket, u.currency, u.account, u.state, u.amount, p_version, u.cap,
-        u.input, u.windows::bigint[], v_now, u.deadline, greatest(u.deadline, v_now), u.detail::json,
-        case when u.state = 'REFUSED' then json_build_object(
-            'code', u.code, 'kind', p_env_kind[u.envelope], 'entity', p_env_entity[u.envelope], 'window', u.window_kind,
-            'needed_nano', u.needed, 'left_nano', u.left_nano, 'resets_at', u.resets) end
-    from unnest(
-        p_id, p_request, p_holder, p_project, p_key, p_bucket_id, p_currency, o_account, o_state, o_amount, o_cap, p_input,
-        o_windows, p_deadline, p_detail, o_code, o_envelope, o_window, o_needed, o_left, o_resets
-    ) as u (
-        id, request, holder, project, key, bucket, currency, account, state, amount, cap, input,
-        windows, deadline, detail, code, envelope, window_kind, needed, left_nano, resets
-    );
-    update bucket_balance k set held = k.held + u.added
-    from unnest(b_account, b_added) as u (account, added) where k.account = u.account and u.added > 0;
+    insert into outbox (topic, key, type, ref)
+    select 'tollbook.ledger.v1', holder, case state when 'HELD' then 'HoldPlaced' else 'HoldRefused' end, id from placed;
     if v_envelopes > 0 then
         update envelope_window s set held = s.held + u.added, limit_at_last_hold = u.limit_nano
         from unnest(w_id, w_added, w_limit) as u (id, added, limit_nano) where s.id = u.id and u.added > 0;
     end if;
-    insert into outbox (topic, key, type, ref)
-    select 'tollbook.ledger.v1', u.holder, case u.state when 'HELD' then 'HoldPlaced' else 'HoldRefused' end, u.id
-    from unnest(p_holder, o_state, p_id) as u (holder, state, id);
 end
 $$;
