@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from schemas.money import INT64_MAX, TOKENS_PER_PRICE
 
-QUARTER_BOUND_NANO = 9_000_000_000_000
-"""The most that the quarter rule looks at (9,000 units): keeps the arithmetic inside 64 bits."""
+MOST_FREE_NANO = 9_000_000_000_000
+"""The most that the rule for a cap looks at (9,000 units): keeps the arithmetic inside 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +27,23 @@ def output_cap(
 ) -> int:
     """Output tokens per choice for a request without a cap of its own.
 
-    The least of the model's maximum, the default, and what a quarter of the free amount buys after the prompt is paid;
-    but not under the floor: whether the floor can be paid is for the balance to say.
+    The least of the model's maximum, the default, and what a quarter of the free amount buys after the prompt is paid. Where
+    that is less than the floor: the floor, or what of it the whole free amount buys. One token at least: whether that and the
+    prompt can be paid is for the balance to say.
     """
     cap = min(default, model_max)
-    least = min(cap, floor)
-    quarter = min(_truncated(free_nano, 4), QUARTER_BOUND_NANO) * TOKENS_PER_PRICE
+    least, within_floor = min(cap, 1), min(cap, floor)
+    free = max(free_nano, 0)
+    quarter = min(free // 4, MOST_FREE_NANO) * TOKENS_PER_PRICE
+    whole = min(free, MOST_FREE_NANO) * TOKENS_PER_PRICE
     for price in prices:
         if price.output > 0:
-            cap = min(cap, _truncated(quarter - input_tokens * price.input, price.output * choices))
-    return max(cap, least)
+            prompt, token = input_tokens * price.input, price.output * choices
+            cap = min(cap, (quarter - prompt) // token)
+            within_floor = min(within_floor, (whole - prompt) // token)
+    return max(cap, within_floor, least)
 
 
 def fits(prices: Sequence[UnitPrice], *, input_tokens: int, output_tokens: int) -> bool:
     """Whether the amount can be computed in 64 bits: under some 9,000 units. No request is worth more, so it is refused."""
     return all(input_tokens * price.input + output_tokens * price.output <= INT64_MAX - TOKENS_PER_PRICE for price in prices)
-
-
-def _truncated(numerator: int, denominator: int) -> int:
-    """Integer division towards zero, as SQL does it."""
-    quotient = abs(numerator) // denominator
-    return quotient if numerator >= 0 else -quotient

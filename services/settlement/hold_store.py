@@ -99,7 +99,6 @@ class HoldLane:
                 request,
                 book,
                 self._frozen(request.account_id, request.key.project_id, request.key.key_id),
-                default_output=self._default_output,
             )
             for request in requests
         ]

@@ -20,7 +20,7 @@ class HoldOrder:
 
     __slots__ = ("bucket", "code", "covered", "currency", "detail", "needed_nano", "prices", "request", "unit_prices")
 
-    def __init__(self, request: HoldRequest, book: PriceBook, frozen_code: str | None, *, default_output: int) -> None:
+    def __init__(self, request: HoldRequest, book: PriceBook, frozen_code: str | None) -> None:
         bucket = book.buckets.get(request.candidates[0].route_type)
         self.request = request
         self.bucket = bucket.id if bucket else ""
@@ -28,14 +28,15 @@ class HoldOrder:
         self.prices = covered_prices(request, book)
         self.unit_prices = [UnitPrice(price.dearest_input, price.output) for price in self.prices if price is not None]
         self.needed_nano: int | None = None
-        self.code = frozen_code or self._code(default_output)
+        self.code = frozen_code or self._code()
         self.detail = detail_of(request)
 
-    def _code(self, default_output: int) -> str | None:
+    def _code(self) -> str | None:
         if not self.unit_prices:
             return "no_price"
         request = self.request
-        asked = default_output if request.max_output_tokens is None else request.max_output_tokens
+        # Without a cap of the client's own the hold function chooses one that fits: only a single token must.
+        asked = 1 if request.max_output_tokens is None else request.max_output_tokens
         output_tokens = max(min(asked, request.model_max_output_tokens), 1) * request.choices
         if fits(self.unit_prices, input_tokens=request.input_tokens_bound, output_tokens=output_tokens):
             return None

@@ -316,7 +316,8 @@ declare
     o_windows text[] := array_fill('{}'::text, array[n]);
     r record;
     e integer; b integer; w integer; rank integer; best integer;
-    v_free bigint; v_cap bigint; v_floor bigint; v_quarter bigint; v_amount bigint; v_stamp text;
+    v_free bigint; v_cap bigint; v_floor bigint; v_least bigint; v_quarter bigint; v_whole bigint; v_prompt bigint;
+    v_token bigint; v_amount bigint; v_stamp text;
 begin
     -- One global order: buckets by account id, then windows by id. Everything else that moves balances keeps to it.
     for r in
@@ -403,19 +404,25 @@ begin
             end loop;
         end if;
 
-        -- The output cap: the client's own, or without one what a quarter of the free amount buys.
+        -- The output cap: the client's own, or without one what a quarter of the free amount buys. Where that is less than the
+        -- floor: the floor, or what of it the whole free amount buys. One token at least, so that only its price refuses.
         if p_max_output[i] is not null then
             v_cap := least(p_max_output[i], p_model_max[i]);
         else
             v_cap := least(p_default_cap, p_model_max[i]);
             v_floor := least(v_cap, p_floor);
-            v_quarter := least(v_free / 4, 9000000000000) * 1000000;
+            v_least := least(v_cap, 1);
+            v_quarter := least(greatest(v_free, 0) / 4, 9000000000000) * 1000000;
+            v_whole := least(greatest(v_free, 0), 9000000000000) * 1000000;
             for j in p_price_first[i]..p_price_last[i] loop
                 if p_price_output[j] > 0 then
-                    v_cap := least(v_cap, (v_quarter - p_input[i] * p_price_input[j]) / (p_price_output[j] * p_choices[i]));
+                    v_prompt := p_input[i] * p_price_input[j];
+                    v_token := p_price_output[j] * p_choices[i];
+                    v_cap := least(v_cap, (v_quarter - v_prompt) / v_token);
+                    v_floor := least(v_floor, (v_whole - v_prompt) / v_token);
                 end if;
             end loop;
-            v_cap := greatest(v_cap, v_floor);
+            v_cap := greatest(v_cap, v_floor, v_least);
         end if;
         v_amount := 0;
         for j in p_price_first[i]..p_price_last[i] loop

@@ -21,6 +21,7 @@ from tests.integration.settlement.ledger import PRICES, Ledger
 from tests.integration.settlement.requests_made import attempt_on, candidate, completion, hold_for
 
 GPT_4O = Prices.parse("2.5", "10", "1.25")
+DEAR = '\n  - {route_type: direct, model: dear, currency: USD, input: "1", output: "200000"}\n'
 
 
 def test_a_hold_covers_its_bounds_and_nothing_more(ledger: Ledger) -> None:
@@ -63,11 +64,31 @@ def test_without_a_cap_no_request_takes_more_than_a_quarter_of_what_is_free(ledg
     assert ledger.held(hold_for("a", max_output_tokens=None))["output_cap"] > 256
 
 
-def test_without_a_cap_the_floor_is_held_where_it_can_be_paid(ledger: Ledger) -> None:
-    ledger.top_up("a", "credit", "0.004")
+def test_without_a_cap_the_floor_is_held_where_it_can_be_paid_and_else_what_the_rest_buys(ledger: Ledger) -> None:
+    ledger.top_up("a", "credit", "0.0052")
     assert ledger.held(hold_for("a", max_output_tokens=None))["output_cap"] == 256
+    rest = ledger.held(hold_for("a", max_output_tokens=None))
+    assert (rest["output_cap"], rest["amount_nano"]) == (14, 1_390_000)
     refusal = ledger.hold(hold_for("a", max_output_tokens=None))[0]
     assert (refusal["code"], refusal["http_status"]) == ("insufficient_balance", 402)
+    assert refusal["needed_nano"] == hold_nano(GPT_4O, 500, 1)
+    ledger.assert_sound()
+
+
+def test_without_a_cap_the_last_token_of_each_choice_is_affordable_and_less_is_not(ledger: Ledger) -> None:
+    ledger.top_up("a", "credit", "0.00128")
+    assert ledger.held(hold_for("a", max_output_tokens=None, choices=3))["output_cap"] == 1
+    ledger.top_up("b", "credit", "0.001279999")
+    assert ledger.hold(hold_for("b", max_output_tokens=None, choices=3))[0]["needed_nano"] == 1_280_000
+
+
+def test_without_a_cap_many_choices_of_a_dear_model_are_not_refused_for_the_default(ledger: Ledger) -> None:
+    """4,096 tokens for each of 128 choices would be worth more than a hold can be: some tokens are not."""
+    ledger.publish(PRICES.read_text("utf-8") + DEAR)
+    ledger.top_up("a", "credit", "9000")
+    answer = ledger.held(hold_for("a", max_output_tokens=None, choices=128, candidates=[candidate(model="dear")]))
+    assert answer["output_cap"] == 256
+    assert answer["amount_nano"] <= 9_000_000_000_000
 
 
 def test_a_limit_bounds_the_cap_too(ledger: Ledger) -> None:

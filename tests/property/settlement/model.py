@@ -1,16 +1,40 @@
 """The ledger as a few dictionaries: what one account's buckets, limits and holds must be after each operation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor
 from uuid import UUID
 
 from schemas.calls import HoldRequest
-from schemas.money import Prices, Usage, charge_nano
-from services.settlement.bounds import UnitPrice, amount_nano, output_cap
+from schemas.money import TOKENS_PER_PRICE, Prices, Usage, charge_nano
+from services.settlement.bounds import UnitPrice, amount_nano
 
 BUCKETS = {"direct": ("credit", "USD"), "pooled": ("wallet", "CNY")}
-DEFAULT, FLOOR = 4096, 256
+DEFAULT, FLOOR, MOST_FREE = 4096, 256, 9_000_000_000_000
 Limit = tuple[str, str, str]
 """kind, entity, currency; every window of a test falls into one day, so that all windows count the same."""
+
+
+def cap_that_fits(request: HoldRequest, units: Sequence[UnitPrice], free_nano: int) -> int:
+    """The cap of a request that brings none, by the words of the rule and in fractions."""
+    most = min(DEFAULT, request.model_max_output_tokens)
+    free = max(free_nano, 0)
+
+    def bought(nano: int) -> int:
+        return min(
+            (
+                floor((min(nano, MOST_FREE) - Fraction(request.input_tokens_bound * unit.input, TOKENS_PER_PRICE)) / token)
+                for unit in units
+                if (token := Fraction(unit.output * request.choices, TOKENS_PER_PRICE))
+            ),
+            default=most,
+        )
+
+    by_a_quarter = min(most, bought(free // 4))
+    if by_a_quarter >= FLOOR:
+        return by_a_quarter
+    return max(min(most, FLOOR, bought(free)), min(most, 1))
 
 
 @dataclass
@@ -115,15 +139,7 @@ class Model:
     def _cap(self, request: HoldRequest, units: list[UnitPrice], free: int) -> int:
         if request.max_output_tokens is not None:
             return min(request.max_output_tokens, request.model_max_output_tokens)
-        return output_cap(
-            units,
-            input_tokens=request.input_tokens_bound,
-            choices=request.choices,
-            free_nano=free,
-            model_max=request.model_max_output_tokens,
-            default=DEFAULT,
-            floor=FLOOR,
-        )
+        return cap_that_fits(request, units, free)
 
     def _counts(self, hold: ModelHold, kind: str, entity: str, currency: str) -> bool:
         request = hold.request
