@@ -41,7 +41,7 @@ class Pump:
         """Pass everything on up to the held end."""
         progress = call.progress[running.cover.grant.hold_id]
         progress.input_tokens = call.ask.prompt_estimate(call.tokens_bound)
-        passing = _Passing(opened, send, progress, self._reporter, running.cover.grant.output_cap * call.ask.choices)
+        passing = _Passing(opened, send, progress, self._reporter)
         halt = await self._until_halt(call, passing)
         return Pumped(halt, passing.muted)
 
@@ -81,14 +81,13 @@ class Pump:
 class _Passing:
     """The state of one stream's passage."""
 
-    __slots__ = ("_cap", "_progress", "_reporter", "_send", "begun", "halt", "halted", "muted", "opened", "sending")
+    __slots__ = ("_progress", "_reporter", "_send", "begun", "halt", "halted", "muted", "opened", "sending")
 
-    def __init__(self, opened: OpenStream, send: Send, progress: StreamProgress, reporter: ProgressReporter, cap: int) -> None:
+    def __init__(self, opened: OpenStream, send: Send, progress: StreamProgress, reporter: ProgressReporter) -> None:
         self.opened = opened
         self._send = send
         self._progress = progress
         self._reporter = reporter
-        self._cap = cap
         self.begun = self.sending = self.muted = self.halted = False
         self.halt: Halt = None
 
@@ -116,10 +115,10 @@ class _Passing:
         self._reporter.advance(self._progress, chunks.tokens_seen)
         if chunks.error is not None:
             self._stop("upstream_error")
+        elif chunks.capped:
+            self._stop(CAPPED)
         elif chunks.done:
             self._stop(None if chunks.complete else "stream_cut")
-        elif chunks.tokens_seen > self._cap:
-            self._stop(CAPPED)
         elif self._progress.closed:
             self._stop("ledger_unavailable")
 

@@ -72,7 +72,9 @@ class Upstream:
             async with asyncio.timeout_at(self._patience(call)):
                 response = await self._transport.handle_async_request(request)
                 if response.status_code == 200:
-                    return await _begun(response, ChatStream(call.ask.choices))
+                    return await _begun(
+                        response, ChatStream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices)
+                    )
                 body = await read_bounded(response, REPLY_BYTES_MAX)
         except Exception as exc:
             error_class = error_class_of(exc)

@@ -54,6 +54,7 @@ def _attempts(receipt: dict[str, Any]) -> Iterable[str]:
         if each["outcome"] == "succeeded":
             tokens = f"{tokens_in} tokens in, {usage['output_tokens']} tokens out"
             yield f"{where} and was answered in {each['latency_ms']:.0f} ms: {tokens}."
+            yield from _own_count(receipt, each)
             continue
         why = REASONS.get(each["error_class"] or "", "it failed")
         burned = (
@@ -62,6 +63,16 @@ def _attempts(receipt: dict[str, Any]) -> Iterable[str]:
         ended = "was cancelled" if each["outcome"] == "cancelled" else "failed"
         charged = "" if each["charged"] else "; it is not charged"
         yield f"{where} and {ended}: {why}{burned}{charged}."
+
+
+def _own_count(receipt: dict[str, Any], attempt: dict[str, Any]) -> Iterable[str]:
+    """A stream that is cut at its cap ends before the provider reports what it counted."""
+    cap = next((hold["output_cap"] for hold in receipt["holds"] if hold["hold_id"] == attempt["hold_id"]), None)
+    if attempt["usage_source"] == "estimated" and cap is not None:
+        yield (
+            "Tollbook counted these tokens itself, since the provider's own count did not come: at most"
+            f" {cap} tokens out for each choice, which is what was held for and where a stream is cut."
+        )
 
 
 def _fallbacks(receipt: dict[str, Any]) -> Iterable[str]:

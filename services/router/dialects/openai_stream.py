@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from schemas.money import Usage
+from schemas.money import INT64_MAX, Usage
 from services.router.bounds import least_tokens
 from services.router.dialects.openai import read_usage, usage_document
 from services.router.dialects.sse import EventSplitter, data_of
@@ -27,23 +27,28 @@ _EMPTY = (b'"content":""', b'"content": ""', b'"delta":{}', b'"delta": {}')
 
 
 class ChatStream:
-    """Reads one upstream stream of `choices` choices.
+    """Reads one upstream stream of `choices` choices, up to `most_tokens` tokens of output in all.
 
     `tokens_seen` is a lower bound of the output tokens that were passed on: one for each chunk that carried output, more for
     one that is larger than `SMALL_EVENT`, whose text is looked at.
+    `capped` tells that the upstream went beyond `most_tokens`: nothing is read or passed on from there, even of the same bytes.
     `error` is the upstream's error object once it sent one in the stream; `usage` what it reported.
     """
 
-    __slots__ = ("_choices", "_finished", "_held", "_splitter", "_stamp", "done", "error", "started", "tokens_seen", "usage")
+    __slots__ = (
+        *("_choices", "_finished", "_held", "_most_tokens", "_splitter", "_stamp"),
+        *("capped", "done", "error", "started", "tokens_seen", "usage"),
+    )
 
-    def __init__(self, choices: int) -> None:
+    def __init__(self, choices: int, most_tokens: int = INT64_MAX) -> None:
         self._choices = choices
+        self._most_tokens = most_tokens
         self._splitter = EventSplitter()
         self._finished: set[int] = set()
         self._held: list[bytes] = []
         self._stamp: dict[str, Any] = {}
         self.tokens_seen = 0
-        self.done = self.started = False
+        self.capped = self.done = self.started = False
         self.error: dict[str, Any] | None = None
         self.usage: Usage | None = None
 
@@ -61,10 +66,10 @@ class ChatStream:
         """The bytes that may go to the client now. Raises :class:`StreamMalformedError`."""
         events = self._splitter.feed(data)
         if len(events) == 1:
-            return self._passed(events[0])
+            return self._within(events[0])
         seen = self.tokens_seen
         try:
-            return b"".join([self._passed(event) for event in events])
+            return b"".join([self._within(event) for event in events])
         except StreamMalformedError:
             # What came with the malformed event does not go on: it must not be charged either.
             self.tokens_seen = seen
@@ -86,6 +91,15 @@ class ChatStream:
         if include_usage:
             held.append(_priced(stamp, usage, reported, cost))
         return b"".join(held) + DONE
+
+    def _within(self, event: bytes) -> bytes:
+        if self.capped:
+            return b""
+        out = self._passed(event)
+        if self.tokens_seen <= self._most_tokens:
+            return out
+        self.capped = True
+        return b""
 
     def _passed(self, event: bytes) -> bytes:
         # The first chunk is always read: it tells the id and the model that an end of our own would need.

@@ -57,13 +57,19 @@ async def test_a_stream_that_stalls_is_ended(rig: Rig, asker: Asker) -> None:
     assert (await story(rig.kafka, request_id)).completed.error_class == "timeout"
 
 
-async def test_a_stream_whose_upstream_ignores_its_cap_is_cut_there_and_settled_at_the_cap(rig: Rig, asker: Asker) -> None:
+@pytest.mark.parametrize("chunk_ms", ["0", "1"], ids=["in bursts", "paced"])
+@pytest.mark.parametrize("choices", [1, 3])
+async def test_a_stream_whose_upstream_ignores_its_cap_is_cut_there_and_settled_at_the_cap(
+    rig: Rig, asker: Asker, choices: int, chunk_ms: str
+) -> None:
     lane = rig.lane()
-    metadata = {"sim_output_tokens": "5000", "sim_ignore_cap": "1", "sim_chunk_ms": "1"}
-    request_id, reply = await asker.ask(lane, stream=True, stream_options=INCLUDE, max_tokens=50, metadata=metadata)
-    *_, finish, usage, done = reply.events
-    assert (finish["choices"][0]["finish_reason"], usage["usage"]["completion_tokens"], done) == ("length", 50, "[DONE]")
-    capped = Usage(input_tokens=PROMPT_ESTIMATE, output_tokens=50)
+    metadata = {"sim_output_tokens": "300", "sim_ignore_cap": "1", "sim_chunk_ms": chunk_ms}
+    request_id, reply = await asker.ask(lane, stream=True, stream_options=INCLUDE, max_tokens=50, n=choices, metadata=metadata)
+    *chunks, finish, usage, done = reply.events
+    assert {each["index"]: each["finish_reason"] for each in finish["choices"]} == dict.fromkeys(range(choices), "length")
+    said = [each for chunk in chunks for each in chunk["choices"] if each["delta"].get("content")]
+    assert (len(said), usage["usage"]["completion_tokens"], done) == (50 * choices, 50 * choices, "[DONE]")
+    capped = Usage(input_tokens=PROMPT_ESTIMATE, output_tokens=50 * choices)
     assert usage["usage"]["cost"] == format_amount(expected_charge("direct", capped))
     data = (await story(rig.kafka, request_id)).completed
     assert (data.outcome, data.attempts[0].usage, data.attempts[0].usage_source) == ("succeeded", capped, "estimated")

@@ -216,3 +216,21 @@ def test_what_came_with_a_malformed_event_is_not_counted_because_it_does_not_go_
     with pytest.raises(StreamMalformedError):
         stream.feed(WORDS[1] + b"data: {\n\n")
     assert stream.tokens_seen == 1
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_nothing_beyond_the_cap_goes_on_even_when_it_comes_with_what_is_within(choices: int, at_once: bool) -> None:
+    stream = ChatStream(choices, 2 * choices)
+    within = [event({"content": "a"}, index=index) for index in range(choices) for _ in range(2)]
+    beyond = [event({"content": "b"}), event({}, "stop"), b"data: [DONE]\n\n"]
+    parts = [b"".join(within + beyond)] if at_once else within + beyond
+    assert b"".join(stream.feed(part) for part in parts) == b"".join(within)
+    assert (stream.capped, stream.done, stream.complete) == (True, False, False)
+
+
+def test_exactly_the_cap_is_no_overrun() -> None:
+    stream = ChatStream(1, 2)
+    within = event({"content": "a"}) * 2
+    assert stream.feed(within + event({}, "stop") + b"data: [DONE]\n\n") == within
+    assert (stream.capped, stream.complete) == (False, True)

@@ -196,3 +196,12 @@ def test_a_released_request_costs_nothing() -> None:
 def test_the_arithmetic_names_every_class_of_tokens(usage: Usage, text: str) -> None:
     prices = Prices.parse("1", "3", "0.5", "2")
     assert arithmetic(prices, usage, 0) == text.replace(" x ", " \N{MULTIPLICATION SIGN} ")
+
+
+@pytest.mark.parametrize(("source", "said"), [("estimated", 1), ("reported", 0)])
+def test_the_explanation_of_a_count_that_is_not_the_providers_names_the_cap(source: str, said: int) -> None:
+    request = hold_for("a")
+    event = completion(request, attempts=[attempt_on(request, usage_source=source)])
+    held = hold_row(request, state="CAPTURED", captured_nano=100, released_nano=2_249_900, ended_at=PLACED)
+    found = written(request, [held], settled_row(event, charged_hold=request.hold_id, charge_nano=100))
+    assert sum("at most 100 tokens out for each choice" in sentence for sentence in found["explanation"]) == said
