@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.settlement.balances import Buckets
+from services.settlement.balances import Buckets, Capture
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,26 @@ def test_a_hold_of_nothing_without_a_bucket_owes_all_that_it_costs() -> None:
     assert buckets.capture(None, 0, 7).owed == 7
     buckets.release(None, 0)
     assert buckets.states == []
+
+
+def test_a_capture_tells_the_bucket_around_it() -> None:
+    paid = Buckets([(1, 350, 300, 5)]).capture(1, 100, 170)
+    assert paid == Capture(100, 50, 20, 350, 200, 200)
+    assert (paid.paid, paid.move) == (150, (350, 200, 200))
+    assert Buckets([]).capture(None, 0, 7) == Capture(0, 0, 7, 0, 0, 0)
+
+
+def test_what_is_owed_adds_up_and_nothing_is_taken_from_what_others_hold() -> None:
+    buckets = Buckets([(1, 100, 100, 3)])
+    assert buckets.capture(1, 10, 11) == Capture(10, 0, 1, 100, 90, 90)
+    assert buckets.capture(1, 10, 12) == Capture(10, 0, 2, 90, 80, 80)
+    state = buckets.states[0]
+    assert (state.account, state.posted, state.held, state.overrun) == (1, 80, 80, 6)
+
+
+def test_each_bucket_moves_alone() -> None:
+    buckets = Buckets([(1, 10, 5, 0), (2, 20, 6, 0)])
+    buckets.release(2, 6)
+    buckets.release(None, 3)
+    buckets.top_up(1, 4)
+    assert [(state.account, state.posted, state.held) for state in buckets.states] == [(1, 14, 5), (2, 20, 0)]

@@ -11,7 +11,7 @@ from schemas.envelope import new_id
 from schemas.money import Usage
 from services.settlement.errors import PoisonError
 from services.settlement.pricebook import PriceBook, parse_book
-from services.settlement.settling import HoldRow, Settlement, decide
+from services.settlement.settling import AMOUNT_BOUND_NANO, CaseDraft, HoldRow, Settlement, decide, forged, repeated
 from tests.integration.settlement.requests_made import attempt_on, candidate, completion, hold_for
 
 BOOK = parse_book(
@@ -178,3 +178,147 @@ def test_a_hold_of_an_unknown_price_version_is_unpriced() -> None:
 def test_every_transaction_has_an_id_of_its_own() -> None:
     made: set[UUID] = {decided(completion(hold_for("a"), charged=None)).txn_id for _ in range(3)}
     assert len(made | {new_id()}) == 4
+
+
+def facts(case: CaseDraft) -> tuple[object, ...]:
+    """Everything of a case but its id."""
+    return (case.kind, case.detail, case.holder, case.request_id, case.hold_id, case.currency, case.exposure_nano)
+
+
+def test_a_case_says_whose_it_is_and_what_is_exposed() -> None:
+    request = hold_for("a")
+    who = ("a", request.request_id, request.hold_id, "USD")
+    row = row_of(request, state="RELEASED")
+    found = decided(completion(request), row).cases
+    assert [facts(case) for case in found] == [("usage_after_end", "the hold had ended before as RELEASED", *who, CHARGE)]
+    row = row_of(request)
+    row.amount_nano = CHARGE - 1
+    detail = "the provider counted more than the hold's bound allows"
+    assert [facts(case) for case in decided(completion(request), row).cases] == [("overrun", detail, *who, 1)]
+    row = row_of(request)
+    row.amount_nano = CHARGE
+    assert decided(completion(request), row).cases == ()
+
+
+@pytest.mark.parametrize(("change", "what"), [(None, "is not in the ledger"), ("holder", "belongs"), ("request_id", "belongs")])
+def test_a_hold_that_is_not_the_requests_is_not_charged(change: str | None, what: str) -> None:
+    request = hold_for("a")
+    row = row_of(request)
+    if change == "holder":
+        row.holder = "b"
+    elif change:
+        row.request_id = new_id()
+    rows = [] if change is None else [row]
+    settlement = decided(completion(request, cost_nano=5, currency="USD"), *rows)
+    assert (settlement.kind, settlement.capture, settlement.late, settlement.releases) == ("release", None, None, ())
+    full = what if change is None else "belongs to another request"
+    detail = f"the charged attempt's hold {request.hold_id} {full}; nothing was charged"
+    assert [facts(case) for case in settlement.cases] == [
+        ("unknown_hold", detail, "a", request.request_id, request.hold_id, "USD", 5)
+    ]
+    assert row.state == "HELD"
+
+
+@pytest.mark.parametrize("change", ["holder", "request_id"])
+def test_a_listed_hold_of_somebody_else_is_left_alone(change: str) -> None:
+    request = hold_for("a")
+    row = row_of(request)
+    if change == "holder":
+        row.holder = "b"
+    else:
+        row.request_id = new_id()
+    assert decided(completion(request, charged=None), row).releases == ()
+
+
+def test_a_hold_that_is_not_known_does_not_keep_others_from_their_release() -> None:
+    request = hold_for("a")
+    row = row_of(request)
+    ended = row_of(hold_for("a", request_id=request.request_id), state="EXPIRED")
+    event = completion(request, charged=None, hold_ids=[new_id(), ended.id, row.id])
+    assert decided(event, row, ended).releases == (row,)
+
+
+def test_each_kind_of_settlement_has_its_status() -> None:
+    request = hold_for("a")
+    found = [
+        decided(completion(request), row_of(request)),
+        decided(completion(request, charged=None), row_of(request)),
+        decided(completion(request), row_of(request, state="EXPIRED")),
+    ]
+    assert [(each.kind, each.status) for each in found] == [
+        ("capture", "settled"),
+        ("release", "released"),
+        ("late_usage", "expired"),
+    ]
+    assert [each.late_nano for each in found] == [0, 0, CHARGE]
+    assert found[0].capture is not None
+    assert found[0].capture.attempt.hold_id == request.hold_id
+    assert found[2].late is not None
+    assert found[2].late.hold.state == "EXPIRED"
+
+
+def test_costs_are_added_up_in_each_currency() -> None:
+    request = hold_for("a")
+    attempts = [
+        attempt_on(request, outcome="failed", operator_cost_nano=3),
+        attempt_on(request, 2, outcome="failed", operator_cost_nano=4, operator_cost_currency="CNY"),
+        attempt_on(request, 3, operator_cost_nano=1, operator_cost_currency="USD"),
+    ]
+    settlement = decided(completion(request, attempts=attempts, charged=3), row_of(request))
+    assert [(cost.channel, cost.currency, cost.nano) for cost in settlement.costs] == [
+        ("openai-main", "CNY", 4),
+        ("openai-main", "USD", 1),
+    ]
+
+
+def test_no_amount_beyond_a_billion_units_is_posted() -> None:
+    request = hold_for("a")
+    cost: dict[str, Any] = {"operator_cost_nano": AMOUNT_BOUND_NANO, "operator_cost_currency": "USD"}
+    settlement = decided(completion(request, attempts=[attempt_on(request, **cost)]), row_of(request))
+    assert [each.nano for each in settlement.costs] == [AMOUNT_BOUND_NANO]
+    cost["operator_cost_nano"] += 1
+    with pytest.raises(PoisonError) as poison:
+        decided(completion(request, attempts=[attempt_on(request, **cost)]), row_of(request))
+    assert (poison.value.reason, poison.value.detail) == (
+        "amount_out_of_range",
+        "the usage amounts to more than any balance can be",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "detail"),
+    [
+        ({"upstream_model": "none"}, "unpriced", "none on direct has no price in book 1"),
+        ({"route_type": "pooled"}, "wrong_bucket", "pooled is paid from wallet, the hold is on credit"),
+    ],
+)
+def test_poison_says_what_does_not_fit(change: dict[str, Any], reason: str, detail: str) -> None:
+    request = hold_for("a")
+    with pytest.raises(PoisonError) as poison:
+        decided(completion(request, attempts=[attempt_on(request, **change)]), row_of(request))
+    assert (poison.value.reason, poison.value.detail) == (reason, detail)
+
+
+def test_a_hold_in_another_currency_is_poison() -> None:
+    request = hold_for("a")
+    row = row_of(request)
+    row.currency = "EUR"
+    with pytest.raises(PoisonError, match="wrong_bucket"):
+        decided(completion(request), row)
+
+
+def test_an_attempt_that_is_not_listed_is_named() -> None:
+    request = hold_for("a")
+    with pytest.raises(PoisonError) as poison:
+        decided(completion(request, charged=2), row_of(request))
+    assert (poison.value.reason, poison.value.detail) == ("inconsistent", "attempt 2 is charged but not listed")
+
+
+def test_the_cases_of_events_that_come_again() -> None:
+    event = completion(hold_for("a"))
+    again, other = forged(event, "t:0:1"), forged(event, "t:0:2")
+    detail = f"event {event.event_id} came again with another payload; nothing was posted"
+    assert facts(again) == ("payload_mismatch", detail, "a", event.request_id, None, None, None)
+    assert again.id == forged(event, "t:0:1").id != other.id
+    detail = f"event {event.event_id} completes a request that was settled before; nothing was posted"
+    assert facts(repeated(event)) == ("second_completion", detail, "a", event.request_id, None, None, None)
