@@ -13,6 +13,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; 
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "  .venv/bin/tollbook    audit the books of the running stack (there after any of the above; --help)"
 
 up: .venv/runtime.stamp  ## set up what is missing, start everything, print URLs and a demo key
 	@$(PY) -m deploy.local up
@@ -64,15 +65,19 @@ PIP_INSTALL = $(PY) -m pip install --disable-pip-version-check --require-hashes 
 # pip names each package; this counts them, so that a slow line is told from a hanging one.
 COUNT = awk '/^Collecting / && ++n % 20 == 0 {print "  " n " packages …"} /^Installing collected/ {print "  installing …"} {fflush()}'
 
-.venv/dev.stamp: requirements/dev.txt | .venv/bin/python
+.venv/dev.stamp: requirements/dev.txt | .venv/bin/python .venv/bin/tollbook
 	@echo "Installing Python packages for services, tests and linters (once) …"
 	@$(PIP_INSTALL) $< | $(COUNT)
 	@touch $@ .venv/runtime.stamp
 
-.venv/runtime.stamp: requirements/runtime.txt | .venv/bin/python
+.venv/runtime.stamp: requirements/runtime.txt | .venv/bin/python .venv/bin/tollbook
 	@echo "Installing Python packages for the services (once) …"
 	@$(PIP_INSTALL) $< | $(COUNT)
 	@touch $@
+
+# The command line; it reads the checkout that its .venv lies in.
+.venv/bin/tollbook: deploy/local/tollbook.sh | .venv/bin/python
+	@install -m 755 $< $@
 
 .venv/bin/python:
 	@if [ -z "$$($(FIND_PYTHON))" ] && [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \

@@ -1,0 +1,1 @@
+"""The `tollbook` command line, over the services' own admin APIs."""

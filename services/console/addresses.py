@@ -1,0 +1,46 @@
+"""Where the services are and which token opens them: from flags, the environment, or a stack's own file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.console.errors import UnknownAddressError
+
+SERVICES = ("edge", "router", "settlement", "analytics")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """One service's base URL and the admin token for it."""
+
+    url: str
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """What the caller said (flags and environment) and what the stack's file says; the caller wins, value by value."""
+
+    urls: Mapping[str, str | None]
+    token: str | None
+    stack: Mapping[str, Any] = field(default_factory=dict)
+    stack_file: str = "stack.json"
+
+    def of(self, service: str) -> Address:
+        """The service's address. The stack's token goes to the stack's own URLs only.
+
+        Raises UnknownAddressError when nobody named the URL or the token.
+        """
+        given, own = self.urls.get(service), self.stack.get(f"{service}_url")
+        url = given or own
+        if not url:
+            raise UnknownAddressError(
+                f"where is {service}? Give --{service}-url, set TOLLBOOK_{service.upper()}_URL, or start the stack "
+                f"with `make up` ({self.stack_file} does not name it)"
+            )
+        token = self.token or (self.stack.get("admin_token") if url == own else None)
+        if not token:
+            raise UnknownAddressError(
+                f"{service} at {url} wants an admin token: give --admin-token or set TOLLBOOK_ADMIN_TOKEN"
+            )
+        return Address(url=url.rstrip("/"), token=token)

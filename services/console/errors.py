@@ -1,0 +1,40 @@
+"""Everything that ends a command before its work is done, and the exit code that it ends with.
+
+ConsoleError                 3, the message says what to do
+├── UnknownAddressError      nobody said where a service is, or with which token
+├── UnreachableError         the service does not answer
+├── RefusedError             the service answered with an error: its own message
+└── BadFileError             a file that was named cannot be read or means nothing
+
+A command that did its work and found the books wrong ends with 1 (`FOUND_WRONG`); wrong usage ends with 2.
+"""
+
+FOUND_WRONG = 1
+
+
+class ConsoleError(Exception):
+    """The command cannot go on; the message is for the person who ran it."""
+
+    exit_code = 3
+
+
+class UnknownAddressError(ConsoleError):
+    """Say where the service is: the message names the flag, the variable and the file."""
+
+
+class UnreachableError(ConsoleError):
+    """Nothing answers at the service's address: see that it runs."""
+
+
+class RefusedError(ConsoleError):
+    """The service refused: its message says why; `reason` is what one that is not ready gives."""
+
+    def __init__(self, message: str, *, status: int, code: str | None = None, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.reason = reason
+
+
+class BadFileError(ConsoleError):
+    """A file that the caller named cannot be used: the message names the file, and the line where there is one."""

@@ -1,0 +1,27 @@
+"""What every command is given by `cli.py`: the services, and a way to say things."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from services.console.service_client import ServiceClient
+from services.console.terminal import Terminal
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Addresses are looked up when a command asks for a service, so that offline commands need none."""
+
+    connect: Callable[[str], ServiceClient]
+    terminal: Terminal
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session of the command that runs."""
+    found = context.find_object(Session)
+    assert found is not None, "cli.py makes the session before any command runs"
+    return found

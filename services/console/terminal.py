@@ -1,0 +1,42 @@
+"""Says things: text and tables for people, JSON for programs, progress where a person watches."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+class Terminal:
+    """Results go to stdout; errors, hints and progress to stderr, so that a pipe carries results alone."""
+
+    def __init__(self, out: Console, err: Console) -> None:
+        self._out = out
+        self._err = err
+
+    def json(self, value: Any) -> None:
+        """One JSON document."""
+        self._out.print(json.dumps(value, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+
+    def say(self, text: str, *, style: str | None = None) -> None:
+        """One line of the result."""
+        self._out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Rows under headings; None shows as nothing. Wide cells are folded on a terminal and kept whole in a pipe."""
+        table = Table(*columns, box=None, pad_edge=False)
+        for column in table.columns:
+            column.overflow = "fold"
+        for row in rows:
+            table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+        self._out.print(table, highlight=False, soft_wrap=not self._out.is_terminal)
+
+    def progress(self, text: str) -> None:
+        """Tell a person who waits how far the work is."""
+        self._err.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """Why the command ends."""
+        self._err.print(text, style="red", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,54 @@
+"""`.venv/bin/tollbook` runs the console of the checkout that its .venv lies in, wherever it is called from."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    root = tmp_path / "a checkout"
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / "services").symlink_to(ROOT / "services")
+    (root / "schemas").symlink_to(ROOT / "schemas")
+    python = root / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    shutil.copy(ROOT / "deploy" / "local" / "tollbook.sh", root / ".venv" / "bin" / "tollbook")
+    return root
+
+
+def run(command: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "TOLLBOOK_HOME": str(cwd / "nowhere")}
+    return subprocess.run([str(command), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_command_runs_from_any_folder_even_one_with_services_of_its_own(checkout: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "services").mkdir(parents=True)
+    (elsewhere / "services" / "__init__.py").write_text("raise SystemExit('not ours')")
+    done = run(checkout / ".venv" / "bin" / "tollbook", elsewhere, "ledger", "--help")
+    assert (done.returncode, "cases" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_link_to_the_command_runs_too(checkout: Path, tmp_path: Path) -> None:
+    link = tmp_path / "tollbook"
+    link.symlink_to(checkout / ".venv" / "bin" / "tollbook")
+    assert run(link, tmp_path, "--help").returncode == 0
+
+
+def test_without_a_stack_the_command_says_where_it_looked_and_ends_with_3(checkout: Path, tmp_path: Path) -> None:
+    done = run(checkout / ".venv" / "bin" / "tollbook", tmp_path, "ledger", "cases", "list")
+    assert done.returncode == 3
+    assert "nowhere/stack.json" in done.stderr
+    assert "TOLLBOOK_SETTLEMENT_URL" in done.stderr
+    assert done.stdout == ""
+
+
+def test_wrong_usage_ends_with_2(checkout: Path, tmp_path: Path) -> None:
+    assert run(checkout / ".venv" / "bin" / "tollbook", tmp_path, "ledger", "nothing").returncode == 2
