@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -70,7 +71,7 @@ class Router:
         upstream = Upstream(self._upstream_transport, pool, times)
         self._health = Health(BreakerLimits(consecutive=s.circuit_failures, open_s=s.circuit_open_seconds), monotonic)
         self._publisher = Publisher(s.kafka_bootstrap_servers, ledger, draw)
-        self._reporter = ProgressReporter(ledger)
+        self._reporter = ProgressReporter(ledger, timedelta(seconds=s.stream_lease_seconds))
         self._store = RouteStore(
             s.database_url,
             Vault(bytes.fromhex(s.secrets_key.get_secret_value())),

@@ -11,7 +11,7 @@ from services.router.buckets import Buckets
 from services.router.call import Call
 from services.router.errors import LedgerUnavailableError, RefusalError
 from services.router.holds import HoldCoalescer
-from services.router.progress import LEASE, ProgressReporter
+from services.router.progress import ProgressReporter
 from services.router.stream_progress import StreamProgress
 
 MONEY_CODES = frozenset({"insufficient_balance", "budget_exceeded"})
@@ -70,7 +70,8 @@ class Funding:
         return index in call.covers
 
     async def _ask(self, call: Call, indexes: list[int], remaining_s: float) -> HoldRefusal | None:
-        request = _request(call, indexes, remaining_s)
+        lease = self._reporter.lease if call.ask.stream else timedelta(seconds=remaining_s)
+        request = _request(call, indexes, lease)
         result = await self._holds.hold(request)
         if isinstance(result, HoldRefusal):
             metrics.HOLDS_ASKED.labels(result="refused").inc()
@@ -101,9 +102,8 @@ def refusal_of(refusal: HoldRefusal) -> RefusalError:
     return RefusalError(refusal.http_status, refusal.code, refusal.message, retry_after_s=retry_after_s)
 
 
-def _request(call: Call, indexes: list[int], remaining_s: float) -> HoldRequest:
+def _request(call: Call, indexes: list[int], lease: timedelta) -> HoldRequest:
     context, ask = call.context, call.ask
-    lease = LEASE if ask.stream else timedelta(seconds=remaining_s)
     return HoldRequest(
         hold_id=new_id(),
         request_id=context.request_id,

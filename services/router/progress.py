@@ -31,8 +31,9 @@ class ProgressReporter:
     content has come within 250 ms: a hold that expires should know that something was streamed. Many go in one call, and a
     stream that ends sooner costs none."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, lease: timedelta = LEASE) -> None:
         self._ledger = ledger
+        self.lease = lease
         self._open: set[StreamProgress] = set()
         self._urgent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +78,7 @@ class ProgressReporter:
                 await self._report(due[start : start + HOLDS_PER_CALL])
 
     async def _report(self, due: list[StreamProgress]) -> None:
-        deadline = now() + LEASE
+        deadline = now() + self.lease
         reports = []
         for progress in due:
             progress.reported_tokens = progress.output_tokens
@@ -92,7 +93,7 @@ class ProgressReporter:
         try:
             closed = set(orjson.loads(await self._ledger.report_progress(reports))["closed"])
         except (LedgerUnavailableError, orjson.JSONDecodeError, KeyError, TypeError) as exc:
-            # The lease is 60 s and a hold outlives it by two minutes: the next beat tries again.
+            # The lease outlives several beats, and a hold outlives its lease by the grace: the next beat tries again.
             metrics.PROGRESS_FAILURES.inc()
             log.warning("progress_not_reported", streams=len(due), reason=str(exc))
             return

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     allow_private_upstreams: bool = False
 
     request_deadline_seconds: float = Field(default=600, gt=0, le=86_400)
+    stream_lease_seconds: float = Field(default=60, ge=5, le=3_600)
     upstream_connect_timeout_seconds: float = Field(default=5, gt=0)
     upstream_first_byte_timeout_seconds: float = Field(default=300, gt=0)
     upstream_read_timeout_seconds: float = Field(default=120, gt=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -153,6 +154,25 @@ async def test_a_stream_with_its_first_content_is_reported_before_the_beat_that_
     async with asyncio.timeout(10):
         assert await calls.get() == [3]
         assert sorted(await calls.get()) == [0, 3]
+    await reporter.stop()
+
+
+async def test_a_sign_of_life_renews_a_hold_for_the_lease_that_is_set() -> None:
+    deadlines: asyncio.Queue[datetime] = asyncio.Queue()
+
+    class Told:
+        async def report_progress(self, reports: Any) -> bytes:
+            deadlines.put_nowait(reports[0].deadline_at)
+            return b'{"closed":[]}'
+
+    reporter = ProgressReporter(cast(Ledger, Told()), timedelta(hours=1))
+    stream = StreamProgress(HOLD_ID)
+    reporter.open(stream)
+    reporter.start()
+    reporter.advance(stream, 1)
+    async with asyncio.timeout(10):
+        deadline = await deadlines.get()
+    assert timedelta(minutes=59) < deadline - datetime.now(UTC) < timedelta(minutes=61)
     await reporter.stop()
 
 
