@@ -46,7 +46,8 @@ class Attempt(Contract):
     """One upstream call and how it ended. A failed attempt that burned tokens shows them in `usage`.
 
     `operator_cost_nano` is what the attempt cost the operator, in `operator_cost_currency`; None where the channel declares
-    no cost.
+    no cost. `upstream_id` is the provider's own id of its reply (of the body, else of its `x-request-id` header): what a
+    provider's usage export names; None where nothing came back.
     """
 
     attempt: Annotated[int, Field(ge=1)]
@@ -65,6 +66,7 @@ class Attempt(Contract):
     usage_source: UsageSource
     operator_cost_nano: AmountNano | None = None
     operator_cost_currency: Identifier | None = None
+    upstream_id: Identifier | None = None
 
 
 class Fallback(Contract):

@@ -124,7 +124,14 @@ class Call:
         """The upstream call failed; what it burned is written down and charged to nobody."""
         source: UsageSource = "none" if failure.usage is None else "reported"
         return self.finished(
-            running, failure.usage, source, at, outcome="failed", error_class=failure.error_class, http_status=failure.status
+            running,
+            failure.usage,
+            source,
+            at,
+            outcome="failed",
+            error_class=failure.error_class,
+            http_status=failure.status,
+            upstream_id=failure.upstream_id,
         )
 
     def finished(
@@ -138,6 +145,7 @@ class Call:
         error_class: ErrorClass | None = None,
         http_status: int | None = 200,
         ttft_ms: float | None = None,
+        upstream_id: str | None = None,
     ) -> AttemptDocument:
         """The upstream call is over: answered to its end, or (with another outcome) to where it broke."""
         latency_ms = (at - running.begun) * 1000
@@ -157,6 +165,7 @@ class Call:
             "usage_source": source,
             "operator_cost_nano": cost,
             "operator_cost_currency": None if cost is None else running.cover.grant.currency,
+            "upstream_id": upstream_id,
         }
         self.attempts.append(attempt)
         return attempt

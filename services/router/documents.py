@@ -52,6 +52,7 @@ class AttemptDocument(TypedDict):
     usage_source: UsageSource
     operator_cost_nano: int | None
     operator_cost_currency: str | None
+    upstream_id: str | None
 
 
 class FallbackDocument(TypedDict):

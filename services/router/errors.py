@@ -81,7 +81,8 @@ class UpstreamError(RouterError):
     """One upstream attempt failed.
 
     `status` is the upstream's HTTP status, None where there was none. `body` is the upstream's error body, only kept when
-    the verdict is "pass". `usage` is what the failed attempt burned, None where the upstream did not say.
+    the verdict is "pass". `usage` is what the failed attempt burned, None where the upstream did not say. `upstream_id` is the
+    provider's id of its reply, None where none came.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class UpstreamError(RouterError):
         retry_after_s: float | None = None,
         usage: Usage | None = None,
         body: bytes = b"",
+        upstream_id: str | None = None,
     ) -> None:
         super().__init__(error_class)
         self.error_class: ErrorClass = error_class
@@ -101,3 +103,4 @@ class UpstreamError(RouterError):
         self.retry_after_s = retry_after_s
         self.usage = usage
         self.body = body
+        self.upstream_id = upstream_id

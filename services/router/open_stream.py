@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from services.router.dialects.openai_stream import ChatStream
+from services.router.upstream_ids import header_id
 
 
 class OpenStream:
@@ -19,6 +20,11 @@ class OpenStream:
         self.parts = parts
         self.chunks = chunks
         self.first = first
+
+    @property
+    def upstream_id(self) -> str | None:
+        """The provider's id of the reply."""
+        return self.chunks.upstream_id or header_id(self._response.headers)
 
     async def close(self) -> None:
         """Give the connection back; one that still has something to say is closed."""

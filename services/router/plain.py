@@ -25,6 +25,7 @@ class Priced(NamedTuple):
     source: UsageSource
     charge: Charge
     body: bytes
+    upstream_id: str | None
 
 
 class PlainDelivery:
@@ -50,7 +51,7 @@ class PlainDelivery:
         return price(call, running, await self._upstream.fetch(call, running))
 
     async def _succeed(self, call: Call, running: Running, priced: Priced, receive: Receive) -> Answer:
-        finished = call.finished(running, priced.usage, priced.source, monotonic())
+        finished = call.finished(running, priced.usage, priced.source, monotonic(), upstream_id=priced.upstream_id)
         charge = priced.charge
         gone = has_gone(receive)
         out = Outgoing("cancelled", 499, "client_gone", charge) if gone else Outgoing("succeeded", 200, None, charge)
@@ -68,9 +69,10 @@ def price(call: Call, running: Running, reply: openai.Reply) -> Priced:
     try:
         usage, source = _usage(call, running, reply)
         charge = call.charge(running, usage)
-        return Priced(usage, source, charge, openai.priced_body(reply, usage, cost_fields(charge)))
+        body = openai.priced_body(reply, usage, cost_fields(charge))
+        return Priced(usage, source, charge, body, reply.upstream_id)
     except TypeError as exc:
-        raise UpstreamError("malformed_reply", "next", status=200, usage=reply.usage) from exc
+        raise UpstreamError("malformed_reply", "next", status=200, usage=reply.usage, upstream_id=reply.upstream_id) from exc
 
 
 def _usage(call: Call, running: Running, reply: openai.Reply) -> tuple[Usage, UsageSource]:

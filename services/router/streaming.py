@@ -97,6 +97,7 @@ class StreamDelivery:
             outcome="succeeded" if broken is None else "failed",
             error_class=broken,
             ttft_ms=first.attempt_ms,
+            upstream_id=opened.upstream_id,
         )
         tail = _tail(call, opened, halt, usage, charge)
         try:
@@ -120,7 +121,14 @@ class StreamDelivery:
         charge = call.charge(running, usage) if chunks.tokens_seen else None
         call.attempts = [attempt for attempt in call.attempts if attempt["attempt"] != running.number]
         finished = call.finished(
-            running, usage, source, monotonic(), outcome="failed", error_class="internal", ttft_ms=first.attempt_ms
+            running,
+            usage,
+            source,
+            monotonic(),
+            outcome="failed",
+            error_class="internal",
+            ttft_ms=first.attempt_ms,
+            upstream_id=opened.upstream_id,
         )
         try:
             await self._settler.settle(call, _outgoing("internal", charge, first.request_ms, gone=False), finished)

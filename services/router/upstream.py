@@ -19,6 +19,7 @@ from services.router.dialects.openai_stream import ChatStream
 from services.router.errors import StreamMalformedError, UpstreamError
 from services.router.open_stream import OpenStream
 from services.router.transport import BodyTooLongError, PoolLimits, read_bounded, timeouts
+from services.router.upstream_ids import header_id
 
 REPLY_BYTES_MAX = 64 * 1024 * 1024
 _CONNECT = (
@@ -52,36 +53,37 @@ class Upstream:
     async def fetch(self, call: Call, running: Running) -> openai.Reply:
         """A plain reply. Raises :class:`UpstreamError`."""
         request = self._request(call, running)
+        response: httpx.Response | None = None
         try:
             async with asyncio.timeout_at(self._patience(call)):
                 response = await self._transport.handle_async_request(request)
                 body = await read_bounded(response, REPLY_BYTES_MAX)
+            return _read(response, body)
+        except UpstreamError as failure:
+            _name(failure, response)
+            raise
         except Exception as exc:
-            error_class = error_class_of(exc)
-            if error_class is None:
+            failed = _failure(exc, response)
+            if failed is exc:
                 raise
-            raise UpstreamError(error_class, "retry") from exc
-        if response.status_code != 200:
-            raise _refused(response, body)
-        return openai.read_reply(body)
+            raise failed from exc
 
     async def open_stream(self, call: Call, running: Running) -> OpenStream:
         """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
         request = self._request(call, running)
+        response: httpx.Response | None = None
         try:
             async with asyncio.timeout_at(self._patience(call)):
                 response = await self._transport.handle_async_request(request)
-                if response.status_code == 200:
-                    return await _begun(
-                        response, ChatStream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices)
-                    )
-                body = await read_bounded(response, REPLY_BYTES_MAX)
+                return await _begun(response, ChatStream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices))
+        except UpstreamError as failure:
+            _name(failure, response)
+            raise
         except Exception as exc:
-            error_class = error_class_of(exc)
-            if error_class is None:
+            failed = _failure(exc, response)
+            if failed is exc:
                 raise
-            raise UpstreamError(error_class, "retry") from exc
-        raise _refused(response, body)
+            raise failed from exc
 
     def _patience(self, call: Call) -> float:
         return min(monotonic() + self.times.first_byte_s, call.deadline)
@@ -101,8 +103,17 @@ class Upstream:
         return url
 
 
+def _read(response: httpx.Response, body: bytes) -> openai.Reply:
+    if response.status_code != 200:
+        raise _refused(response, body)
+    reply = openai.read_reply(body)
+    return reply if reply.upstream_id else reply._replace(upstream_id=header_id(response.headers))
+
+
 async def _begun(response: httpx.Response, chunks: ChatStream) -> OpenStream:
     """The stream once its first chunk has come. Closes the response where that fails."""
+    if response.status_code != 200:
+        raise _refused(response, await read_bounded(response, REPLY_BYTES_MAX))
     assert isinstance(response.stream, httpx.AsyncByteStream)
     parts = response.stream.__aiter__()
     try:
@@ -126,6 +137,22 @@ async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], ch
         if chunks.done:
             break
     raise UpstreamError("stream_cut", "retry", status=200, usage=chunks.usage)
+
+
+def _failure(exc: Exception, response: httpx.Response | None) -> Exception:
+    """What an error of the HTTP libraries means; anything else is a defect, and stays what it is."""
+    error_class = error_class_of(exc)
+    if error_class is None:
+        return exc
+    failure = UpstreamError(error_class, "retry")
+    _name(failure, response)
+    return failure
+
+
+def _name(failure: UpstreamError, response: httpx.Response | None) -> None:
+    """Note the provider's id of a reply that had begun."""
+    if failure.upstream_id is None and response is not None:
+        failure.upstream_id = header_id(response.headers)
 
 
 def error_class_of(exc: BaseException) -> ErrorClass | None:

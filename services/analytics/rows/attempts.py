@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas import topics
-from services.analytics.rows.columns import KEY, ROUTE, USAGE, flag, instant, nano, number, small, text, uuid
+from services.analytics.rows.columns import KEY, ROUTE, USAGE, flag, free_text, instant, nano, number, small, text, uuid
 from services.analytics.rows.fields import micros, text_of, uuid_number
 from services.analytics.rows.table import Event, Table, Values, key_values, route_values, usage_values
 
@@ -36,6 +36,7 @@ def _finished(_: Event, data: Any) -> Values:
         "usage_source": attempt["usage_source"],
         "operator_cost_nano": attempt.get("operator_cost_nano"),
         "operator_cost_currency": text_of(attempt.get("operator_cost_currency")),
+        "upstream_id": text_of(attempt.get("upstream_id")),
     }
 
 
@@ -72,6 +73,7 @@ ATTEMPTS = Table(
         text("usage_source"),
         nano("operator_cost_nano"),
         text("operator_cost_currency"),
+        free_text("upstream_id"),
         text("to_channel"),
         small("to_attempt", nullable=True),
         text("fallback_reason"),

@@ -10,6 +10,7 @@ from schemas.attempts import ErrorClass
 from schemas.money import Usage
 from services.router.ask import Ask
 from services.router.errors import UpstreamError, Verdict
+from services.router.upstream_ids import printable_id
 
 PATH = "/chat/completions"
 TOKENS_MAX = 10**8
@@ -35,6 +36,7 @@ class Reply(NamedTuple):
     document: dict[str, Any]
     usage: Usage | None
     model: str | None
+    upstream_id: str | None
 
 
 def headers_of(secret: str) -> dict[str, str]:
@@ -86,10 +88,11 @@ def read_reply(body: bytes) -> Reply:
     if not isinstance(document, dict):
         raise UpstreamError("malformed_reply", "retry", status=200)
     usage = read_usage(document.get("usage"))
+    upstream_id = printable_id(document.get("id"))
     if not isinstance(document.get("choices"), list) or not document["choices"]:
-        raise UpstreamError("malformed_reply", "retry", status=200, usage=usage)
+        raise UpstreamError("malformed_reply", "retry", status=200, usage=usage, upstream_id=upstream_id)
     model = document.get("model")
-    return Reply(document, usage, model if isinstance(model, str) else None)
+    return Reply(document, usage, model if isinstance(model, str) else None, upstream_id)
 
 
 def reply_text_chars(document: dict[str, Any]) -> int:

@@ -16,6 +16,7 @@ from services.router.bounds import least_tokens
 from services.router.dialects.openai import read_usage, usage_document
 from services.router.dialects.sse import EventSplitter, data_of
 from services.router.errors import StreamMalformedError
+from services.router.upstream_ids import printable_id
 
 DONE = b"data: [DONE]\n\n"
 _OPEN = (b'"finish_reason":null', b'"finish_reason": null')
@@ -51,6 +52,11 @@ class ChatStream:
         self.capped = self.done = self.started = False
         self.error: dict[str, Any] | None = None
         self.usage: Usage | None = None
+
+    @property
+    def upstream_id(self) -> str | None:
+        """The provider's id of the reply, as its chunks give it."""
+        return printable_id(self._stamp.get("id"))
 
     @property
     def complete(self) -> bool:

@@ -82,6 +82,7 @@ CREATE TABLE IF NOT EXISTS attempts
     usage_source LowCardinality(String),
     operator_cost_nano Nullable(Int64) CODEC(ZSTD(1)),
     operator_cost_currency LowCardinality(String),
+    upstream_id String CODEC(ZSTD(1)),
     to_channel LowCardinality(String),
     to_attempt Nullable(UInt16) CODEC(ZSTD(1)),
     fallback_reason LowCardinality(String),
