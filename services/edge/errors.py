@@ -19,8 +19,8 @@ EdgeError
 └── ClientGoneError              nobody waits for the reply: let go of everything, answer nothing
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import orjson
 
@@ -32,16 +32,20 @@ class EdgeError(Exception):
 
 
 class ApiError(EdgeError):
-    """Refuse the call: the client gets `status` and `{"error":{"message","type","param","code"}}`."""
+    """Refuse the call: the client gets `status` and `{"error":{"message","type","param","code"}}`.
+
+    `facts` are further members of the error object, for programs: the envelope that refused, what was needed and left.
+    """
 
     status: ClassVar[int] = 400
     type: ClassVar[str] = "invalid_request_error"
 
-    def __init__(self, code: str, message: str, *, param: str | None = None) -> None:
+    def __init__(self, code: str, message: str, *, param: str | None = None, facts: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.param = param
+        self.facts = dict(facts or {})
 
     def headers(self) -> Headers:
         """Headers that the reply carries beside its content type."""
@@ -49,7 +53,7 @@ class ApiError(EdgeError):
 
     def body(self) -> bytes:
         """The reply's body."""
-        return error_body(self.message, self.type, self.param, self.code)
+        return error_body(self.message, self.type, self.param, self.code, self.facts)
 
 
 class InvalidRequestError(ApiError):
@@ -167,6 +171,6 @@ class ClientGoneError(EdgeError):
     """The client has closed its connection: let go of everything, answer nothing."""
 
 
-def error_body(message: str, type_: str, param: str | None, code: str) -> bytes:
-    """The JSON of an error in OpenAI's shape."""
-    return orjson.dumps({"error": {"message": message, "type": type_, "param": param, "code": code}})
+def error_body(message: str, type_: str, param: str | None, code: str, facts: Mapping[str, Any] | None = None) -> bytes:
+    """The JSON of an error in OpenAI's shape, `facts` beside its four members."""
+    return orjson.dumps({"error": {"message": message, "type": type_, "param": param, "code": code, **(facts or {})}})

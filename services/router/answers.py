@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from services.router.errors import RefusalError, UpstreamError
 
 Headers = list[tuple[bytes, bytes]]
 LONG_WAIT_S = 60
+DECIDED = frozenset({402, 409})
+"""Statuses that only a decision lifts, such as a top-up or an extended run. SDKs retry 409 by themselves."""
+NO_RETRY = (b"x-should-retry", b"false")
 JSON = (b"content-type", b"application/json")
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
@@ -52,10 +56,12 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def error_document(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
-    """OpenAI's error object."""
+def error_document(
+    status: int, code: str, message: str, param: str | None = None, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """OpenAI's error object, `facts` beside its four members."""
     kind = _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return {"error": {"message": message, "type": kind, "param": param, "code": code, **(facts or {})}}
 
 
 def refusal_answer(refusal: RefusalError, request_id: str | None = None) -> Answer:
@@ -65,7 +71,10 @@ def refusal_answer(refusal: RefusalError, request_id: str | None = None) -> Answ
         headers.append((b"x-request-id", request_id.encode()))
     if refusal.retry_after_s is not None:
         headers += _wait_headers(refusal.status, refusal.retry_after_s)
-    return _json(refusal.status, headers, error_document(refusal.status, refusal.code, refusal.message, refusal.param))
+    elif refusal.status in DECIDED:
+        headers.append(NO_RETRY)
+    document = error_document(refusal.status, refusal.code, refusal.message, refusal.param, refusal.facts)
+    return _json(refusal.status, headers, document)
 
 
 def failure_status(failure: UpstreamError) -> int:
@@ -121,7 +130,7 @@ def _wait_headers(status: int, retry_after_s: int) -> Headers:
     headers: Headers = [(b"retry-after", b"%d" % retry_after_s)]
     if status == 429 and retry_after_s > LONG_WAIT_S:
         # SDKs retry 429 by themselves: they should not where a clock will not lift it soon.
-        headers.append((b"x-should-retry", b"false"))
+        headers.append(NO_RETRY)
     return headers
 
 

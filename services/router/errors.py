@@ -15,7 +15,8 @@ RouterError
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from schemas.attempts import ErrorClass
 from schemas.money import Usage
@@ -31,11 +32,19 @@ class RouterError(Exception):
 class RefusalError(RouterError):
     """The request is refused before any upstream call: answer `status` in OpenAI's shape with `x-tollbook-rejected: <code>`.
 
-    `retry_after_s` is set where waiting helps.
+    `retry_after_s` is set where waiting helps. `facts` are further members of the error object, for programs: the envelope
+    that refused, what was needed and left.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, *, param: str | None = None, retry_after_s: int | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -43,6 +52,7 @@ class RefusalError(RouterError):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.facts = dict(facts or {})
 
 
 class TableRejectedError(RouterError):

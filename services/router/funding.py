@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from schemas.calls import HoldGranted, HoldRefusal, HoldRequest
 from schemas.envelope import new_id, now
+from schemas.money import format_amount
 from services.router import metrics
 from services.router.buckets import Buckets
 from services.router.call import Call
@@ -15,7 +17,6 @@ from services.router.progress import ProgressReporter
 from services.router.stream_progress import StreamProgress
 
 MONEY_CODES = frozenset({"insufficient_balance", "budget_exceeded"})
-SHOULD_RETRY_WITHIN_S = 60
 
 
 class Funding:
@@ -37,9 +38,7 @@ class Funding:
             primary = call.plan.places[0].channel.route_type
             indexes = [i for i in indexes if self._buckets.same(primary, call.plan.places[i].channel.route_type)]
         if not indexes:
-            message = (
-                f"Every channel for the model `{call.ask.model}` that this API key may fall back to is resting after failures."
-            )
+            message = f"Every channel for the model `{call.ask.model}` that the policy allows is resting after failures."
             raise RefusalError(503, "upstream_unavailable", message, retry_after_s=2)
         refusal = await self._ask(call, indexes, remaining_s)
         while refusal is not None:
@@ -99,7 +98,22 @@ def refusal_of(refusal: HoldRefusal) -> RefusalError:
         retry_after_s = max(1, int((refusal.resets_at - now()).total_seconds()) + 1)
     elif refusal.http_status == 503:
         retry_after_s = 5
-    return RefusalError(refusal.http_status, refusal.code, refusal.message, retry_after_s=retry_after_s)
+    return RefusalError(
+        refusal.http_status, refusal.code, refusal.message, retry_after_s=retry_after_s, facts=facts_of(refusal)
+    )
+
+
+def facts_of(refusal: HoldRefusal) -> dict[str, Any]:
+    """What a program needs of a refusal beside its code: the envelope, and decimal texts of what was needed and left."""
+    amounts = {"needed": refusal.needed_nano, "left": refusal.left_nano}
+    facts: dict[str, Any] = {name: format_amount(nano) for name, nano in amounts.items() if nano is not None}
+    if facts and refusal.currency is not None:
+        facts["currency"] = refusal.currency
+    if refusal.envelope is not None:
+        facts["envelope"] = refusal.envelope.model_dump()
+    if refusal.resets_at is not None:
+        facts["resets_at"] = refusal.resets_at.isoformat().replace("+00:00", "Z")
+    return facts
 
 
 def _request(call: Call, indexes: list[int], lease: timedelta) -> HoldRequest:

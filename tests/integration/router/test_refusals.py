@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -14,7 +16,7 @@ from tests.integration.router.rig import EDGE, Asker, Rig
 def assert_refused(rig: Rig, reply: Any, channel: str, status: int, code: str, *, param: str | None = None) -> None:
     error = orjson.loads(reply.body)["error"]
     assert (reply.status, error["code"], error["param"]) == (status, code, param)
-    assert set(error) == {"message", "type", "param", "code"}
+    assert {"message", "type", "param", "code"} <= set(error)
     assert reply.headers["x-tollbook-rejected"] == code
     assert rig.stats(channel)["requests"] == 0
 
@@ -68,6 +70,10 @@ async def test_a_limit_that_a_clock_lifts_tells_when(rig: Rig, asker: Asker) -> 
     _, reply = await asker.ask(lane)
     assert_refused(rig, reply, lane.main, 429, "budget_exceeded")
     assert 0 < int(reply.headers["retry-after"]) <= 86_401
+    error = orjson.loads(reply.body)["error"]
+    assert error["envelope"] == {"kind": "account", "id": lane.account_id, "window": "day"}
+    assert Decimal(error["needed"]) > Decimal(error["left"]) == Decimal("0.000001")
+    assert (error["currency"], datetime.fromisoformat(error["resets_at"]).time()) == ("USD", time())
 
 
 async def test_a_missing_or_broken_context(asker: Asker) -> None:

@@ -29,6 +29,18 @@ def test_a_refusal_has_openais_shape(error: ApiError, status: int) -> None:
     assert (error.status, shape["error"]["code"]) == (status, error.code)
 
 
+def test_what_programs_need_comes_beside_the_four_members() -> None:
+    envelope = {"kind": "project", "id": "prj_1", "window": None}
+    shape = json.loads(errors.ForbiddenError("model_not_allowed", "m", facts={"envelope": envelope}).body())["error"]
+    assert shape == {
+        "message": "m",
+        "type": "permission_error",
+        "param": None,
+        "code": "model_not_allowed",
+        "envelope": envelope,
+    }
+
+
 def test_every_kind_of_refusal_is_tried_here() -> None:
     assert set(ApiError.__subclasses__()) == {type(error) for error, _ in REFUSALS}
 

@@ -30,6 +30,17 @@ def test_a_refusal_has_openais_shape_and_tells_edge_that_nothing_was_called() ->
     assert "retry-after" not in headers(answer)
 
 
+@pytest.mark.parametrize(("status", "retry"), [(402, "false"), (409, "false"), (403, None), (404, None), (503, None)])
+def test_sdks_are_told_not_to_retry_what_only_a_decision_lifts(status: int, retry: str | None) -> None:
+    assert headers(refusal_answer(RefusalError(status, "c", "m"))).get("x-should-retry") == retry
+
+
+def test_what_programs_need_of_a_refusal_comes_beside_the_four_members() -> None:
+    facts = {"envelope": {"kind": "run", "id": "run_1", "window": "run"}, "needed": "0.02", "left": "0.01", "currency": "USD"}
+    error = orjson.loads(refusal_answer(RefusalError(402, "budget_exceeded", "m", facts=facts)).body)["error"]
+    assert error == {"message": "m", "type": "insufficient_quota", "param": None, "code": "budget_exceeded", **facts}
+
+
 @pytest.mark.parametrize(("status", "wait", "retry"), [(429, 30, None), (429, 3600, "false"), (503, 3600, None)])
 def test_sdks_are_told_not_to_retry_what_a_clock_lifts_late(status: int, wait: int, retry: str | None) -> None:
     found = headers(refusal_answer(RefusalError(status, "c", "m", retry_after_s=wait)))
