@@ -16,6 +16,7 @@ PATH = "/chat/completions"
 TOKENS_MAX = 10**8
 """A report of more tokens than any context holds is none: the usage is estimated instead."""
 ERROR_BODY_MAX = 64 * 1024
+RUN_FIELD = "run_id"
 _CLIENT_FAULT = frozenset({400, 404, 413, 422})
 _KEY_FAULT = frozenset({401, 402, 403})
 _AGAIN: dict[int, ErrorClass] = {
@@ -51,6 +52,8 @@ def request_body(ask: Ask, upstream_model: str, output_cap: int) -> bytes:
     """
     body = dict(ask.body)
     body["model"] = upstream_model
+    if "metadata" in body:
+        _take_ours(body)
     client_used_new_name = body.pop("max_completion_tokens", None) is not None
     body.pop("max_tokens", None)
     if client_used_new_name or takes_completion_cap(upstream_model):
@@ -69,6 +72,15 @@ def request_body(ask: Ask, upstream_model: str, output_cap: int) -> bytes:
             "code": "invalid_json",
         }
         raise UpstreamError("invalid_request", "pass", status=400, body=orjson.dumps({"error": error})) from None
+
+
+def _take_ours(body: dict[str, Any]) -> None:
+    """Leave out `metadata.run_id`, which is meant for Tollbook: OpenAI refuses metadata unless the reply is to be stored."""
+    metadata = body["metadata"]
+    if isinstance(metadata, dict) and RUN_FIELD in metadata:
+        body["metadata"] = {name: value for name, value in metadata.items() if name != RUN_FIELD}
+        if not body["metadata"]:
+            del body["metadata"]
 
 
 def takes_completion_cap(upstream_model: str) -> bool:

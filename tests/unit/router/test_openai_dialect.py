@@ -45,6 +45,24 @@ def test_unknown_parameters_pass_through_and_the_model_is_the_upstreams() -> Non
 
 
 @pytest.mark.parametrize(
+    ("metadata", "passed"),
+    [
+        ({"run_id": "run_1"}, {}),
+        ({"run_id": "run_1", "a": "b"}, {"metadata": {"a": "b"}}),
+        ({"a": "b"}, {"metadata": {"a": "b"}}),
+        ({}, {"metadata": {}}),
+        (None, {"metadata": None}),
+        ("run_id", {"metadata": "run_id"}),
+    ],
+)
+def test_metadata_goes_on_without_the_run_that_it_names(metadata: Any, passed: dict[str, Any]) -> None:
+    request = ask(metadata=metadata)
+    document = orjson.loads(request_body(request, "gpt-4o", 77))
+    assert {name: value for name, value in document.items() if name == "metadata"} == passed
+    assert request.body["metadata"] == metadata
+
+
+@pytest.mark.parametrize(
     ("upstream_model", "more", "name"),
     [
         ("gpt-4o", {}, "max_tokens"),
