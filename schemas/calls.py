@@ -7,7 +7,7 @@ from pydantic import Field
 
 from schemas.attempts import RouteType
 from schemas.envelope import Contract, Identifier, Tags, UtcDatetime
-from schemas.ledger import EnvelopeRef
+from schemas.ledger import EnvelopeKind, EnvelopeRef
 from schemas.money import AmountNano, Prices, SignedAmountNano, TokenCount
 from schemas.requests import KeyRef
 
@@ -31,14 +31,27 @@ class Policy(Contract):
         return "*" in self.models or model in self.models
 
 
+class RouteLimit(Contract):
+    """An envelope whose own policy leaves out a route type: what `Policy.route_types` was narrowed by."""
+
+    kind: EnvelopeKind
+    id: Identifier
+    route_types: list[RouteType]
+
+
 class CallContext(Contract):
-    """Who asks, as edge established it. Router trusts it because it came with edge's token."""
+    """Who asks, as edge established it. Router trusts it because it came with edge's token.
+
+    `policy` is what the policies of account, project, key and run come to; `route_limits` tells the outermost first which of
+    them left out a route type, so that a refusal can name it.
+    """
 
     request_id: UUID
     account_id: Identifier
     key: KeyRef
     environment: Identifier
     policy: Policy
+    route_limits: list[RouteLimit] = Field(default_factory=list)
     tags: Tags = Field(default_factory=dict)
     run_id: Identifier | None = None
     client_request_id: str | None = None

@@ -4,13 +4,22 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
 from schemas.control import ControlRecord
-from services.edge.admin_models import Account, AccountBody, CreatedKey, Key, KeyBody, Page, Project, ProjectBody
+from services.edge.admin_models import (
+    Account,
+    AccountBody,
+    CreatedKey,
+    Key,
+    KeyBody,
+    Page,
+    PolicyChange,
+    Project,
+    ProjectBody,
+)
 from services.edge.admin_replies import AdminReplies
-from services.edge.admin_store import AdminStore, Kind
+from services.edge.admin_store import AdminStore, Kind, stored_policy
 from services.edge.api_keys import Peppers, PresentedKey, random_text
 from services.edge.database import Connection, Row
 
@@ -38,12 +47,17 @@ class Admin:
 
     async def create_account(self, body: AccountBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
         """Create an account."""
-        values = {"id": ACCOUNT_PREFIX + random_text(ID_LENGTH), "name": body.name}
+        values = {"id": ACCOUNT_PREFIX + random_text(ID_LENGTH), "name": body.name, "policy": stored_policy(body.policy)}
         return await self._create(request, idempotency_key, self._inserting("account", values))
 
     async def create_project(self, body: ProjectBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
         """Create a project of an account."""
-        values = {"id": PROJECT_PREFIX + random_text(ID_LENGTH), "account_id": body.account_id, "name": body.name}
+        values = {
+            "id": PROJECT_PREFIX + random_text(ID_LENGTH),
+            "account_id": body.account_id,
+            "name": body.name,
+            "policy": stored_policy(body.policy),
+        }
         return await self._create(request, idempotency_key, self._inserting("project", values))
 
     async def create_key(self, body: KeyBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
@@ -71,6 +85,12 @@ class Admin:
         self._announce(record)
         return row
 
+    async def set_policy(self, kind: Kind, entity_id: str, change: PolicyChange) -> Row:
+        """Put another policy in place."""
+        row, record = await self._store.set_policy(kind, entity_id, change.policy)
+        self._announce(record)
+        return row
+
     async def revoke(self, key_id: str) -> Row:
         """Revoke a key."""
         row, record = await self._store.revoke(key_id)
@@ -83,7 +103,7 @@ class Admin:
             "project_id": body.project_id,
             "name": body.name,
             "environment": body.environment,
-            "policy": Jsonb(body.policy.model_dump(mode="json")),
+            "policy": stored_policy(body.policy),
             "secret_hmac": self._peppers.digest(minted.secret, self._peppers.current),
             "pepper_version": self._peppers.current,
         }
@@ -120,7 +140,7 @@ def admin_routes(admin: Admin) -> APIRouter:
 
 
 def _add_entity(routes: APIRouter, admin: Admin, kind: Kind, parent_name: str | None) -> None:
-    """List, get, freeze and unfreeze of one kind."""
+    """List, get, freeze, unfreeze and policy of one kind."""
     model = MODELS[kind]
 
     async def listed(after: After = "", limit: Limit = 100) -> dict[str, Any]:
@@ -145,9 +165,13 @@ def _add_entity(routes: APIRouter, admin: Admin, kind: Kind, parent_name: str | 
         """Unfreeze."""
         return await admin.freeze(kind, entity_id, frozen=False)
 
+    async def ruled(entity_id: str, change: PolicyChange) -> Row:
+        """Put another policy in place, or with null none: what the envelopes around and within say counts then."""
+        return await admin.set_policy(kind, entity_id, change)
+
     lister = listed if parent_name is None else listed_of
     routes.add_api_route(f"/{kind}s", lister, methods=["GET"], response_model=Page[model], name=f"list_{kind}s")  # type: ignore[valid-type]
     routes.add_api_route(f"/{kind}s/{{entity_id}}", got, methods=["GET"], response_model=model, name=f"get_{kind}")
-    for verb, change in (("freeze", frozen), ("unfreeze", unfrozen)):
+    for verb, change in (("freeze", frozen), ("unfreeze", unfrozen), ("policy", ruled)):
         path = f"/{kind}s/{{entity_id}}/{verb}"
         routes.add_api_route(path, change, methods=["POST"], response_model=model, name=f"{verb}_{kind}")

@@ -6,6 +6,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.calls import Policy
+from services.edge.policies import EnvelopePolicy
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
@@ -16,10 +17,23 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PolicyBody(EnvelopePolicy):
+    """A policy as an operator gives it: a field that is not known is a mistake, not the future."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PolicyChange(_Body):
+    """Another policy in place of the one that there is; null takes it away."""
+
+    policy: PolicyBody | None
+
+
 class AccountBody(_Body):
     """A new account."""
 
     name: Name
+    policy: PolicyBody | None = None
 
 
 class ProjectBody(_Body):
@@ -27,12 +41,7 @@ class ProjectBody(_Body):
 
     account_id: Id
     name: Name
-
-
-class PolicyBody(Policy):
-    """A key's policy as an operator gives it: a field that is not known is a mistake, not the future."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    policy: PolicyBody | None = None
 
 
 class KeyBody(_Body):
@@ -41,45 +50,44 @@ class KeyBody(_Body):
     project_id: Id
     name: Name
     environment: Name = "default"
-    policy: PolicyBody = Field(default_factory=PolicyBody)
+    policy: PolicyBody | None = None
 
 
-class Account(BaseModel):
+class _Entity(BaseModel):
+    """What accounts, projects and keys share. `effective_policy` is their own under those of the envelopes around them."""
+
+    name: str
+    policy: EnvelopePolicy | None
+    effective_policy: Policy
+    frozen: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Account(_Entity):
     """An account: owns projects and balances."""
 
     object: Literal["account"] = "account"
     account_id: str
-    name: str
-    frozen: bool
-    version: int
-    created_at: datetime
 
 
-class Project(BaseModel):
+class Project(_Entity):
     """A project: owns keys."""
 
     object: Literal["project"] = "project"
     project_id: str
     account_id: str
-    name: str
-    frozen: bool
-    version: int
-    created_at: datetime
 
 
-class Key(BaseModel):
+class Key(_Entity):
     """A key without its secret."""
 
     object: Literal["api_key"] = "api_key"
     key_id: str
     project_id: str
-    name: str
     environment: str
-    policy: Policy
-    frozen: bool
     revoked: bool
-    version: int
-    created_at: datetime
 
 
 class CreatedKey(Key):

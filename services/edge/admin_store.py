@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from schemas.control import ControlRecord
 from services.edge.database import Connection, Database, Row, rows_of
 from services.edge.errors import InvalidRequestError, NotFoundError
+from services.edge.policies import EnvelopePolicy, effective, read_policy
 
 Kind = Literal["account", "project", "key"]
 PARENTS: dict[Kind, str] = {"project": "account", "key": "project"}
@@ -27,29 +28,34 @@ class AdminStore:
     async def insert(self, connection: Connection, kind: Kind, values: Mapping[str, Any]) -> Row:
         """A new row within the caller's transaction. An unknown parent is the request's mistake."""
         try:
-            return (await rows_of(connection, f"insert_{kind}", values))[0]
+            await rows_of(connection, f"insert_{kind}", values)
         except psycopg.errors.ForeignKeyViolation:
             parent = PARENTS[kind]
             raise InvalidRequestError(
                 f"{parent}_not_found", f"There is no {parent} {values[f'{parent}_id']!r}.", param=f"{parent}_id"
             ) from None
+        return await _read(connection, kind, values["id"])
 
     async def get(self, kind: Kind, entity_id: str) -> Row:
         """One row."""
         row = await self._database.row(f"get_{kind}", {"id": entity_id})
         if row is None:
             raise _missing(kind, entity_id)
-        return row
+        return _described(row)
 
     async def page(self, kind: Kind, *, after: str, limit: int, parent: str | None = None) -> tuple[list[Row], str | None]:
         """Rows in id order after an id, and the id to go on from."""
         rows = await self._database.rows(f"list_{kind}s", {"after": after, "limit": limit + 1, "parent": parent})
-        shown = rows[:limit]
+        shown = [_described(row) for row in rows[:limit]]
         return shown, shown[-1][ID_COLUMNS[kind]] if len(rows) > limit else None
 
     async def freeze(self, kind: Kind, entity_id: str, *, frozen: bool) -> tuple[Row, ControlRecord]:
         """Freeze or unfreeze."""
         return await self._change(f"freeze_{kind}", kind, {"id": entity_id, "frozen": frozen})
+
+    async def set_policy(self, kind: Kind, entity_id: str, policy: EnvelopePolicy | None) -> tuple[Row, ControlRecord]:
+        """Put a policy in place of the one that there is; None leaves everything to the envelopes around and within."""
+        return await self._change(f"set_policy_of_{kind}", kind, {"id": entity_id, "policy": stored_policy(policy)})
 
     async def revoke(self, key_id: str) -> tuple[Row, ControlRecord]:
         """End a key for good."""
@@ -57,10 +63,9 @@ class AdminStore:
 
     async def _change(self, statement: str, kind: Kind, parameters: Mapping[str, Any]) -> tuple[Row, ControlRecord]:
         async with self._database.transaction() as connection:
-            rows = await rows_of(connection, statement, parameters)
-            if not rows:
+            if not await rows_of(connection, statement, parameters):
                 raise _missing(kind, parameters["id"])
-            row = rows[0]
+            row = await _read(connection, kind, parameters["id"])
             record = ControlRecord(
                 kind=kind,
                 entity_id=row[ID_COLUMNS[kind]],
@@ -71,6 +76,21 @@ class AdminStore:
             # After the change, whose row lock orders the records of one entity.
             await rows_of(connection, "insert_control", {"record": Jsonb(record.model_dump(mode="json"))})
         return row, record
+
+
+def stored_policy(policy: EnvelopePolicy | None) -> Jsonb | None:
+    """A policy as a statement's parameter: only what it says."""
+    return None if policy is None else Jsonb(policy.model_dump(mode="json", exclude_none=True))
+
+
+async def _read(connection: Connection, kind: Kind, entity_id: str) -> Row:
+    return _described((await rows_of(connection, f"get_{kind}", {"id": entity_id}))[0])
+
+
+def _described(row: Row) -> Row:
+    """The row with what its policy comes to under those of the envelopes around it."""
+    around = [row.pop(name) for name in ("account_policy", "project_policy") if name in row]
+    return row | {"effective_policy": effective(read_policy(value) for value in [*around, row["policy"]])}
 
 
 def _missing(kind: Kind, entity_id: str) -> NotFoundError:

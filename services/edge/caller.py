@@ -8,18 +8,22 @@ import orjson
 from schemas.calls import Policy
 from schemas.requests import KeyRef
 from services.edge.errors import ForbiddenError, InvalidApiKeyError
+from services.edge.policies import EnvelopePolicy, PolicyStep, effective, route_limits
 
 FrozenScope = Literal["account", "project", "key"]
+NOTHING = EnvelopePolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRow:
-    """One API key with the state of its project and account, as Postgres has it."""
+    """One API key with the state and the policies of its project and account, as Postgres has it."""
 
     key_id: str
     name: str
     environment: str
-    policy: Policy
+    policy: EnvelopePolicy | None
+    project_policy: EnvelopePolicy | None = None
+    account_policy: EnvelopePolicy | None = None
     project_id: str
     account_id: str
     secret_hmac: bytes
@@ -27,33 +31,46 @@ class KeyRow:
     revoked: bool
     frozen: FrozenScope | None
 
+    def steps(self) -> tuple[PolicyStep, ...]:
+        """The envelopes that have a policy, the outermost first."""
+        account = PolicyStep("account", self.account_id, self.account_policy or NOTHING)
+        project = PolicyStep("project", self.project_id, self.project_policy or NOTHING)
+        key = PolicyStep("key", self.key_id, self.policy or NOTHING)
+        return tuple(step for step in (account, project, key) if step.policy != NOTHING)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A key whose secret was proven. The JSON parts of the call context that never change are rendered once."""
+    """A key whose secret was proven. `policy` is what `steps` come to; JSON parts of the call context are rendered once."""
 
     key: KeyRef
     account_id: str
     environment: str
     policy: Policy
+    steps: tuple[PolicyStep, ...]
     revoked: bool
     frozen: FrozenScope | None
     key_json: orjson.Fragment = field(compare=False, repr=False)
     policy_json: orjson.Fragment = field(compare=False, repr=False)
+    route_limits_json: orjson.Fragment | None = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, row: KeyRow) -> "Caller":
         """The caller behind a row."""
         key = KeyRef(project_id=row.project_id, key_id=row.key_id, key_name=row.name)
+        steps = row.steps()
+        policy = effective(step.policy for step in steps)
         return cls(
             key=key,
             account_id=row.account_id,
             environment=row.environment,
-            policy=row.policy,
+            policy=policy,
+            steps=steps,
             revoked=row.revoked,
             frozen=row.frozen,
             key_json=orjson.Fragment(key.to_json()),
-            policy_json=orjson.Fragment(row.policy.to_json()),
+            policy_json=orjson.Fragment(policy.to_json()),
+            route_limits_json=route_limits(steps),
         )
 
     def require_standing(self) -> None:
@@ -66,7 +83,10 @@ class Caller:
             ]
             raise ForbiddenError(f"{self.frozen}_frozen", f"The {subject} is frozen. An operator can unfreeze it.")
 
-    def require_model(self, model: str) -> None:
-        """Raise :class:`ForbiddenError` where the key's policy does not list the model."""
-        if not self.policy.allows_model(model):
-            raise ForbiddenError("model_not_allowed", f"This API key may not use the model {model!r}.", param="model")
+    def require_model(self, model: str, *, param: str = "model") -> None:
+        """Raise :class:`ForbiddenError`, naming the envelope whose policy does not list the model."""
+        if self.policy.allows_model(model):
+            return
+        step = next(step for step in self.steps if not step.policy.allows_model(model))
+        message = f"{step.subject} may not use the model {model!r}."
+        raise ForbiddenError("model_not_allowed", message, param=param, facts={"envelope": step.ref()})

@@ -31,18 +31,19 @@ class Call:
 def render_context(call: Call, caller: Caller) -> bytes:
     """The call's `CallContext` as JSON for a header: ASCII only, whatever the tags and names are written in."""
     labels = call.labels
-    rendered = orjson.dumps(
-        {
-            "request_id": call.request_id,
-            "account_id": caller.account_id,
-            "key": caller.key_json,
-            "environment": caller.environment,
-            "policy": caller.policy_json,
-            "tags": labels.tags,
-            "run_id": labels.run_id,
-            "client_request_id": labels.client_request_id,
-            "traceparent": labels.traceparent,
-            "accepted_at": call.accepted_at,
-        }
-    )
+    context = {
+        "request_id": call.request_id,
+        "account_id": caller.account_id,
+        "key": caller.key_json,
+        "environment": caller.environment,
+        "policy": caller.policy_json,
+        "tags": labels.tags,
+        "run_id": labels.run_id,
+        "client_request_id": labels.client_request_id,
+        "traceparent": labels.traceparent,
+        "accepted_at": call.accepted_at,
+    }
+    if caller.route_limits_json is not None:
+        context["route_limits"] = caller.route_limits_json
+    rendered = orjson.dumps(context)
     return rendered if rendered.isascii() else json.dumps(json.loads(rendered), separators=(",", ":")).encode("ascii")

@@ -1,9 +1,11 @@
 """API keys as Postgres has them."""
 
-from schemas.calls import Policy
 from services.edge import metrics
 from services.edge.caller import KeyRow
 from services.edge.database import Database
+from services.edge.policies import read_policy
+
+POLICIES = ("policy", "project_policy", "account_policy")
 
 
 class KeyStore:
@@ -18,4 +20,5 @@ class KeyStore:
         metrics.KEY_LOOKUPS.labels("unknown" if row is None else "found").inc()
         if row is None:
             return None
-        return KeyRow(**row | {"policy": Policy.model_validate(row["policy"]), "secret_hmac": bytes(row["secret_hmac"])})
+        policies = {name: read_policy(row[name]) for name in POLICIES}
+        return KeyRow(**row | policies | {"secret_hmac": bytes(row["secret_hmac"])})

@@ -167,5 +167,5 @@ def _described(model: Model) -> dict[str, Any]:
         "max_input_tokens": model.max_input_tokens,
         "max_output_tokens": model.max_output_tokens,
         "mode": model.mode,
-        "routes": [place.candidate for place in model.places],
+        "routes": [place.candidate for place in sorted(model.places, key=lambda place: place.priority)],
     }

@@ -123,7 +123,8 @@ class ChatEndpoint:
 
     def _plan(self, context: CallContext, body: bytes, begun: float) -> Call:
         ask = parse_ask(body)
-        plan = make_plan(self._tables.catalog, ask.model, context.policy, self._health.condition, self._draw)
+        catalog, limits = self._tables.catalog, context.route_limits
+        plan = make_plan(catalog, ask.model, context.policy, self._health.condition, self._draw, route_limits=limits)
         return Call(context, ask, plan, begun=begun, deadline_s=self._limits.deadline_s)
 
     async def _fund(self, call: Call) -> None:

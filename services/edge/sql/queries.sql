@@ -1,5 +1,6 @@
 -- name: find_key
 SELECT k.key_id, k.name, k.environment, k.policy, k.project_id, p.account_id, k.secret_hmac, k.pepper_version, k.revoked,
+       p.policy AS project_policy, a.policy AS account_policy,
        CASE WHEN a.frozen THEN 'account' WHEN p.frozen THEN 'project' WHEN k.frozen THEN 'key' END AS frozen
 FROM edge.api_key k
 JOIN edge.project p USING (project_id)
@@ -10,58 +11,74 @@ WHERE k.key_id = %(key_id)s;
 SELECT 1;
 
 -- name: insert_account
-INSERT INTO edge.account (account_id, name) VALUES (%(id)s, %(name)s)
-RETURNING account_id, name, frozen, version, created_at;
+INSERT INTO edge.account (account_id, name, policy) VALUES (%(id)s, %(name)s, %(policy)s);
 
 -- name: get_account
-SELECT account_id, name, frozen, version, created_at FROM edge.account WHERE account_id = %(id)s;
+SELECT account_id, name, policy, frozen, version, created_at, updated_at FROM edge.account WHERE account_id = %(id)s;
 
 -- name: list_accounts
-SELECT account_id, name, frozen, version, created_at FROM edge.account
+SELECT account_id, name, policy, frozen, version, created_at, updated_at FROM edge.account
 WHERE account_id > %(after)s
 ORDER BY account_id LIMIT %(limit)s;
 
 -- name: freeze_account
-UPDATE edge.account SET frozen = %(frozen)s, version = version + 1 WHERE account_id = %(id)s
-RETURNING account_id, name, frozen, version, created_at;
+UPDATE edge.account SET frozen = %(frozen)s, version = version + 1, updated_at = now() WHERE account_id = %(id)s
+RETURNING account_id;
+
+-- name: set_policy_of_account
+UPDATE edge.account SET policy = %(policy)s, version = version + 1, updated_at = now() WHERE account_id = %(id)s
+RETURNING account_id;
 
 -- name: insert_project
-INSERT INTO edge.project (project_id, account_id, name) VALUES (%(id)s, %(account_id)s, %(name)s)
-RETURNING project_id, account_id, name, frozen, version, created_at;
+INSERT INTO edge.project (project_id, account_id, name, policy) VALUES (%(id)s, %(account_id)s, %(name)s, %(policy)s);
 
 -- name: get_project
-SELECT project_id, account_id, name, frozen, version, created_at FROM edge.project WHERE project_id = %(id)s;
+SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, a.policy AS account_policy
+FROM edge.project p JOIN edge.account a USING (account_id)
+WHERE p.project_id = %(id)s;
 
 -- name: list_projects
-SELECT project_id, account_id, name, frozen, version, created_at FROM edge.project
-WHERE project_id > %(after)s AND (%(parent)s::text IS NULL OR account_id = %(parent)s)
-ORDER BY project_id LIMIT %(limit)s;
+SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, a.policy AS account_policy
+FROM edge.project p JOIN edge.account a USING (account_id)
+WHERE p.project_id > %(after)s AND (%(parent)s::text IS NULL OR p.account_id = %(parent)s)
+ORDER BY p.project_id LIMIT %(limit)s;
 
 -- name: freeze_project
-UPDATE edge.project SET frozen = %(frozen)s, version = version + 1 WHERE project_id = %(id)s
-RETURNING project_id, account_id, name, frozen, version, created_at;
+UPDATE edge.project SET frozen = %(frozen)s, version = version + 1, updated_at = now() WHERE project_id = %(id)s
+RETURNING project_id;
+
+-- name: set_policy_of_project
+UPDATE edge.project SET policy = %(policy)s, version = version + 1, updated_at = now() WHERE project_id = %(id)s
+RETURNING project_id;
 
 -- name: insert_key
 INSERT INTO edge.api_key (key_id, project_id, name, environment, policy, secret_hmac, pepper_version)
-VALUES (%(id)s, %(project_id)s, %(name)s, %(environment)s, %(policy)s, %(secret_hmac)s, %(pepper_version)s)
-RETURNING key_id, project_id, name, environment, policy, frozen, revoked, version, created_at;
+VALUES (%(id)s, %(project_id)s, %(name)s, %(environment)s, %(policy)s, %(secret_hmac)s, %(pepper_version)s);
 
 -- name: get_key
-SELECT key_id, project_id, name, environment, policy, frozen, revoked, version, created_at
-FROM edge.api_key WHERE key_id = %(id)s;
+SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at,
+       p.policy AS project_policy, a.policy AS account_policy
+FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a USING (account_id)
+WHERE k.key_id = %(id)s;
 
 -- name: list_keys
-SELECT key_id, project_id, name, environment, policy, frozen, revoked, version, created_at FROM edge.api_key
-WHERE key_id > %(after)s AND (%(parent)s::text IS NULL OR project_id = %(parent)s)
-ORDER BY key_id LIMIT %(limit)s;
+SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at,
+       p.policy AS project_policy, a.policy AS account_policy
+FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a USING (account_id)
+WHERE k.key_id > %(after)s AND (%(parent)s::text IS NULL OR k.project_id = %(parent)s)
+ORDER BY k.key_id LIMIT %(limit)s;
 
 -- name: freeze_key
-UPDATE edge.api_key SET frozen = %(frozen)s, version = version + 1 WHERE key_id = %(id)s
-RETURNING key_id, project_id, name, environment, policy, frozen, revoked, version, created_at;
+UPDATE edge.api_key SET frozen = %(frozen)s, version = version + 1, updated_at = now() WHERE key_id = %(id)s
+RETURNING key_id;
+
+-- name: set_policy_of_key
+UPDATE edge.api_key SET policy = %(policy)s, version = version + 1, updated_at = now() WHERE key_id = %(id)s
+RETURNING key_id;
 
 -- name: revoke_key
-UPDATE edge.api_key SET revoked = true, version = version + 1 WHERE key_id = %(id)s
-RETURNING key_id, project_id, name, environment, policy, frozen, revoked, version, created_at;
+UPDATE edge.api_key SET revoked = true, version = version + 1, updated_at = now() WHERE key_id = %(id)s
+RETURNING key_id;
 
 -- name: lock_admin_reply
 SELECT pg_advisory_xact_lock(hashtextextended(%(operation)s || ' ' || %(idempotency_key)s, 0));

@@ -2,12 +2,15 @@
 CREATE SCHEMA edge;
 
 -- Accounts own projects, projects own keys. Ids are minted by edge; `version` grows with every change that others must hear of.
+-- `policy` NULL: this envelope leaves everything to the ones around and within.
 CREATE TABLE edge.account (
     account_id text PRIMARY KEY,
     name text NOT NULL,
     frozen boolean NOT NULL DEFAULT false,
     version bigint NOT NULL DEFAULT 1,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    policy jsonb,
+    updated_at timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE edge.project (
@@ -16,7 +19,9 @@ CREATE TABLE edge.project (
     name text NOT NULL,
     frozen boolean NOT NULL DEFAULT false,
     version bigint NOT NULL DEFAULT 1,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    policy jsonb,
+    updated_at timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE INDEX project_of_account ON edge.project (account_id, project_id);
@@ -26,13 +31,14 @@ CREATE TABLE edge.api_key (
     project_id text NOT NULL REFERENCES edge.project,
     name text NOT NULL,
     environment text NOT NULL,
-    policy jsonb NOT NULL,
+    policy jsonb,
     secret_hmac bytea NOT NULL CHECK (length(secret_hmac) = 32),
     pepper_version integer NOT NULL,
     frozen boolean NOT NULL DEFAULT false,
     revoked boolean NOT NULL DEFAULT false,
     version bigint NOT NULL DEFAULT 1,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE INDEX api_key_of_project ON edge.api_key (project_id, key_id);

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from schemas.calls import Policy
 from services.edge.admission import Admitted, admit_chat, named_model, parse_object
 from services.edge.errors import ApiError, ForbiddenError, InvalidApiKeyError, InvalidRequestError
+from services.edge.policies import EnvelopePolicy
 from tests.unit.edge.values import caller
 
 GOOD: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
@@ -57,7 +57,7 @@ def test_a_missing_parameter_is_refused_by_its_name(missing: str) -> None:
 
 
 def test_a_key_may_ask_only_for_the_models_of_its_policy() -> None:
-    bound = caller(policy=Policy(models=["gpt-4o-mini"]))
+    bound = caller(policy=EnvelopePolicy(models=["gpt-4o-mini"]))
     assert admit_chat(GOOD | {"model": "gpt-4o-mini"}, bound).model == "gpt-4o-mini"
     with pytest.raises(ForbiddenError) as refused:
         admit_chat(GOOD, bound)
@@ -66,7 +66,7 @@ def test_a_key_may_ask_only_for_the_models_of_its_policy() -> None:
 
 def test_a_key_without_models_may_ask_for_none() -> None:
     with pytest.raises(ForbiddenError):
-        admit_chat(GOOD, caller(policy=Policy(models=[])))
+        admit_chat(GOOD, caller(policy=EnvelopePolicy(models=[])))
 
 
 @pytest.mark.parametrize("scope", ["account", "project", "key"])

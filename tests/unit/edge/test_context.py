@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas.calls import CallContext, Policy
+from schemas.calls import CallContext
 from schemas.envelope import new_id
 from services.edge import events
 from services.edge.context import Call, render_context
 from services.edge.labels import Labels
+from services.edge.policies import EnvelopePolicy
 from tests.unit.edge.values import caller
 
 AT = datetime(2026, 3, 14, 9, 26, 53, 409000, tzinfo=UTC)
@@ -30,7 +31,7 @@ def call(labels: Labels) -> Call:
 @pytest.mark.parametrize("labels", [Labels(), LABELS])
 @pytest.mark.parametrize("name", ["plain", "Prüfung 测试", 'quote"', ""])
 def test_the_context_is_read_back_as_it_was_meant(labels: Labels, name: str) -> None:
-    who = caller(name=name, policy=Policy(models=["gpt-4o"], cross_bucket=True, max_attempts=2))
+    who = caller(name=name, policy=EnvelopePolicy(models=["gpt-4o"], cross_bucket=True, max_attempts=2))
     asked = call(labels)
     rendered = render_context(asked, who)
     assert rendered.isascii()

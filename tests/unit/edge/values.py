@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from schemas.calls import Policy
 from services.edge.caller import Caller, KeyRow
 
 
@@ -12,7 +11,7 @@ def key_row(**changes: Any) -> KeyRow:
         "key_id": "Q7mZk2XvB9tL",
         "name": "checkout-bot",
         "environment": "production",
-        "policy": Policy(),
+        "policy": None,
         "project_id": "prj_1",
         "account_id": "acc_1",
         "secret_hmac": b"",

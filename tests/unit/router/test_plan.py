@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from typing import Any
 
 import pytest
 
-from schemas.calls import Policy
+from schemas.calls import Policy, RouteLimit
 from services.router.catalog import Channel
 from services.router.errors import RefusalError
 from services.router.plan import Plan, SkipReason, make_plan
@@ -55,6 +56,25 @@ def test_what_may_not_be_asked_is_refused(policy: Policy, model_id: str, status:
     with pytest.raises(RefusalError) as caught:
         planned(policy, model_id)
     assert (caught.value.status, caught.value.code, caught.value.param) == (status, code, "model")
+
+
+@pytest.mark.parametrize(
+    ("limits", "subject", "kind"),
+    [
+        ([("account", ["pooled"]), ("key", ["direct"])], "this API key \\(direct\\)", "key"),
+        ([("account", ["direct"]), ("project", []), ("key", ["direct"])], "this project \\(none\\)", "project"),
+        ([("account", ["subscription"]), ("run", ["pooled"])], "the run id-of-run \\(pooled\\)", "run"),
+        ([], "this API key \\(none\\)", None),
+    ],
+)
+def test_a_refused_route_names_the_envelope_that_left_none(
+    limits: list[tuple[Any, list[Any]]], subject: str, kind: str | None
+) -> None:
+    told = [RouteLimit(kind=kind, id=f"id-of-{kind}", route_types=types) for kind, types in limits]
+    with pytest.raises(RefusalError, match=f"allowed to {subject} serves") as caught:
+        make_plan(CATALOG, "gpt-4o", Policy(route_types=[]), no_skip, lambda: 0.5, route_limits=told)
+    envelope = {"kind": kind, "id": f"id-of-{kind}", "window": None}
+    assert caught.value.facts == ({} if kind is None else {"envelope": envelope})
 
 
 def test_a_channel_that_rests_stays_in_the_plan_and_is_skipped() -> None:
