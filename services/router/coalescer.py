@@ -35,7 +35,8 @@ class Coalescer(Generic[T, R]):
         self._send = send
         self._limits = limits
         self._waiting: deque[_Waiting[T, R]] = deque()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, item: T) -> asyncio.Future[R]:
         """The item's answer, to be awaited. Raises :class:`CoalescerFullError`.
@@ -46,28 +47,36 @@ class Coalescer(Generic[T, R]):
             raise CoalescerFullError(f"{self._limits.waiting} items are waiting")
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, answer))
-        if len(self._calls) < self._limits.in_flight:
+        if self._under_way < self._limits.in_flight:
+            self._under_way += 1
             # The task begins in the loop's next turn, so that everything asked for in this one travels together.
             task = asyncio.create_task(self._run())
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return answer
 
     async def _run(self) -> None:
-        while self._waiting:
-            count = min(self._limits.batch, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(count)]
-            try:
-                answers = await self._send([waiting.item for waiting in batch])
-            except asyncio.CancelledError:
-                _fail(batch, asyncio.CancelledError())
-                raise
-            except Exception as exc:  # noqa: BLE001 - every caller gets it, whatever it is
-                _fail(batch, exc)
-                continue
-            for waiting, answer in zip(batch, answers, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answer)
+        try:
+            while self._waiting:
+                await self._call()
+        finally:
+            # Without a turn of the loop since nothing was found waiting: what comes next must find that nobody will look again.
+            self._under_way -= 1
+
+    async def _call(self) -> None:
+        count = min(self._limits.batch, len(self._waiting))
+        batch = [self._waiting.popleft() for _ in range(count)]
+        try:
+            answers = await self._send([waiting.item for waiting in batch])
+        except asyncio.CancelledError:
+            _fail(batch, asyncio.CancelledError())
+            raise
+        except Exception as exc:  # noqa: BLE001 - every caller gets it, whatever it is
+            _fail(batch, exc)
+            return
+        for waiting, answer in zip(batch, answers, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(answer)
 
 
 def _fail(batch: list[_Waiting[T, R]], exc: BaseException) -> None:

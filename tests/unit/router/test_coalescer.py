@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -115,3 +116,25 @@ async def test_a_caller_that_left_does_not_disturb_the_others() -> None:
     left.cancel()
     server.gates[0].set_result(None)
     assert await stays == 20
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+@pytest.mark.parametrize("turns", range(5))
+async def test_what_is_asked_while_the_last_calls_end_is_sent_whichever_turn_of_the_loop_it_is(
+    in_flight: int, turns: int
+) -> None:
+    server = Server()
+    shared = coalescer(server, batch=1, in_flight=in_flight)
+    answers = [shared.submit(item) for item in range(in_flight)]
+    await server.opened(in_flight)
+    for gate in server.gates:
+        gate.set_result(None)
+    _after(turns, lambda: answers.append(shared.submit(in_flight)))
+    await server.opened(in_flight + 1)
+    server.gates[-1].set_result(None)
+    assert await asyncio.gather(*answers) == [item * 10 for item in range(in_flight + 1)]
+
+
+def _after(turns: int, act: Callable[[], object]) -> None:
+    """Do something in the loop's turn after so many others."""
+    asyncio.get_running_loop().call_soon(act if turns == 0 else lambda: _after(turns - 1, act))
