@@ -8,6 +8,7 @@ from pydantic import Field
 from schemas.envelope import Contract, Event, Identifier, UtcDatetime
 from schemas.money import AmountNano, Prices, SignedAmountNano, TokenCount, Usage
 from schemas.requests import KeyRef
+from schemas.rules import RunRules
 
 EnvelopeKind = Literal["bucket", "account", "project", "key", "run"]
 WindowKind = Literal["total", "day", "month", "run"]
@@ -22,13 +23,14 @@ class EnvelopeRef(Contract):
 
 
 class BalanceMove(Contract):
-    """A bucket before and after a posting, and what was held after it."""
+    """A bucket before and after a posting, and what was held after it; with `run`, that run's reserve of the bucket."""
 
     bucket: Identifier
     currency: Identifier
     before_nano: SignedAmountNano
     after_nano: SignedAmountNano
     held_after_nano: AmountNano
+    run: Identifier | None = None
 
 
 class HoldPlacedData(Contract):
@@ -134,6 +136,68 @@ class LimitChangedData(Contract):
     author: Identifier
 
 
+class RunBudget(Contract):
+    """What a run was given in one bucket. The moves are None where the budget is a limit and nothing was earmarked."""
+
+    bucket: Identifier
+    currency: Identifier
+    amount_nano: AmountNano
+    balance: BalanceMove | None = None
+    reserve: BalanceMove | None = None
+
+
+class RunOpenedData(Contract):
+    """A budget for a task. `txn_id` earmarks it; it is a transaction without postings where nothing is earmarked."""
+
+    txn_id: UUID
+    run_id: Identifier
+    key: KeyRef
+    label: str
+    rules: RunRules
+    reserved: bool
+    deadline_at: UtcDatetime
+    budgets: list[RunBudget]
+
+
+class RunExtendedData(Contract):
+    """More budget, a later deadline, or both. `deadline_at` is the one now in force."""
+
+    txn_id: UUID
+    run_id: Identifier
+    key: KeyRef
+    deadline_at: UtcDatetime
+    budgets: list[RunBudget]
+
+
+class RunReturn(Contract):
+    """What a run's end did to one bucket.
+
+    `returned_nano` left the reserve for the bucket, of which `returned_repaid_nano` paid what the bucket owed. A debt of the
+    reserve was paid by itself (`repaid_nano`) and by the bucket (`paid_by_bucket_nano`); what is left of it the bucket owes
+    (`owed_by_bucket_nano`).
+    """
+
+    bucket: Identifier
+    currency: Identifier
+    returned_nano: AmountNano = 0
+    returned_repaid_nano: AmountNano = 0
+    repaid_nano: AmountNano = 0
+    paid_by_bucket_nano: AmountNano = 0
+    owed_by_bucket_nano: AmountNano = 0
+    balance: BalanceMove | None = None
+    reserve: BalanceMove | None = None
+
+
+class RunClosedData(Contract):
+    """The account of a run is final."""
+
+    txn_id: UUID
+    run_id: Identifier
+    key: KeyRef
+    reason: Identifier
+    buckets: list[RunReturn]
+
+
 class CaseOpenedData(Contract):
     case_id: UUID
     kind: Identifier
@@ -209,6 +273,27 @@ class LimitChanged(Event):
 
     type: Literal["LimitChanged"] = "LimitChanged"
     data: LimitChangedData
+
+
+class RunOpened(Event):
+    """A run was opened, and its budget earmarked unless it is a limit only."""
+
+    type: Literal["RunOpened"] = "RunOpened"
+    data: RunOpenedData
+
+
+class RunExtended(Event):
+    """A run was given more."""
+
+    type: Literal["RunExtended"] = "RunExtended"
+    data: RunExtendedData
+
+
+class RunClosed(Event):
+    """A run has ended and what was left of its reserve went back."""
+
+    type: Literal["RunClosed"] = "RunClosed"
+    data: RunClosedData
 
 
 class CaseOpened(Event):

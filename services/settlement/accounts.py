@@ -14,7 +14,7 @@ CREDIT: Side = "credit"
 
 @dataclass(frozen=True, slots=True)
 class LedgerAccount:
-    """An account of the double-entry ledger. `holder` and `bucket` are set for a customer's bucket only."""
+    """An account of the double-entry ledger. `holder` and `bucket` are set for a customer's buckets and reserves."""
 
     name: str
     kind: str
@@ -27,6 +27,11 @@ class LedgerAccount:
 def customer_bucket(holder: str, bucket: str, currency: str) -> LedgerAccount:
     """What Tollbook owes a customer: its prepaid balance in one bucket."""
     return LedgerAccount(f"customer/{holder}/{bucket}/{currency}", "customer_bucket", currency, CREDIT, holder, bucket)
+
+
+def run_reserve(holder: str, run: str, bucket: str, currency: str) -> LedgerAccount:
+    """What a customer has set aside for one run, out of one bucket."""
+    return LedgerAccount(f"run_reserve/{run}/{bucket}/{currency}", "run_reserve", currency, CREDIT, holder, bucket)
 
 
 @lru_cache(maxsize=4096)

@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 from schemas import topics
 from services.settlement import balance_store, limit_store, topup_store
 from services.settlement.book_store import BookStore
+from services.settlement.cost_centres import CostCentre, open_cost_centre
 from services.settlement.errors import BadInputError
 from services.settlement.http_edges import Tokens, refuse_nul
 from services.settlement.money_in import LimitChange, Name, TopUp
@@ -66,6 +67,12 @@ def _money_routes(router: APIRouter, connect: Connect, books: BookStore) -> None
     def post_limit(asked: LimitChange) -> Response:
         with connect() as connection:
             return JSONResponse(limit_store.set_limit(connection, asked, author=AUTHOR))
+
+    @router.post("/cost-centres")
+    def post_cost_centre(asked: CostCentre) -> Response:
+        books.refresh()
+        with connect() as connection:
+            return JSONResponse(open_cost_centre(connection, asked, books.in_force, author=AUTHOR), status_code=201)
 
     @router.get("/limits")
     def get_limits(account_id: Name) -> Response:

@@ -10,7 +10,11 @@ from services.settlement.statements import statements
 
 
 def balances(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict[str, Any]]:
-    """Every bucket of an account; an account that never had a payment has none."""
+    """Every bucket of an account; an account that never had a payment has none.
+
+    `earmarked_nano` lies in the reserves of its runs and is in none of the other amounts. A bucket funded by a limit (a cost
+    centre) has what its tightest limit leaves as available.
+    """
     rows = connection.execute(statements("admin.sql")["balances"], {"holder": holder}).fetchall()
     return [
         {
@@ -18,10 +22,12 @@ def balances(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict
             "currency": currency,
             "posted_nano": posted,
             "held_nano": held,
-            "available_nano": posted - held,
+            "available_nano": posted - held if funding == "prepaid" else max(limit_left or 0, 0),
             "overrun_nano": overrun,
+            "earmarked_nano": earmarked,
+            "funding": funding,
         }
-        for bucket, currency, posted, held, overrun in rows
+        for bucket, currency, posted, held, overrun, funding, earmarked, limit_left in rows
     ]
 
 

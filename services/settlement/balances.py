@@ -6,12 +6,18 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class BucketState:
-    """A bucket's row: what is posted, what of it is held, and what is owed beyond it."""
+    """A bucket's row: what is posted, what of it is held, what is owed beyond it, and whether a limit funds it."""
 
     account: int
     posted: int
     held: int
     overrun: int
+    unlimited: bool = False
+
+    @property
+    def free(self) -> int:
+        """What no hold has taken."""
+        return self.posted - self.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Capture:
 class Buckets:
     """The locked rows of a batch, by ledger account."""
 
-    def __init__(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
+    def __init__(self, rows: Iterable[tuple[int, int, int, int, bool]]) -> None:
         self._of = {row[0]: BucketState(*row) for row in rows}
 
     def capture(self, account: int | None, hold_nano: int, charge_nano: int) -> Capture:
@@ -54,8 +60,9 @@ class Buckets:
         before = state.posted
         state.held -= hold_nano
         available = state.posted - state.held - from_hold
-        from_available = min(charge_nano - from_hold, max(available, 0))
-        owed = charge_nano - from_hold - from_available
+        excess = charge_nano - from_hold
+        from_available = excess if state.unlimited else min(excess, max(available, 0))
+        owed = excess - from_available
         state.posted -= from_hold + from_available
         state.overrun += owed
         return Capture(from_hold, from_available, owed, before, state.posted, state.held)
@@ -73,6 +80,14 @@ class Buckets:
         state.overrun -= repaid
         state.posted += amount_nano - repaid
         return before, repaid
+
+    def add(self, state: BucketState) -> None:
+        """Take in a row that was opened under the lock."""
+        self._of[state.account] = state
+
+    def state(self, account: int) -> BucketState:
+        """The row of an account that is locked. Raises KeyError."""
+        return self._of[account]
 
     @property
     def states(self) -> list[BucketState]:

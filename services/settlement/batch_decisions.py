@@ -30,6 +30,8 @@ HOLD_COLUMNS = (
     "captured_nano",
     "price_version",
     "windows",
+    "run",
+    "reserved",
 )
 
 

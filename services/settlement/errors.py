@@ -4,6 +4,8 @@ SettlementError
 ├── ApiError                 answer the caller with its status and code
 │   ├── BadInputError        400
 │   ├── UnauthorizedError    401
+│   ├── PaymentRequiredError 402
+│   ├── ForbiddenError       403
 │   ├── NotFoundError        404
 │   ├── ConflictError        409
 │   ├── TooLargeError        413
@@ -53,6 +55,22 @@ class UnauthorizedError(ApiError):
     status = 401
     code = "unauthorized"
     kind = "authentication_error"
+
+
+class PaymentRequiredError(ApiError):
+    """Money or a limit does not reach: top up, or ask for less."""
+
+    status = 402
+    code = "insufficient_balance"
+    kind = "insufficient_quota"
+
+
+class ForbiddenError(ApiError):
+    """The caller may not do this: another key may."""
+
+    status = 403
+    code = "forbidden"
+    kind = "permission_error"
 
 
 class NotFoundError(ApiError):

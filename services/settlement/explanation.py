@@ -111,7 +111,8 @@ def _charged(receipt: dict[str, Any], written_off_nano: int) -> Iterable[str]:
     if charge["overrun_nano"]:
         yield f"The provider counted more than was held: {_money(charge['overrun_nano'], currency)} came on top."
     if balance:
-        yield f"The balance went from {_money(balance['before_nano'], currency)} to {_money(balance['after_nano'], currency)}."
+        what = f"What is set aside for run {balance['run']}" if balance["run"] else "The balance"
+        yield f"{what} went from {_money(balance['before_nano'], currency)} to {_money(balance['after_nano'], currency)}."
 
 
 def _money(nano: int, currency: str) -> str:

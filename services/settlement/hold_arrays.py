@@ -20,42 +20,83 @@ class _Positions:
         return [value[index] for value in self.of]
 
 
+class _Chain:
+    """For each hold, by position: the envelopes that it passes, and its run. 0 where there is no run."""
+
+    def __init__(self, orders: Sequence[HoldOrder]) -> None:
+        self.envelopes, self.runs = _Positions(), _Positions()
+        self.account: list[int] = []
+        self.bucket: list[int] = []
+        self.project: list[int] = []
+        self.key: list[int] = []
+        self.run_envelope: list[int] = []
+        self.run: list[int] = []
+        for order in orders:
+            self._add(order)
+
+    def _add(self, order: HoldOrder) -> None:
+        add, holder, currency = self.envelopes.add, order.request.account_id, order.currency
+        self.account.append(add((holder, "account", holder, currency)))
+        self.bucket.append(add((holder, "bucket", order.bucket, currency)))
+        self.project.append(add((holder, "project", order.request.key.project_id, currency)))
+        self.key.append(add((holder, "key", order.request.key.key_id, currency)))
+        run_id = order.request.run_id
+        self.run_envelope.append(add((holder, "run", f"{run_id}/{order.bucket}", currency)) if run_id else 0)
+        self.run.append(self.runs.add((run_id,)) if run_id else 0)
+
+    def stopped_by(self, index: int, code: str | None) -> int | None:
+        """The envelope that a refusal names which was decided before the balances are looked at."""
+        if code is None:
+            return None
+        return {
+            "account_frozen": self.account[index],
+            "project_frozen": self.project[index],
+            "key_frozen": self.key[index],
+            "run_not_found": self.run_envelope[index],
+            "run_not_allowed": self.run_envelope[index],
+        }.get(code)
+
+    def parameters(self, orders: Sequence[HoldOrder]) -> dict[str, object]:
+        """The arrays that name envelopes and runs."""
+        return {
+            "run_ids": texts(self.runs.column(0)),
+            "env_holders": texts(self.envelopes.column(0)),
+            "env_kinds": texts(self.envelopes.column(1)),
+            "env_entities": texts(self.envelopes.column(2)),
+            "env_currencies": texts(self.envelopes.column(3)),
+            "account_at": plain(self.account),
+            "bucket_env_at": plain(self.bucket),
+            "project_at": plain(self.project),
+            "key_at": plain(self.key),
+            "run_env_at": plain(self.run_envelope),
+            "run_at": plain(self.run),
+            "code_envelopes": plain([self.stopped_by(index, order.code) for index, order in enumerate(orders)]),
+        }
+
+
 class HoldArrays:
     """The parameters of one call, and the envelopes by position to read its answer with."""
 
     def __init__(self, orders: Sequence[HoldOrder], *, version: int, default_output: int, floor_output: int) -> None:
-        buckets, envelopes = _Positions(), _Positions()
+        buckets = _Positions()
         requests = [order.request for order in orders]
         bucket_at = [
-            buckets.add((order.request.account_id, order.bucket)) if order.bucket and order.code is None else 0
+            buckets.add((order.request.account_id, order.bucket, order.reserve)) if order.bucket and order.code is None else 0
             for order in orders
         ]
-        account_at, project_at, key_at = [], [], []
-        for order in orders:
-            holder, key, currency = order.request.account_id, order.request.key, order.currency
-            account_at.append(envelopes.add((holder, "account", holder, currency)))
-            project_at.append(envelopes.add((holder, "project", key.project_id, currency)))
-            key_at.append(envelopes.add((holder, "key", key.key_id, currency)))
-        frozen_at = [
-            {"account_frozen": account_at[i], "project_frozen": project_at[i], "key_frozen": key_at[i]}.get(order.code)
-            if order.code
-            else None
-            for i, order in enumerate(orders)
-        ]
+        chain = _Chain(orders)
         lasts = list(accumulate(len(order.unit_prices) for order in orders))
         firsts = [last - len(order.unit_prices) + 1 for last, order in zip(lasts, orders, strict=True)]
         prices = [price for order in orders for price in order.unit_prices]
-        self.envelopes = list(envelopes.of)
+        self.envelopes = list(chain.envelopes.of)
         self.parameters: dict[str, object] = {
             "version": version,
             "default_output": default_output,
             "floor_output": floor_output,
             "bucket_holders": texts(buckets.column(0)),
             "bucket_names": texts(buckets.column(1)),
-            "env_holders": texts(envelopes.column(0)),
-            "env_kinds": texts(envelopes.column(1)),
-            "env_entities": texts(envelopes.column(2)),
-            "env_currencies": texts(envelopes.column(3)),
+            "bucket_runs": texts(buckets.column(2)),
+            **chain.parameters(orders),
             "ids": uuids([request.hold_id for request in requests]),
             "requests": uuids([request.request_id for request in requests]),
             "holders": texts([request.account_id for request in requests]),
@@ -64,9 +105,6 @@ class HoldArrays:
             "bucket_at": plain(bucket_at),
             "buckets": texts([order.bucket for order in orders]),
             "currencies": texts([order.currency for order in orders]),
-            "account_at": plain(account_at),
-            "project_at": plain(project_at),
-            "key_at": plain(key_at),
             "inputs": plain([request.input_tokens_bound for request in requests]),
             "choices": plain([request.choices for request in requests]),
             "max_outputs": plain([request.max_output_tokens for request in requests]),
@@ -77,7 +115,6 @@ class HoldArrays:
             "price_outputs": plain([price.output for price in prices]),
             "deadlines": texts([request.deadline_at.isoformat() for request in requests]),
             "codes": texts([order.code for order in orders]),
-            "code_envelopes": plain(frozen_at),
             "needed": plain([order.needed_nano for order in orders]),
             "details": texts([order.detail for order in orders]),
         }

@@ -20,6 +20,7 @@ from services.settlement.errors import StalePriceBookError, UnavailableError
 from services.settlement.hold_arrays import HoldArrays
 from services.settlement.holds import FrozenCode, HoldOrder, answer_again, granted, refused
 from services.settlement.refusals import utc_text
+from services.settlement.run_facts import KnownRuns
 from services.settlement.statements import statement
 
 STALE_BOOK = "TB001"
@@ -41,6 +42,7 @@ class HoldLane:
         self._default_output = default_output
         self._floor_output = floor_output
         self._timeout_ms = timeout_ms
+        self._runs = KnownRuns()
         self._connection: AsyncConnection[TupleRow] | None = None
 
     async def place(self, requests: list[HoldRequest]) -> list[dict[str, Any]]:
@@ -94,11 +96,14 @@ class HoldLane:
 
     async def _decide(self, connection: AsyncConnection[TupleRow], requests: Sequence[HoldRequest]) -> Answers:
         book = self._books.in_force
+        named = {request.run_id for request in requests if request.run_id is not None}
+        runs = await self._runs.find(connection, named) if named else {}
         orders = [
             HoldOrder(
                 request,
                 book,
                 self._frozen(request.account_id, request.key.project_id, request.key.key_id),
+                runs.get(request.run_id) if request.run_id is not None else None,
             )
             for request in requests
         ]

@@ -10,6 +10,7 @@ from schemas.money import INT64_MAX, Prices
 from services.settlement.bounds import UnitPrice, amount_nano, fits
 from services.settlement.pricebook import PriceBook
 from services.settlement.refusals import Refusal, stored
+from services.settlement.runs import RunFacts
 
 FrozenCode = Callable[[str, str, str], str | None]
 """(account, project, key) → the refusal code of whatever of them is frozen."""
@@ -18,18 +19,32 @@ FrozenCode = Callable[[str, str, str], str | None]
 class HoldOrder:
     """One hold as the hold function takes it. `code` is set when it is refused before the balances are looked at."""
 
-    __slots__ = ("bucket", "code", "covered", "currency", "detail", "needed_nano", "prices", "request", "unit_prices")
+    __slots__ = ("bucket", "code", "covered", "currency", "detail", "needed_nano", "prices", "request", "run", "unit_prices")
 
-    def __init__(self, request: HoldRequest, book: PriceBook, frozen_code: str | None) -> None:
+    def __init__(self, request: HoldRequest, book: PriceBook, frozen_code: str | None, run: RunFacts | None = None) -> None:
         bucket = book.buckets.get(request.candidates[0].route_type)
         self.request = request
+        self.run = run
         self.bucket = bucket.id if bucket else ""
         self.currency = bucket.currency if bucket else ""
         self.prices = covered_prices(request, book)
         self.unit_prices = [UnitPrice(price.dearest_input, price.output) for price in self.prices if price is not None]
         self.needed_nano: int | None = None
-        self.code = frozen_code or self._code()
+        self.code = frozen_code or self._run_code() or self._code()
         self.detail = detail_of(request)
+
+    @property
+    def reserve(self) -> str:
+        """The run whose reserve pays; empty where the customer's own bucket does."""
+        return self.run.id if self.run is not None and self.run.reserve else ""
+
+    def _run_code(self) -> str | None:
+        request, run = self.request, self.run
+        if request.run_id is None:
+            return None
+        if run is None or run.holder != request.account_id:
+            return "run_not_found"
+        return None if run.key_id == request.key.key_id else "run_not_allowed"
 
     def _code(self) -> str | None:
         if not self.unit_prices:

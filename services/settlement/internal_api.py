@@ -29,6 +29,7 @@ from services.settlement.http_edges import (
     send_json,
 )
 from services.settlement.receipt_store import read_receipt
+from services.settlement.run_api import RunApi
 
 Answer = tuple[int, bytes]
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
@@ -53,6 +54,7 @@ class InternalApi:
         self._gate = gate
         self._router = router
         self._services = services
+        self._runs = RunApi(connect, books)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -63,7 +65,9 @@ class InternalApi:
         else:
             await send_json(send, status, body)
 
-    def _dispatch(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Answer]:
+    def _dispatch(  # noqa: PLR0911 - one line per endpoint
+        self, scope: Scope, receive: Receive
+    ) -> Coroutine[Any, Any, Answer]:
         route, token = (scope["method"], scope["path"]), header(scope, b"authorization")
         if route == ("POST", "/internal/holds"):
             self._router.check(token)
@@ -81,6 +85,8 @@ class InternalApi:
                 return self._balances(account)
             case ["", "internal", "accounts", account, "receipts", request] if scope["method"] == "GET":
                 return self._receipt(account, request)
+            case ["", "internal", "accounts", *_] if (found := self._runs.find(scope, receive)) is not None:
+                return found
         raise NotFoundError(f"there is no {scope['method']} {scope['path']}")
 
     async def _place(self, receive: Receive) -> Answer:

@@ -30,6 +30,7 @@ CASES = Counter("tollbook_settlement_cases_total", "Cases opened, by kind", ["ki
 PUBLISHED = Counter("tollbook_settlement_published_total", "Records acknowledged by Kafka, by relay", ["relay"])
 LAG = Gauge("tollbook_settlement_consumer_lag", "Records between a partition's end and the ledger's offset", ["partition"])
 OUTBOX_ROWS = Gauge("tollbook_settlement_outbox_rows", "Events that wait in the outbox, as the relay last saw them")
+RUNS_CLOSED = Counter("tollbook_settlement_runs_closed_total", "Runs closed by their deadline or with their last hold")
 EXPIRED = Counter("tollbook_settlement_expired_holds_total", "Holds that ran out of time and became cases")
 
 

@@ -28,6 +28,7 @@ def _printable(text: str) -> str:
 
 
 DecimalText = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_exact)]
+Window = Literal["total", "day", "month"]
 Name = Annotated[Identifier, AfterValidator(_printable)]
 
 
@@ -65,10 +66,10 @@ class LimitChange(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     account_id: Name
-    kind: Literal["account", "project", "key"]
+    kind: Literal["account", "bucket", "project", "key"]
     id: Name
     currency: Name
-    window: Literal["total", "day", "month"]
+    window: Window
     limit: DecimalText | None
 
     @property

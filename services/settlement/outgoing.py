@@ -106,6 +106,7 @@ def captured(
             "before_nano": move[0],
             "after_nano": move[1],
             "held_after_nano": move[2],
+            "run": hold.reserve,
         },
     }
     return dumps(body)

@@ -184,11 +184,16 @@ def arithmetic(prices: Prices, usage: Usage, amount_nano: int) -> str:
 
 def _balance(settled: Row | None, paid: Row | None, expiry_moves: dict[UUID, tuple[int, int]]) -> Row | None:
     if settled and settled["before_nano"] is not None:
-        return {"before_nano": settled["before_nano"], "after_nano": settled["after_nano"]}
+        return {"before_nano": settled["before_nano"], "after_nano": settled["after_nano"], "run": _reserve(paid)}
     if paid and paid["id"] in expiry_moves:
         before, after = expiry_moves[paid["id"]]
-        return {"before_nano": before, "after_nano": after}
+        return {"before_nano": before, "after_nano": after, "run": _reserve(paid)}
     return None
+
+
+def _reserve(paid: Row | None) -> str | None:
+    """The run whose reserve the balance is; None where it is the customer's bucket."""
+    return paid["run"] if paid and paid["reserved"] else None
 
 
 def _hold(hold: Row) -> Row:

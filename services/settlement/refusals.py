@@ -13,6 +13,14 @@ HTTP_STATUS = {
     "project_frozen": 403,
     "account_frozen": 403,
     "no_price": 503,
+    "run_not_found": 404,
+    "run_not_allowed": 403,
+    "run_closed": 409,
+}
+RUN_MESSAGES = {
+    "run_not_found": "there is no run {}: open one, or leave the run out",
+    "run_not_allowed": "the run {} belongs to another API key: open one with this key, or leave the run out",
+    "run_closed": "the run {} takes no more requests: it was closed, or its deadline is over; open another",
 }
 CLOCKED = frozenset({"day", "month"})
 
@@ -42,10 +50,15 @@ class Refusal:
     def envelope(self) -> dict[str, str | None] | None:
         """The envelope that stopped the hold, as an EnvelopeRef."""
         if self.kind is not None and self.entity is not None:
-            return {"kind": self.kind, "id": self.entity, "window": self.window}
+            return {"kind": self.kind, "id": self.named, "window": self.window}
         if self.code == "insufficient_balance" and self.bucket is not None:
             return {"kind": "bucket", "id": self.bucket, "window": None}
         return None
+
+    @property
+    def named(self) -> str | None:
+        """The envelope's id as its owner knows it: a run counts each of its buckets apart, under `run/bucket`."""
+        return self.entity.partition("/")[0] if self.kind == "run" and self.entity else self.entity
 
     @property
     def message(self) -> str:
@@ -54,12 +67,18 @@ class Refusal:
             return "no price is published for any candidate of this request: the operator must publish one"
         if self.code.endswith("_frozen"):
             return f"the {self.code.removesuffix('_frozen')} {self.entity} is frozen: nothing new is paid for it"
+        return RUN_MESSAGES[self.code].format(self.named) if self.code in RUN_MESSAGES else self._short_of()
+
+    def _short_of(self) -> str:
         needed = f"{format_amount(self.needed_nano or 0)} {self.currency} needed"
         if self.left_nano is None:
             return f"the bucket {self.bucket} cannot pay this request: {needed}, more than any one request may hold"
         left = f"{format_amount(self.left_nano)} {self.currency} left"
         if self.code == "insufficient_balance":
             return f"the bucket {self.bucket} cannot pay this request: {needed}, {left}"
+        if self.kind == "run":
+            reached = f"the budget of run {self.named} in bucket {self.bucket} is reached"
+            return f"{reached}: {needed}, {left}; extend the run to go on"
         until = f"; it resets at {self.resets_at}" if self.resets_at else ""
         return f"the {self.window} limit of {self.kind} {self.entity} is reached: {needed}, {left}{until}"
 

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
 
     hold_grace_seconds: float = Field(default=120.0, ge=0, alias="TOLLBOOK_HOLD_GRACE_SECONDS")
     sweep_interval_seconds: float = Field(default=5.0, gt=0, alias="TOLLBOOK_SWEEP_INTERVAL_SECONDS")
+    run_interval_seconds: float = Field(default=2.0, gt=0, alias="TOLLBOOK_RUN_INTERVAL_SECONDS")
     case_max_age_days: int = Field(default=14, ge=1, alias="TOLLBOOK_CASE_MAX_AGE_DAYS")
     case_owner: str = Field(default="billing", alias="TOLLBOOK_CASE_OWNER")
 

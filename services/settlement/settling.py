@@ -38,6 +38,13 @@ class HoldRow:
     captured_nano: int
     price_version: int
     windows: list[int]
+    run: str = ""
+    reserved: bool = False
+
+    @property
+    def reserve(self) -> str | None:
+        """The run whose reserve pays; None where the customer's own bucket does."""
+        return self.run if self.reserved else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,11 @@ def _post(connection: psycopg.Connection[TupleRow], asked: TopUp, currency: str)
         connection.execute(admin["lock_holder"], opened)
         connection.execute(admin["open_bucket"], opened)
     buckets = Buckets(connection.execute(settle["lock_buckets"], {"accounts": plain([account])}, binary=True).fetchall())
+    if buckets.state(account).unlimited:
+        raise ConflictError(
+            f"the bucket {asked.bucket} of account {asked.account_id} is funded by a limit: change the limit instead",
+            code="bucket_funded_by_limit",
+        )
     before, repaid = buckets.top_up(account, asked.amount_nano)
     state = buckets.states[0]
     txn_id = new_id()

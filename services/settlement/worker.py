@@ -30,6 +30,7 @@ from services.settlement.logs import configure_logs
 from services.settlement.publisher import Publisher
 from services.settlement.relay import Relay
 from services.settlement.relay_store import IngressSource, OutboxSource
+from services.settlement.run_keeper import RunKeeper
 from services.settlement.settings import Settings
 from services.settlement.settle_store import SettleStore
 from services.settlement.signals import end_without_signal
@@ -72,12 +73,15 @@ class Worker:
             case_max_age_days=settings.case_max_age_days,
         )
 
+        self._run_keeper = RunKeeper(partial(self._connect, "runs"), interval_s=settings.run_interval_seconds)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run every part until `stop` is set. The first part that fails ends them all with its error."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.loop.run(stop))
                 group.create_task(self._sweeper.run(stop))
+                group.create_task(self._run_keeper.run(stop))
                 for relay in self._relays:
                     group.create_task(relay.run(stop))
         finally:

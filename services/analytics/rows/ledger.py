@@ -137,6 +137,21 @@ def _limit_changed(_: Event, data: Any) -> Values:
     }
 
 
+def _run(_: Event, data: Any) -> Values:
+    """A run names several buckets: what it was given in each, or what came back, is in `details`."""
+    return {
+        **key_values(data["key"]),
+        "txn_id": uuid_number(data["txn_id"]),
+        "envelope_kind": "run",
+        "envelope_id": data["run_id"],
+        "envelope_window": "run",
+        "deadline_at": optional_micros(data.get("deadline_at")),
+        "code": text_of(data.get("reason")),
+        "message": text_of(data.get("label")),
+        "details": orjson.dumps(data.get("budgets") or data.get("buckets") or []).decode(),
+    }
+
+
 def _case_opened(_: Event, data: Any) -> Values:
     return {
         "case_id": uuid_number(data["case_id"]),
@@ -165,6 +180,9 @@ _FILLERS: dict[str, Filler] = {
     "ToppedUp": _topped_up,
     "PriceBookPublished": _price_book,
     "LimitChanged": _limit_changed,
+    "RunOpened": _run,
+    "RunExtended": _run,
+    "RunClosed": _run,
     "CaseOpened": _case_opened,
     "CaseClosed": _case_closed,
 }

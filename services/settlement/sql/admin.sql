@@ -13,14 +13,34 @@ select %(account)s, %(holder)s, %(bucket)s, %(currency)s,
     exists (select from envelope where holder = %(holder)s and currency = %(currency)s)
 on conflict do nothing;
 
+-- name: open_cost_centre
+insert into bucket_balance (account, holder, bucket, currency, limited, funding)
+values (%(account)s, %(holder)s, %(bucket)s, %(currency)s, true, 'limit')
+on conflict do nothing;
+
+-- name: funding
+select funding from bucket_balance where holder = %(holder)s and bucket = %(bucket)s and run = '';
+
 -- name: limit_buckets
 update bucket_balance set limited = true where holder = %(holder)s and currency = %(currency)s and not limited;
 
 -- name: balances
-select bucket, currency, posted, held, overrun from bucket_balance where holder = %(holder)s order by bucket;
+-- What is earmarked lies in the reserves of runs; what a cost centre may still use is what its tightest limit leaves.
+select b.bucket, b.currency, b.posted, b.held, b.overrun, b.funding,
+    coalesce((
+        select sum(r.posted) from bucket_balance r where r.holder = b.holder and r.bucket = b.bucket and r.run <> ''
+    ), 0)::bigint,
+    (
+        select min(e.limit_nano - coalesce(w.held + w.spent, 0)) from envelope e
+        left join envelope_window w on w.envelope = e.id and w.start_utc = case e.window_kind
+            when 'day' then date_trunc('day', clock_timestamp(), 'UTC')
+            when 'month' then date_trunc('month', clock_timestamp(), 'UTC') else 'epoch' end
+        where e.holder = b.holder and e.kind = 'bucket' and e.entity = b.bucket and e.currency = b.currency
+    )::bigint
+from bucket_balance b where b.holder = %(holder)s and b.run = '' order by b.bucket;
 
 -- name: bucket_account
-select account from bucket_balance where holder = %(holder)s and bucket = %(bucket)s;
+select account from bucket_balance where holder = %(holder)s and bucket = %(bucket)s and run = '';
 
 -- name: moves
 -- Oldest first, one row per transaction that touched the bucket.
@@ -51,14 +71,15 @@ select l.holder, l.kind, l.entity, l.currency, l.window_kind, l.limit_nano, l.ve
 from envelope l left join lateral (
     select * from envelope_window w where w.envelope = l.id order by w.start_utc desc limit 1
 ) w on true
-where l.holder = %(holder)s order by l.kind, l.entity, l.currency, l.window_kind;
+where l.holder = %(holder)s and l.kind <> 'run' order by l.kind, l.entity, l.currency, l.window_kind;
 
 -- name: lock_open_holds
 -- Open holds of one envelope. Under the lock of their buckets nobody but a stream's sign of life can have them.
 select h.id, h.amount_nano, h.windows from hold h
 where h.state = 'HELD' and h.expires_at >= coalesce((select swept_until from sweep), '-infinity')
     and h.holder = %(holder)s and h.currency = %(currency)s and h.placed_at >= %(start)s
-    and (%(kind)s = 'account' or (%(kind)s = 'project' and h.project_id = %(entity)s) or (%(kind)s = 'key' and h.key_id = %(entity)s))
+    and (%(kind)s = 'account' or (%(kind)s = 'project' and h.project_id = %(entity)s) or (%(kind)s = 'key' and h.key_id = %(entity)s)
+        or (%(kind)s = 'bucket' and h.bucket = %(entity)s))
 order by h.id for update;
 
 -- name: lock_currency
@@ -76,7 +97,8 @@ join hold h on h.id = t.hold_id
 left join receipt r on r.txn = t.id and r.request_id = t.request_id and r.charged_hold = h.id
 where m.account = %(account)s and m.seq > %(after)s and m.seq <= %(until)s
     and h.placed_at >= %(start)s and h.currency = %(currency)s
-    and (%(kind)s = 'account' or (%(kind)s = 'project' and h.project_id = %(entity)s) or (%(kind)s = 'key' and h.key_id = %(entity)s));
+    and (%(kind)s = 'account' or (%(kind)s = 'project' and h.project_id = %(entity)s) or (%(kind)s = 'key' and h.key_id = %(entity)s)
+        or (%(kind)s = 'bucket' and h.bucket = %(entity)s));
 
 -- name: set_limit
 insert into envelope (holder, kind, entity, currency, window_kind, limit_nano)
@@ -104,7 +126,7 @@ where r.request_id = %(request_id)s and r.holder = %(holder)s;
 
 -- name: request_holds
 select id, project_id, key_id, bucket, currency, state, amount_nano, captured_nano, released_nano, price_version, output_cap,
-    placed_at, ended_at, progress_input, progress_output, detail, refusal
+    placed_at, ended_at, progress_input, progress_output, detail, refusal, run, reserved
 from hold where request_id = %(request_id)s and holder = %(holder)s order by placed_at, id;
 
 -- name: expiry_moves

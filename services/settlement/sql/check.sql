@@ -37,7 +37,7 @@ select 'window ' || w.id, w.held, coalesce(s.held, 0)
 from envelope_window w left join stamped s on s.id = w.id where w.held <> coalesce(s.held, 0);
 
 -- name: I4
-select holder, bucket, posted, held from bucket_balance where held < 0 or posted - held < 0;
+select holder, bucket, run, posted, held from bucket_balance where held < 0 or (funding = 'prepaid' and posted - held < 0);
 
 -- name: I5
 select e.holder, e.kind, e.entity, e.window_kind, w.start_utc, w.held, w.spent, w.overrun, w.limit_at_last_hold
@@ -70,7 +70,10 @@ with facts (type, facts) as (
     union all select 'LateUsage', count(*) from txn where kind = 'late_usage'
     union all select 'ToppedUp', count(*) from txn where kind = 'topup'
     union all select 'PriceBookPublished', count(*) from price_book
-    union all select 'LimitChanged', coalesce(sum(version), 0) from envelope
+    union all select 'LimitChanged', coalesce(sum(version), 0) from envelope where kind <> 'run'
+    union all select 'RunOpened', count(*) from txn where kind = 'run_open'
+    union all select 'RunExtended', count(*) from txn where kind = 'run_extend'
+    union all select 'RunClosed', count(*) from txn where kind = 'run_close'
     union all select 'CaseOpened', count(*) from "case"
     union all select 'DeadLetter', count(*) from dead_letter
 ), sent (type, sent) as (

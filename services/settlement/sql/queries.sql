@@ -39,17 +39,15 @@ on conflict (event_id) do nothing;
 select count(*), coalesce(extract(epoch from clock_timestamp() - min(taken_at)), 0)::float8
 from (select taken_at from ingress order by id limit %(bound)s) as oldest;
 
--- name: balances
-select bucket, currency, posted, held, overrun from bucket_balance where holder = %(holder)s order by bucket;
-
 -- name: place_holds
 select * from place_holds(
     %(version)s::integer, %(default_output)s::bigint, %(floor_output)s::bigint,
-    %(bucket_holders)s::text[], %(bucket_names)s::text[],
+    %(bucket_holders)s::text[], %(bucket_names)s::text[], %(bucket_runs)s::text[], %(run_ids)s::text[],
     %(env_holders)s::text[], %(env_kinds)s::text[], %(env_entities)s::text[], %(env_currencies)s::text[],
     %(ids)s::uuid[], %(requests)s::uuid[], %(holders)s::text[], %(projects)s::text[], %(keys)s::text[],
     %(bucket_at)s::integer[], %(buckets)s::text[], %(currencies)s::text[],
-    %(account_at)s::integer[], %(project_at)s::integer[], %(key_at)s::integer[],
+    %(account_at)s::integer[], %(bucket_env_at)s::integer[], %(project_at)s::integer[], %(key_at)s::integer[],
+    %(run_env_at)s::integer[], %(run_at)s::integer[],
     %(inputs)s::bigint[], %(choices)s::bigint[], %(max_outputs)s::bigint[], %(model_maxima)s::bigint[],
     %(price_firsts)s::integer[], %(price_lasts)s::integer[], %(price_inputs)s::bigint[], %(price_outputs)s::bigint[],
     %(deadlines)s::timestamptz[], %(codes)s::text[], %(code_envelopes)s::integer[], %(needed)s::bigint[], %(details)s::text[]

@@ -36,7 +36,7 @@ select distinct account from hold where id = any(%(ids)s::uuid[]) and account is
 -- name: lock_overdue
 -- Leaves out what the worker has ended, what the stream has renewed, and accounts whose last word may still wait for Kafka.
 select h.id, h.request_id, h.holder, h.project_id, h.key_id, h.bucket, h.currency, h.account, h.state, h.amount_nano, h.captured_nano,
-    h.price_version, h.windows, h.progress_input, h.progress_output, h.detail
+    h.price_version, h.windows, h.run, h.reserved, h.progress_input, h.progress_output, h.detail
 from hold h
 where h.id = any(%(ids)s::uuid[]) and h.state = 'HELD' and h.expires_at < clock_timestamp() - %(grace_s)s * interval '1 second'
     and not exists (select from ingress i where i.key = h.holder)

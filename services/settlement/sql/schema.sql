@@ -6,6 +6,8 @@ create domain side as text check (value in ('debit', 'credit'));
 create domain hold_state as text check (value in ('HELD', 'CAPTURED', 'RELEASED', 'EXPIRED', 'REFUSED'));
 create domain receipt_status as text check (value in ('settled', 'released', 'expired'));
 create domain positive_nano as bigint check (value > 0);
+create domain funding as text check (value in ('prepaid', 'limit'));
+create domain run_state as text check (value in ('OPEN', 'CLOSING', 'CLOSED'));
 
 -- Double entry ---------------------------------------------------------------------------------------------------------------
 
@@ -98,16 +100,20 @@ create table bucket_balance (
     held nano not null default 0,
     overrun nano not null default 0,
     limited boolean not null default false,
-    unique (holder, bucket),
-    check (posted - held >= 0)
+    run text not null default '',
+    funding funding not null default 'prepaid',
+    unique (holder, bucket, run),
+    check (funding = 'limit' or posted - held >= 0)
 ) with (fillfactor = 20);
+comment on column bucket_balance.run is 'the run whose reserve this is; empty for the customer''s own bucket';
+comment on column bucket_balance.funding is 'limit: a cost centre, whose envelope of kind bucket stops it; posted is then what it has used, below zero';
 comment on column bucket_balance.overrun is 'what the holder owes beyond the bucket; while it is above zero no new hold passes';
 comment on column bucket_balance.limited is 'whether the holder has any envelope in this currency: others need not be looked for';
 
 create table envelope (
     id bigint generated always as identity primary key,
     holder text not null,
-    kind text not null check (kind in ('account', 'project', 'key', 'run')),
+    kind text not null check (kind in ('account', 'bucket', 'project', 'key', 'run')),
     entity text not null,
     currency text not null,
     window_kind text not null check (window_kind in ('total', 'day', 'month', 'run')),
@@ -154,6 +160,8 @@ create table hold (
     ended_at timestamptz,
     detail json not null,
     refusal json,
+    run text not null default '',
+    reserved boolean not null default false,
     check (
         captured_nano + released_nano = case when state in ('HELD', 'REFUSED') then 0 else amount_nano end
         and (state = 'REFUSED') = (refusal is not null)
@@ -161,7 +169,9 @@ create table hold (
 ) with (fillfactor = 60);
 create index hold_request on hold (request_id);
 create index hold_expiry on hold (expires_at);
+create index hold_run on hold (holder, run, placed_at, id) where run <> '';
 comment on column hold.windows is 'the windows that the hold was counted in when it was placed: its end counts in the same ones';
+comment on column hold.reserved is 'the run''s reserve pays, not the customer''s bucket itself';
 comment on column hold.expires_at is 'the deadline as renewed by the stream''s progress; no index names the state, so that ending a hold stays a HOT update';
 
 create table sweep (
@@ -207,6 +217,46 @@ create table "case" (
     resolution text
 );
 create index case_open on "case" (opened_at) where closed_at is null;
+
+-- Runs -----------------------------------------------------------------------------------------------------------------------
+
+create table run (
+    id text primary key,
+    holder text not null,
+    project_id text not null,
+    key_id text not null,
+    reserve boolean not null,
+    state run_state not null,
+    deadline_at timestamptz not null,
+    opened_at timestamptz not null,
+    closing_at timestamptz,
+    closed_at timestamptz,
+    close_reason text,
+    detail json not null,
+    warnings json not null
+);
+create index run_of_holder on run (holder, opened_at, id);
+create index run_not_closed on run (deadline_at) where state <> 'CLOSED';
+comment on column run.detail is 'what never changes: key name, environment, tags, label, rules';
+
+create table run_budget (
+    run text not null references run (id),
+    bucket text not null,
+    currency text not null,
+    budget_nano nano not null,
+    returned_nano nano not null default 0,
+    primary key (run, bucket)
+);
+comment on column run_budget.returned_nano is 'what went back to the bucket when the run was closed';
+
+create table run_change (
+    id bigint generated always as identity primary key,
+    run text not null references run (id),
+    kind text not null check (kind in ('opened', 'extended', 'closing', 'closed')),
+    at timestamptz not null,
+    detail json not null
+);
+create index run_change_of_run on run_change (run, id);
 
 -- Transport ------------------------------------------------------------------------------------------------------------------
 
@@ -278,7 +328,10 @@ create table ingress (
 -- The hold function ----------------------------------------------------------------------------------------------------------
 -- Decides and records many holds at once. Arrays, one element per hold unless said otherwise; positions count from 1.
 --   p_bucket_*    the distinct buckets of the batch; p_bucket names one of them for each hold (0: none is known)
---   p_env_*       the distinct envelopes of the batch; p_env_account, p_env_project, p_env_key name them for each hold
+--   p_bucket_run  the run whose reserve the bucket is, empty for the customer's own
+--   p_env_*       the distinct envelopes of the batch; p_env_account, p_env_bucket, p_env_project, p_env_key, p_env_run name them
+--                 for each hold
+--   p_run_id      the distinct runs of the batch; p_run names one of them for each hold, 0 for none
 --   p_price_*     one (prompt, output) price in nano per million tokens for each candidate of the hold's bucket;
 --                 those of hold i lie at p_price_first[i] .. p_price_last[i]
 --   p_max_output  the client's own cap, null if it gave none
@@ -288,10 +341,11 @@ create table ingress (
 
 create function place_holds(
     p_version integer, p_default_cap bigint, p_floor bigint,
-    p_bucket_holder text[], p_bucket_name text[],
+    p_bucket_holder text[], p_bucket_name text[], p_bucket_run text[], p_run_id text[],
     p_env_holder text[], p_env_kind text[], p_env_entity text[], p_env_currency text[],
     p_id uuid[], p_request uuid[], p_holder text[], p_project text[], p_key text[], p_bucket integer[],
-    p_bucket_id text[], p_currency text[], p_env_account integer[], p_env_project integer[], p_env_key integer[],
+    p_bucket_id text[], p_currency text[], p_env_account integer[], p_env_bucket integer[],
+    p_env_project integer[], p_env_key integer[], p_env_run integer[], p_run integer[],
     p_input bigint[], p_choices bigint[], p_max_output bigint[], p_model_max bigint[],
     p_price_first integer[], p_price_last integer[], p_price_input bigint[], p_price_output bigint[],
     p_deadline timestamptz[], p_code text[], p_code_envelope integer[], p_needed bigint[], p_detail text[],
@@ -310,10 +364,14 @@ declare
     b_free bigint[] := array_fill(0::bigint, array[cardinality(p_bucket_name)]);
     b_overrun bigint[] := b_free;
     b_added bigint[] := b_free;
+    b_unfunded boolean[] := array_fill(false, array[cardinality(p_bucket_name)]);
+    r_open boolean[] := array_fill(false, array[cardinality(p_run_id)]);
     e_head integer[] := array_fill(0, array[cardinality(p_env_kind)]);
     w_id bigint[]; w_kind text[]; w_limit bigint[]; w_left bigint[]; w_added bigint[]; w_next integer[];
     o_account bigint[] := array_fill(null::bigint, array[n]);
     o_windows text[] := array_fill('{}'::text, array[n]);
+    v_chain integer[];
+    v_capped boolean;
     r record;
     e integer; b integer; w integer; rank integer; best integer;
     v_free bigint; v_cap bigint; v_floor bigint; v_least bigint; v_quarter bigint; v_whole bigint; v_prompt bigint;
@@ -321,13 +379,19 @@ declare
 begin
     -- One global order: buckets by account id, then windows by id. Everything else that moves balances keeps to it.
     for r in
-        select u.i, k.account, k.posted, k.held, k.overrun, k.limited, (select max(version) from price_book) as version
-        from unnest(p_bucket_holder, p_bucket_name) with ordinality as u (holder, bucket, i)
-        join bucket_balance k on k.holder = u.holder and k.bucket = u.bucket
+        select u.i, k.account, k.posted, k.held, k.overrun, k.limited, k.funding,
+            (select max(version) from price_book) as version
+        from unnest(p_bucket_holder, p_bucket_name, p_bucket_run) with ordinality as u (holder, bucket, run, i)
+        join bucket_balance k on k.holder = u.holder and k.bucket = u.bucket and k.run = u.run
         order by k.account for no key update of k
     loop
         b_account[r.i] := r.account;
         b_free[r.i] := r.posted - r.held;
+        if r.funding = 'limit' then
+            -- Its limit alone stops a cost centre, and one without a limit is stopped altogether.
+            b_free[r.i] := 9000000000000000000;
+            b_unfunded[r.i] := true;
+        end if;
         b_overrun[r.i] := r.overrun;
         v_limited := v_limited or r.limited;
         v_version := r.version;
@@ -340,6 +404,16 @@ begin
         raise exception 'price book % is not in force', p_version using errcode = 'TB001';
     end if;
     v_now := clock_timestamp();
+
+    if cardinality(p_run_id) > 0 then
+        -- Read under the buckets' locks: a run ends under them too.
+        for r in
+            select u.i, x.state = 'OPEN' and x.deadline_at > v_now as is_open
+            from unnest(p_run_id) with ordinality as u (id, i) join run x on x.id = u.id
+        loop
+            r_open[r.i] := r.is_open;
+        end loop;
+    end if;
 
     if v_limited then
         select count(*) into v_envelopes
@@ -394,14 +468,23 @@ begin
         o_account[i] := b_account[b];
         v_free := b_free[b];
         v_stamp := '';
+        v_capped := false;
         if v_envelopes > 0 then
-            foreach e in array array[p_env_account[i], p_env_project[i], p_env_key[i]] loop
+            v_chain := array[p_env_account[i], p_env_bucket[i], p_env_project[i], p_env_key[i]];
+            if p_env_run[i] > 0 then
+                v_chain := v_chain || p_env_run[i];
+            end if;
+            foreach e in array v_chain loop
                 w := e_head[e];
                 while w > 0 loop
                     v_free := least(v_free, w_left[w]);
+                    v_capped := v_capped or (e = p_env_bucket[i] and w_limit[w] is not null);
                     w := w_next[w];
                 end loop;
             end loop;
+        end if;
+        if b_unfunded[b] and not v_capped then
+            v_free := 0;
         end if;
 
         -- The output cap: the client's own, or without one what a quarter of the free amount buys. Where that is less than the
@@ -430,7 +513,21 @@ begin
                 (p_input[i] * p_price_input[j] + v_cap * p_choices[i] * p_price_output[j] + 999999) / 1000000);
         end loop;
 
-        if b_overrun[b] > 0 then
+        if p_run[i] > 0 and not r_open[p_run[i]] then
+            o_code[i] := 'run_closed';
+            o_envelope[i] := p_env_run[i];
+            continue;
+        elsif p_bucket_run[b] <> '' and (b_overrun[b] > 0 or v_amount > b_free[b]) then
+            o_code[i] := 'budget_exceeded';
+            o_envelope[i] := p_env_run[i];
+            o_window[i] := 'run';
+            o_left[i] := b_free[b] - b_overrun[b];
+        elsif b_unfunded[b] and not v_capped then
+            o_code[i] := 'budget_exceeded';
+            o_envelope[i] := p_env_bucket[i];
+            o_window[i] := 'total';
+            o_left[i] := 0;
+        elsif b_overrun[b] > 0 then
             o_code[i] := 'insufficient_balance';
             o_left[i] := -b_overrun[b];
         elsif v_amount > b_free[b] then
@@ -439,7 +536,7 @@ begin
         elsif v_amount > v_free then
             -- Name the limit that takes longest to lift: a total before a month before a day, the wider envelope first.
             best := 3;
-            foreach e in array array[p_env_account[i], p_env_project[i], p_env_key[i]] loop
+            foreach e in array v_chain loop
                 w := e_head[e];
                 while w > 0 loop
                     rank := case w_kind[w] when 'day' then 2 when 'month' then 1 else 0 end;
@@ -462,7 +559,7 @@ begin
             b_free[b] := b_free[b] - v_amount;
             b_added[b] := b_added[b] + v_amount;
             if v_envelopes > 0 then
-                foreach e in array array[p_env_account[i], p_env_project[i], p_env_key[i]] loop
+                foreach e in array v_chain loop
                     w := e_head[e];
                     while w > 0 loop
                         w_left[w] := w_left[w] - v_amount;
@@ -481,19 +578,20 @@ begin
     with placed as (
         insert into hold (
             id, request_id, holder, project_id, key_id, bucket, currency, account, state, amount_nano, price_version, output_cap,
-            input_tokens_bound, windows, placed_at, deadline_at, expires_at, detail, refusal
+            input_tokens_bound, windows, placed_at, deadline_at, expires_at, detail, refusal, run, reserved
         )
         select u.id, u.request, u.holder, u.project, u.key, u.bucket, u.currency, u.account, u.state, u.amount, p_version, u.cap,
             u.input, u.windows::bigint[], v_now, u.deadline, greatest(u.deadline, v_now), u.detail::json,
             case when u.state = 'REFUSED' then json_build_object(
                 'code', u.code, 'kind', p_env_kind[u.envelope], 'entity', p_env_entity[u.envelope], 'window', u.window_kind,
-                'needed_nano', u.needed, 'left_nano', u.left_nano, 'resets_at', u.resets) end
+                'needed_nano', u.needed, 'left_nano', u.left_nano, 'resets_at', u.resets) end,
+            coalesce(p_run_id[u.run], ''), coalesce(p_bucket_run[u.bucket_at] <> '', false)
         from unnest(
             p_id, p_request, p_holder, p_project, p_key, p_bucket_id, p_currency, o_account, o_state, o_amount, o_cap, p_input,
-            o_windows, p_deadline, p_detail, o_code, o_envelope, o_window, o_needed, o_left, o_resets
+            o_windows, p_deadline, p_detail, o_code, o_envelope, o_window, o_needed, o_left, o_resets, p_run, p_bucket
         ) as u (
             id, request, holder, project, key, bucket, currency, account, state, amount, cap, input,
-            windows, deadline, detail, code, envelope, window_kind, needed, left_nano, resets
+            windows, deadline, detail, code, envelope, window_kind, needed, left_nano, resets, run, bucket_at
         )
         returning id, holder, state
     ), charged as (

@@ -14,7 +14,7 @@ select id from "case" where id = any(%(ids)s::uuid[]);
 
 -- name: holds
 select id, request_id, holder, project_id, key_id, bucket, currency, account, state, amount_nano, captured_nano, price_version,
-    windows
+    windows, run, reserved
 from hold where id = any(%(ids)s::uuid[]);
 
 -- name: open_accounts
@@ -76,7 +76,7 @@ values (%(topic)s, %(partition)s, %(offset)s, %(reason)s, %(detail)s, %(key)s, %
 on conflict do nothing;
 
 -- name: lock_buckets
-select account, posted, held, overrun from bucket_balance where account = any(%(accounts)s::bigint[])
+select account, posted, held, overrun, funding = 'limit' from bucket_balance where account = any(%(accounts)s::bigint[])
 order by account for no key update;
 
 -- name: write_balance_moves

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,11 +14,15 @@ from psycopg.rows import TupleRow, dict_row
 from schemas import topics
 from schemas.attempts import RequestCompleted
 from schemas.calls import HoldRequest
+from schemas.envelope import now
+from schemas.requests import KeyRef
+from schemas.runs import RunExtension, RunOpening
 from services.settlement import expiry_store, limit_store
 from services.settlement.balance_store import balances
 from services.settlement.batch import Decided, Posting
 from services.settlement.book_store import BookStore
 from services.settlement.control import Frozen
+from services.settlement.cost_centres import CostCentre, open_cost_centre
 from services.settlement.database import SCHEMA, configure_json, connect
 from services.settlement.hold_store import HoldLane
 from services.settlement.leases import Leases
@@ -28,6 +33,9 @@ from services.settlement.pricebook import parse_book
 from services.settlement.receipt_store import read_receipt
 from services.settlement.records import Record
 from services.settlement.relay_store import OutboxSource
+from services.settlement.run_closing import close_due_runs, close_run
+from services.settlement.run_reader import run, run_account
+from services.settlement.run_store import extend_run, open_run
 from services.settlement.settle_store import SettleStore
 from services.settlement.statements import SQL_DIR
 from services.settlement.topup_store import top_up
@@ -88,6 +96,38 @@ class Ledger:
         """Set or remove a limit."""
         asked = {"account_id": account, "kind": kind, "id": entity, "currency": currency, "window": window, "limit": limit}
         limit_store.set_limit(self.connection, LimitChange.model_validate(asked), author="test")
+
+    def cost_centre(self, account: str, bucket: str, limit: str, window: str = "month") -> None:
+        """A bucket that a limit funds."""
+        asked = CostCentre.model_validate({"account_id": account, "bucket": bucket, "limit": limit, "window": window})
+        open_cost_centre(self.connection, asked, self.books.in_force, author="test")
+
+    def open_run(self, account: str, key: KeyRef, budget: dict[str, str], **fields: Any) -> str:
+        """A run's id; its deadline is in ten minutes unless the fields say otherwise."""
+        made: dict[str, Any] = {"key": key, "budget": budget, "deadline_at": now() + timedelta(minutes=10)}
+        run_id, _ = open_run(self.connection, account, RunOpening(**{**made, **fields}), self.books.in_force)
+        return run_id
+
+    def extend_run(self, account: str, run_id: str, key: KeyRef, **fields: Any) -> None:
+        """More budget or a later deadline."""
+        extend_run(self.connection, account, run_id, RunExtension(key=key, **fields), self.books.in_force)
+
+    def close_run(self, account: str, run_id: str, key: KeyRef) -> dict[str, Any]:
+        """The run after it was told to close."""
+        close_run(self.connection, account, run_id, key)
+        return self.run(account, run_id)
+
+    def close_due_runs(self) -> int:
+        """How many runs were closed by their deadline, or with their last hold."""
+        return close_due_runs(self.connection, limit=100)
+
+    def run(self, account: str, run_id: str) -> dict[str, Any]:
+        """A run with its budgets."""
+        return run(self.connection, account, run_id)
+
+    def run_account(self, account: str, run_id: str, *, after: int = 0, limit: int = 10_000) -> dict[str, Any]:
+        """A run with its whole account."""
+        return run_account(self.connection, self.books, account, run_id, after=after, limit=limit)
 
     def hold(self, *requests: HoldRequest) -> list[dict[str, Any]]:
         """The answers to one batch."""

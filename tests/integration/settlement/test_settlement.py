@@ -201,7 +201,7 @@ def test_an_expired_hold_charges_what_was_seen_and_lists_the_rest(funded: Ledger
     assert funded.rows("select held, spent from envelope_window") == [{"held": 0, "spent": 550_000}]
     receipt = funded.receipt("a", request.request_id)
     assert (receipt["status"], receipt["charge"]["amount_nano"]) == ("expired", 550_000)
-    assert receipt["balance"] == {"before_nano": 10_000_000_000, "after_nano": 10_000_000_000 - 550_000}
+    assert receipt["balance"] == {"before_nano": 10_000_000_000, "after_nano": 10_000_000_000 - 550_000, "run": None}
     funded.assert_sound(patience_s=0)
 
 

@@ -52,6 +52,8 @@ def hold_row(request: HoldRequest, **fields: Any) -> dict[str, Any]:
         "price_version": 3,
         "output_cap": 100,
         "placed_at": PLACED,
+        "run": "",
+        "reserved": False,
         "ended_at": None,
         "detail": detail,
         "refusal": None,
@@ -121,7 +123,7 @@ def test_the_charge_can_be_followed() -> None:
     times = "\N{MULTIPLICATION SIGN}"
     assert found["charge"]["arithmetic"] == f"374 {times} 0.15/M + 44 {times} 0.60/M = 0.0000825"
     assert found["charge"]["price_version"] == 3
-    assert found["balance"] == {"before_nano": 100_000, "after_nano": 17_500}
+    assert found["balance"] == {"before_nano": 100_000, "after_nano": 17_500, "run": None}
 
 
 def test_the_explanation_tells_what_happened_in_order() -> None:
@@ -170,7 +172,7 @@ def test_an_expired_request_shows_its_charge_and_balance() -> None:
     request = hold_for("a")
     found = written(request, [hold_row(request, state="EXPIRED", captured_nano=6, released_nano=2_249_994, ended_at=PLACED)])
     assert (found["status"], found["charge"]["amount_nano"]) == ("expired", 6)
-    assert found["balance"] == {"before_nano": 10, "after_nano": 4}
+    assert found["balance"] == {"before_nano": 10, "after_nano": 4, "run": None}
     assert "did not end in time" in " ".join(found["explanation"])
 
 
