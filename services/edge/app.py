@@ -26,21 +26,26 @@ from services.edge.completions import ChatCompletions
 from services.edge.control_feed import ControlFeed
 from services.edge.control_outbox import ControlOutbox
 from services.edge.database import Database
-from services.edge.dispatch import Dispatch, OnlyMethods
+from services.edge.dispatch import ByMethod, Dispatch, OnlyMethods
+from services.edge.estimates import Estimates
 from services.edge.health import Health, MetricsPage
 from services.edge.housekeeping import keep_house
 from services.edge.key_cache import KeyCache
 from services.edge.key_store import KeyStore
 from services.edge.logs import configure_logs
-from services.edge.lookups import Lookups
+from services.edge.lookups import Answer, LookupEndpoint, Lookups
+from services.edge.memberships import memberships_of
 from services.edge.peers import client, transport
 from services.edge.publisher import Publisher
 from services.edge.rejections import AnalyticsRejections, NoRejections, Rejections
 from services.edge.router import Router
+from services.edge.runs import Runs
 from services.edge.settings import Settings
 from services.edge.settlement import Settlement
 
 PEER_TIMEOUT_S = 5.0
+SMALL_BODY_BYTES = 256 * 1024
+"""The most that a run or an estimate needs."""
 FLUSH_TIMEOUT_S = 10.0
 
 
@@ -56,6 +61,7 @@ class Edge:
         edge_token = settings.tollbook_edge_token.get_secret_value()
         self.peer = client(settings.tollbook_settlement_url, edge_token, timeout_s=PEER_TIMEOUT_S)
         self.settlement = Settlement(self.peer)
+        self.memberships = memberships_of(self.settlement)
         url = settings.tollbook_analytics_url
         self.analytics = client(url, edge_token, timeout_s=PEER_TIMEOUT_S, max_connections=8) if url else None
         self.router = Router(
@@ -79,7 +85,8 @@ class Edge:
         """The ASGI application."""
         authenticator = Authenticator(self.cache, self.peppers, KeyStore(self.database).find)
         completions = OnlyMethods(self._completions(authenticator), "POST")
-        return Dispatch({"/v1/chat/completions": completions}, [*self._lookups(authenticator), *self._operations()])
+        routes = [*self._lookups(authenticator), *self._runs(authenticator), *self._operations()]
+        return Dispatch({"/v1/chat/completions": completions}, routes)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -110,12 +117,13 @@ class Edge:
             self.router,
             self.publisher,
             Claims(self.database, longest_request_s=settings.tollbook_edge_request_timeout_s),
+            memberships=self.memberships,
             max_in_flight=settings.tollbook_edge_max_in_flight,
         )
 
     def _lookups(self, authenticator: Authenticator) -> list[BaseRoute]:
         rejections: Rejections = AnalyticsRejections(self.analytics) if self.analytics else NoRejections()
-        lookups = Lookups(authenticator, self.router, self.settlement, rejections)
+        lookups = Lookups(self.router, self.settlement, rejections)
         answers = {
             "/v1/models": ("models", lookups.models),
             "/v1/models/{model_id:path}": ("model", lookups.model),
@@ -123,7 +131,25 @@ class Edge:
             "/v1/balances": ("balances", lookups.balances),
         }
         return [
-            Route(path, OnlyMethods(lookups.endpoint(name, answer), "GET", "HEAD")) for path, (name, answer) in answers.items()
+            Route(path, OnlyMethods(LookupEndpoint(name, authenticator, answer), "GET", "HEAD"))
+            for path, (name, answer) in answers.items()
+        ]
+
+    def _runs(self, authenticator: Authenticator) -> list[BaseRoute]:
+        bodies = BodyReader(limit_bytes=SMALL_BODY_BYTES, timeout_s=self.settings.tollbook_edge_body_timeout_s)
+        runs = Runs(self.settlement, self.memberships, bodies)
+        estimates = Estimates(self.settlement, self.router, self.memberships, bodies)
+
+        def endpoint(name: str, answer: Answer) -> LookupEndpoint:
+            return LookupEndpoint(name, authenticator, answer)
+
+        listed, shown = endpoint("runs", runs.listed), endpoint("run", runs.shown)
+        return [
+            Route("/v1/runs", ByMethod({"GET": listed, "HEAD": listed, "POST": endpoint("run_open", runs.opened)})),
+            Route("/v1/runs/{run_id}", OnlyMethods(shown, "GET", "HEAD")),
+            Route("/v1/runs/{run_id}/extend", OnlyMethods(endpoint("run_extend", runs.extended), "POST")),
+            Route("/v1/runs/{run_id}/close", OnlyMethods(endpoint("run_close", runs.closed), "POST")),
+            Route("/v1/estimate", OnlyMethods(endpoint("estimate", estimates.estimate), "POST")),
         ]
 
     def _operations(self) -> list[BaseRoute]:

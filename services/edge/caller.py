@@ -1,13 +1,16 @@
 """Who stands behind an API key, as the hot path needs it: looked up once, kept in memory, checked on every call."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import orjson
 
 from schemas.calls import Policy
 from schemas.requests import KeyRef
-from services.edge.errors import ForbiddenError, InvalidApiKeyError
+from schemas.rules import RunRules
+from schemas.runs import RunMembership, narrowed
+from services.edge.errors import ForbiddenError, InvalidApiKeyError, NotFoundError
 from services.edge.policies import EnvelopePolicy, PolicyStep, effective, route_limits
 
 FrozenScope = Literal["account", "project", "key"]
@@ -73,6 +76,24 @@ class Caller:
             route_limits_json=route_limits(steps),
         )
 
+    def within(self, run: RunMembership) -> "Caller":
+        """The same key as a member of its run: the run narrows its policy.
+
+        A run may permit crossing buckets beyond its key, since it names the money of each; never beyond account or project.
+        """
+        policy = narrowed(self.policy, run.rules)
+        if any(step.policy.cross_bucket is False for step in self.steps if step.kind != "key"):
+            policy = policy.model_copy(update={"cross_bucket": False})
+        rules = EnvelopePolicy.model_validate(run.rules.model_dump())
+        steps = (*self.steps, PolicyStep("run", run.run_id, rules))
+        return replace(
+            self,
+            policy=policy,
+            steps=steps,
+            policy_json=orjson.Fragment(policy.to_json()),
+            route_limits_json=route_limits(steps),
+        )
+
     def require_standing(self) -> None:
         """Raise what a revoked or frozen key deserves."""
         if self.revoked:
@@ -82,6 +103,35 @@ class Caller:
                 self.frozen
             ]
             raise ForbiddenError(f"{self.frozen}_frozen", f"The {subject} is frozen. An operator can unfreeze it.")
+
+    def require_rules(self, rules: RunRules) -> None:
+        """Raise :class:`ForbiddenError` where a run's rules ask for what an envelope around it refuses."""
+        for model in rules.models or []:
+            if model != "*":
+                self.require_model(model, param="models")
+        for step in self.steps:
+            said = step.policy
+            refused = {
+                "route_types": said.route_types is not None and not set(rules.route_types or []) <= set(said.route_types),
+                "fallback": said.fallback is False and rules.fallback is True,
+                "cross_bucket": said.cross_bucket is False and rules.cross_bucket is True and step.kind != "key",
+            }
+            for param, is_refused in refused.items():
+                if is_refused:
+                    message = f"{step.subject} does not allow what '{param}' asks for."
+                    raise ForbiddenError("rule_not_allowed", message, param=param, facts={"envelope": step.ref()})
+
+    def require_route(self, model: str, route_types: Collection[str], *, param: str = "model") -> None:
+        """Raise :class:`ForbiddenError`, naming the envelope after which none of a model's route types was left."""
+        left = set(route_types)
+        if left & set(self.policy.route_types):
+            return
+        for step in self.steps:
+            left &= set(route_types if step.policy.route_types is None else step.policy.route_types)
+            if not left:
+                message = f"{step.subject} allows no route that serves the model {model!r}."
+                raise ForbiddenError("route_not_allowed", message, param=param, facts={"envelope": step.ref()})
+        raise NotFoundError("model_not_found", f"No route serves the model {model!r}.", param=param)
 
     def require_model(self, model: str, *, param: str = "model") -> None:
         """Raise :class:`ForbiddenError`, naming the envelope whose policy does not list the model."""

@@ -25,7 +25,8 @@ from services.edge.errors import (
     StoreUnavailableError,
     UnavailableError,
 )
-from services.edge.labels import read_labels
+from services.edge.labels import RUN_HEADER, joining, read_labels
+from services.edge.memberships import Memberships
 from services.edge.passing import DisconnectWatch, ReplyHead, error_of, pass_on, read_bounded
 from services.edge.publisher import Publisher
 from services.edge.replies import send_error, send_reply
@@ -61,6 +62,7 @@ class ChatCompletions:
         publisher: Publisher,
         claims: Claims,
         *,
+        memberships: Memberships,
         max_in_flight: int,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -69,6 +71,7 @@ class ChatCompletions:
         self._router = router
         self._publisher = publisher
         self._claims = claims
+        self._memberships = memberships
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._in_flight = 0
@@ -109,6 +112,9 @@ class ChatCompletions:
         call.body_bytes = len(body)
         payload = parse_object(body)
         call.model = named_model(payload)
+        call.labels = joining(call.labels, payload)
+        if call.labels.run_id is not None:
+            caller = call.caller = await self._memberships.join(caller, call.labels.run_id)
         admitted = admit_chat(payload, caller)
         call.stream = admitted.stream
         return caller, body
@@ -202,4 +208,7 @@ class ChatCompletions:
 
 
 def _identity(call: Call) -> list[tuple[bytes, bytes]]:
-    return [(b"x-request-id", str(call.request_id).encode())]
+    headers = [(b"x-request-id", str(call.request_id).encode())]
+    if call.labels.run_id is not None:
+        headers.append((RUN_HEADER, call.labels.run_id.encode()))
+    return headers

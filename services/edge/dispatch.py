@@ -63,5 +63,19 @@ class OnlyMethods:
             await send_error(send, MethodNotAllowedError(scope["method"], self._methods))
 
 
+class ByMethod:
+    """One path whose methods have endpoints of their own; 405 for the others."""
+
+    def __init__(self, endpoints: Mapping[str, ASGIApp]) -> None:
+        self._endpoints = dict(endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._endpoints.get(scope["method"])
+        if app is not None:
+            await app(scope, receive, send)
+        else:
+            await send_error(send, MethodNotAllowedError(scope["method"], list(self._endpoints)))
+
+
 async def _no_route(scope: Scope, _receive: Receive, send: Send) -> None:
     await send_error(send, NotFoundError("unknown_url", f"There is nothing at {scope['method']} {scope['path'][:200]}."))

@@ -11,6 +11,7 @@ EdgeError
 │   ├── ConflictError            409
 │   ├── BodyTooLargeError        413
 │   ├── UnprocessableError       422
+│   ├── PassedOnError            what settlement refused, with its own status
 │   └── UnavailableError         503 with Retry-After
 ├── StoreUnavailableError        Postgres cannot answer: refuse with 503, the client tries again
 ├── PeerUnavailableError         router or settlement broke off: refuse with 503, it may have acted
@@ -20,7 +21,7 @@ EdgeError
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 
@@ -37,8 +38,8 @@ class ApiError(EdgeError):
     `facts` are further members of the error object, for programs: the envelope that refused, what was needed and left.
     """
 
-    status: ClassVar[int] = 400
-    type: ClassVar[str] = "invalid_request_error"
+    status: int = 400
+    type: str = "invalid_request_error"
 
     def __init__(self, code: str, message: str, *, param: str | None = None, facts: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -135,6 +136,19 @@ class UnprocessableError(ApiError):
     """An admin call's body does not fit its model."""
 
     status = 422
+
+
+class PassedOnError(ApiError):
+    """Settlement refused an account's own call: the client hears what settlement said, whatever it names included."""
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        facts = {name: value for name, value in error.items() if name not in ("message", "type", "param", "code")}
+        super().__init__(str(error["code"]), str(error["message"]), param=error.get("param"), facts=facts)
+        self.status = status
+        self.type = str(error.get("type") or self.type)
+
+    def headers(self) -> Headers:
+        return [(b"x-should-retry", b"false")] if self.status in (402, 409) else []
 
 
 class UnavailableError(ApiError):

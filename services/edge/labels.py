@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from services.edge.errors import InvalidRequestError
 
@@ -12,6 +13,8 @@ MAX_TAG_VALUE = 256
 MAX_LABEL = 128
 TAGS_HEADER = b"x-tollbook-tags"
 RUN_HEADER = b"x-tollbook-run"
+RUN_FIELD = "run_id"
+RUN_PARAM = f"metadata.{RUN_FIELD}"
 CLIENT_ID_HEADER = b"x-request-id"
 IDEMPOTENCY_HEADER = b"idempotency-key"
 TRACE_HEADER = b"traceparent"
@@ -31,6 +34,11 @@ class Labels:
     traceparent: str | None = None
 
 
+def has_control(text: str) -> bool:
+    """Whether a text holds a character that no label may hold."""
+    return _CONTROL.search(text) is not None
+
+
 def read_labels(headers: Mapping[bytes, bytes]) -> Labels:
     """The labels in a request's headers (names in lower case). Raises :class:`InvalidRequestError` naming the header."""
     tags = headers.get(TAGS_HEADER)
@@ -42,6 +50,19 @@ def read_labels(headers: Mapping[bytes, bytes]) -> Labels:
         idempotency_key=_label(headers, IDEMPOTENCY_HEADER),
         traceparent=_traceparent(trace) if trace else None,
     )
+
+
+def joining(labels: Labels, payload: Mapping[str, Any]) -> Labels:
+    """The labels with the run that a body's `metadata.run_id` names. Raises :class:`InvalidRequestError`."""
+    metadata = payload.get("metadata")
+    if not isinstance(metadata, dict) or RUN_FIELD not in metadata:
+        return labels
+    run_id = metadata[RUN_FIELD]
+    if not isinstance(run_id, str) or len(run_id) > MAX_LABEL or not _PRINTABLE.fullmatch(run_id):
+        raise _bad_run(f"takes 1 to {MAX_LABEL} printable ASCII characters")
+    if labels.run_id is not None and labels.run_id != run_id:
+        raise _bad_run(f"names another run than the header {RUN_HEADER.decode()}")
+    return replace(labels, run_id=run_id)
 
 
 def parse_tags(raw: bytes) -> dict[str, str]:
@@ -58,7 +79,7 @@ def parse_tags(raw: bytes) -> dict[str, str]:
             raise _bad(TAGS_HEADER, "must look like feature=search,customer=acme")
         if len(name) > MAX_TAG_NAME or len(value) > MAX_TAG_VALUE:
             raise _bad(TAGS_HEADER, f"takes names of {MAX_TAG_NAME} and values of {MAX_TAG_VALUE} characters at most")
-        if _CONTROL.search(name + value):
+        if has_control(name + value):
             raise _bad(TAGS_HEADER, "takes no control characters")
         if name in tags:
             raise _bad(TAGS_HEADER, "gives a tag twice")
@@ -82,6 +103,10 @@ def _traceparent(raw: bytes) -> str | None:
     """The W3C trace parent; a malformed one is treated as absent, as that standard asks."""
     text = raw.decode("latin-1")
     return text if _TRACEPARENT.fullmatch(text) else None
+
+
+def _bad_run(what: str) -> InvalidRequestError:
+    return InvalidRequestError("invalid_value", f"'{RUN_PARAM}' {what}.", param=RUN_PARAM)
 
 
 def _bad(header: bytes, what: str) -> InvalidRequestError:

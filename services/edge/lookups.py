@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
 import structlog
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -13,10 +12,17 @@ from services.edge import metrics
 from services.edge.authentication import Authenticator
 from services.edge.caller import Caller
 from services.edge.catalog import visible_models
-from services.edge.errors import ApiError, NotFoundError, PeerUnavailableError, StoreUnavailableError, UnavailableError
+from services.edge.errors import (
+    ApiError,
+    ClientGoneError,
+    NotFoundError,
+    PeerUnavailableError,
+    StoreUnavailableError,
+    UnavailableError,
+)
 from services.edge.receipt_text import render_receipt
 from services.edge.rejections import Rejections
-from services.edge.replies import JSON_TYPE, TEXT_TYPE, Reply, send_error
+from services.edge.replies import TEXT_TYPE, Reply, json_reply, send_error
 from services.edge.router import Router
 from services.edge.settlement import Settlement
 
@@ -29,15 +35,14 @@ MAX_ID = 64
 class Lookups:
     """Answers for the key that asks, and never about another account."""
 
-    def __init__(self, authenticator: Authenticator, router: Router, settlement: Settlement, rejections: Rejections) -> None:
-        self._authenticator = authenticator
+    def __init__(self, router: Router, settlement: Settlement, rejections: Rejections) -> None:
         self._router = router
         self._settlement = settlement
         self._rejections = rejections
 
     async def models(self, _request: Request, caller: Caller) -> Reply:
         """`GET /v1/models`."""
-        return _json({"object": "list", "data": await self._visible(caller)})
+        return json_reply({"object": "list", "data": await self._visible(caller)})
 
     async def model(self, request: Request, caller: Caller) -> Reply:
         """`GET /v1/models/{id}`; ids may hold slashes."""
@@ -45,7 +50,7 @@ class Lookups:
         found = [model for model in await self._visible(caller) if model["id"] == wanted]
         if not found:
             raise NotFoundError("model_not_found", f"The model {wanted[:MAX_ID]!r} does not exist or this key may not use it.")
-        return _json(found[0])
+        return json_reply(found[0])
 
     async def receipt(self, request: Request, caller: Caller) -> Reply:
         """`GET /v1/requests/{id}`: JSON, or text for people with `?format=text` or `Accept: text/plain`."""
@@ -53,9 +58,9 @@ class Lookups:
         if len(request_id) > MAX_ID:
             raise NotFoundError("receipt_not_found", "There is no receipt under this id.")
         receipt = await self._receipt(caller.account_id, request_id)
-        if request.query_params.get("format") == "text" or request.headers.get("accept", "").startswith("text/plain"):
+        if wants_text(request):
             return Reply(200, render_receipt(receipt).encode(), [TEXT_TYPE])
-        return _json(receipt)
+        return json_reply(receipt)
 
     async def _receipt(self, account_id: str, request_id: str) -> dict[str, Any]:
         try:
@@ -68,18 +73,21 @@ class Lookups:
 
     async def balances(self, _request: Request, caller: Caller) -> Reply:
         """`GET /v1/balances`: every bucket in nano and as decimal text."""
-        return _json({"object": "list", "data": [_balance(row) for row in await self._settlement.balances(caller.account_id)]})
+        return json_reply(
+            {"object": "list", "data": [_balance(row) for row in await self._settlement.balances(caller.account_id)]}
+        )
 
     async def _visible(self, caller: Caller) -> list[dict[str, Any]]:
         return visible_models(await self._router.models(), await self._settlement.prices(), caller.policy)
 
-    def endpoint(self, name: str, answer: Answer) -> "LookupEndpoint":
-        """An answer as an ASGI endpoint that authenticates first and speaks OpenAI's error shape."""
-        return LookupEndpoint(name, self._authenticator, answer)
+
+def wants_text(request: Request) -> bool:
+    """Whether the client asked for text that people read."""
+    return request.query_params.get("format") == "text" or request.headers.get("accept", "").startswith("text/plain")
 
 
 class LookupEndpoint:
-    """One reading endpoint."""
+    """An answer as an ASGI endpoint that authenticates first and speaks OpenAI's error shape."""
 
     def __init__(self, name: str, authenticator: Authenticator, answer: Answer) -> None:
         self._name = name
@@ -94,6 +102,8 @@ class LookupEndpoint:
         except (StoreUnavailableError, PeerUnavailableError) as error:
             log.warning("cannot answer a lookup", api=self._name, error=str(error))
             await self._refuse(UnavailableError("unavailable", "This cannot be answered now. Try again."), send)
+        except ClientGoneError:
+            metrics.CLIENT_GONE.inc()
         else:
             metrics.REQUESTS.labels(self._name, reply.status).inc()
             await reply(scope, receive, send)
@@ -108,12 +118,10 @@ class LookupEndpoint:
         await send_error(send, error)
 
 
-def _json(value: Any) -> Reply:
-    return Reply(200, orjson.dumps(value), [JSON_TYPE])
-
-
 def _balance(row: dict[str, Any]) -> dict[str, Any]:
-    amounts = {name: row[f"{name}_nano"] for name in ("posted", "held", "available")}
+    """`earmarked` lies in the reserves of runs and is in none of the other amounts."""
+    amounts = {name: row.get(f"{name}_nano", 0) for name in ("posted", "held", "available", "earmarked")}
     texts = {name: format_amount(nano) for name, nano in amounts.items()}
     nanos = {f"{name}_nano": nano for name, nano in amounts.items()}
-    return {"object": "balance", "bucket": row["bucket"], "currency": row["currency"], **texts, **nanos}
+    named = {"bucket": row["bucket"], "currency": row["currency"], "funding": row.get("funding", "prepaid")}
+    return {"object": "balance", **named, **texts, **nanos}

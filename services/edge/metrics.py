@@ -14,6 +14,11 @@ LATENCY_S = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 KEY_LOOKUPS = Counter("tollbook_edge_key_lookups_total", "Keys that Postgres was asked for, by what it said.", ["result"])
+RUN_LOOKUPS = Counter(
+    "tollbook_edge_run_lookups_total",
+    "Runs that settlement was asked for before a request joined, by what it said.",
+    ["result"],
+)
 CACHED_KEYS = Gauge("tollbook_edge_cached_keys", "Keys and refused tokens in memory.")
 EVENTS = Counter("tollbook_edge_events_total", "Events handed over, by the way they took.", ["way"])
 EVENTS_DROPPED = Counter("tollbook_edge_events_dropped_total", "Refusals that were not recorded because every way was shut.")

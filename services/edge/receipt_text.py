@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.money import format_amount
+from services.edge.wording import RULE, tokens_said
 
 Receipt = Mapping[str, Any]
-RULE = "─" * 78
 
 
 def render_receipt(receipt: Receipt) -> str:
@@ -78,19 +78,7 @@ def _attempt(attempt: Mapping[str, Any], currency: str) -> list[str]:
     if cost is not None:
         paid += f": {cost}" if attempt.get("charged") else f" (it would have been {cost})"
     first = f"  {attempt['attempt']}. {attempt['channel']} → {attempt['upstream_model']}: {attempt['outcome']}{failure}{status}"
-    return [first, f"     {attempt['latency_ms']:.1f} ms, {_tokens(attempt.get('usage') or {})}, {paid}"]
-
-
-def _tokens(usage: Mapping[str, Any]) -> str:
-    names = {
-        "input_tokens": "in",
-        "cached_input_tokens": "cached",
-        "cache_write_tokens": "cache write",
-        "output_tokens": "out",
-        "reasoning_tokens": "reasoning",
-    }
-    said = [f"{usage[field]} {name}" for field, name in names.items() if usage.get(field)]
-    return f"tokens: {', '.join(said)}" if said else "no tokens"
+    return [first, f"     {attempt['latency_ms']:.1f} ms, {tokens_said(attempt.get('usage') or {})}, {paid}"]
 
 
 def _fallbacks(receipt: Receipt) -> list[str]:

@@ -1,7 +1,9 @@
 """Small ASGI replies: JSON, text and errors, without a framework in between."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import orjson
 from starlette.types import Receive, Scope, Send
 
 from services.edge.errors import ApiError
@@ -32,3 +34,8 @@ class Reply:
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send_reply(send, self.status, self.body, self.headers)
+
+
+def json_reply(value: Any, status: int = 200) -> Reply:
+    """A value as JSON."""
+    return Reply(status, orjson.dumps(value), [JSON_TYPE])

@@ -1,6 +1,7 @@
 """What edge asks of settlement: balances, receipts, prices, and the ingress for events that Kafka does not take."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -8,9 +9,12 @@ import httpx
 import orjson
 
 from schemas.calls import IngressBatch
-from services.edge.errors import NotFoundError, PeerUnavailableError
+from schemas.envelope import Contract
+from services.edge.errors import NotFoundError, PassedOnError, PeerUnavailableError
 
 PRICE_BOOK_TTL_S = 5.0
+PASSED_ON = frozenset({400, 402, 403, 404, 409, 422})
+"""Statuses with which settlement answers the customer; any other is between it and edge."""
 
 
 class Settlement:
@@ -22,16 +26,25 @@ class Settlement:
 
     async def balances(self, account_id: str) -> list[dict[str, Any]]:
         """The account's buckets."""
-        reply = await self._get(f"/internal/accounts/{quote(account_id, safe='')}/balances")
+        reply = await self._get(_of_account(account_id, "balances"))
         return list(json_object(reply)["data"])
 
     async def receipt(self, account_id: str, request_id: str) -> dict[str, Any]:
         """The receipt. Raises :class:`NotFoundError` where the account has none of that id."""
-        path = f"/internal/accounts/{quote(account_id, safe='')}/receipts/{quote(request_id, safe='')}"
-        reply = await self._get(path, missing_ok=True)
+        reply = await self._get(_of_account(account_id, "receipts", request_id), missing_ok=True)
         if reply.status_code == 404:
             raise NotFoundError("receipt_not_found", f"There is no receipt of request {request_id}.", param="request_id")
         return json_object(reply)
+
+    async def read(self, account_id: str, *path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What settlement says under a path of the account's. Raises :class:`PassedOnError` for what it refuses."""
+        return _answer_of(await self._call("GET", _of_account(account_id, *path), params=dict(query or {})))
+
+    async def ask(self, account_id: str, *path: str, body: Contract) -> tuple[int, dict[str, Any]]:
+        """Status and answer of a call to a path of the account's. Raises :class:`PassedOnError` for what it refuses."""
+        headers = {"content-type": "application/json"}
+        reply = await self._call("POST", _of_account(account_id, *path), content=body.to_json(), headers=headers)
+        return reply.status_code, _answer_of(reply)
 
     async def prices(self) -> list[dict[str, Any]]:
         """The price book's items, remembered for a few seconds."""
@@ -52,13 +65,30 @@ class Settlement:
             raise PeerUnavailableError(f"settlement's ingress answered {reply.status_code}")
 
     async def _get(self, path: str, *, missing_ok: bool = False) -> httpx.Response:
-        try:
-            reply = await self._client.get(path)
-        except httpx.HTTPError as error:
-            raise PeerUnavailableError(f"settlement cannot be reached: {error!r}") from error
+        reply = await self._call("GET", path)
         if reply.status_code != 200 and not (missing_ok and reply.status_code == 404):
             raise PeerUnavailableError(f"settlement answered {reply.status_code} to {path}")
         return reply
+
+    async def _call(self, method: str, path: str, **parts: Any) -> httpx.Response:
+        try:
+            return await self._client.request(method, path, **parts)
+        except httpx.HTTPError as error:
+            raise PeerUnavailableError(f"settlement cannot be reached: {error!r}") from error
+
+
+def _of_account(*parts: str) -> str:
+    return "/internal/accounts/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _answer_of(reply: httpx.Response) -> dict[str, Any]:
+    if reply.status_code in (200, 201):
+        return json_object(reply)
+    if reply.status_code in PASSED_ON:
+        error = json_object(reply).get("error")
+        if isinstance(error, dict) and error.get("message") and error.get("code"):
+            raise PassedOnError(reply.status_code, error)
+    raise PeerUnavailableError(f"settlement answered {reply.status_code}")
 
 
 def json_object(reply: httpx.Response) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from deploy.local.ports import free_port
 from schemas.calls import CONTEXT_HEADER, CallContext, IngressBatch, IngressEvent
+from tests.integration.edge.runs_peer import ScriptedRuns
 
 PRICES = {"input": 2_500_000_000, "cached_input": 1_250_000_000, "cache_write": 2_500_000_000, "output": 10_000_000_000}
 CHUNKS = [b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % number for number in range(3)]
@@ -60,6 +61,7 @@ class Peers:
     release: threading.Event = field(default_factory=threading.Event)
     """Lets answers to the models "held" and "held-stream" go on."""
     receipts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    runs: ScriptedRuns = field(default_factory=ScriptedRuns)
 
     def routes(self) -> list[Route]:
         """The endpoints of both contracts."""
@@ -70,6 +72,7 @@ class Peers:
             Route("/internal/accounts/{account_id}/balances", self.balances),
             Route("/internal/accounts/{account_id}/receipts/{request_id}", self.receipt),
             Route("/internal/ingress", self.take, methods=["POST"]),
+            *self.runs.routes(),
         ]
 
     async def chat(self, request: Request) -> Response:
@@ -133,7 +136,8 @@ class Peers:
     async def balances(self, _request: Request) -> Response:
         """One bucket."""
         amounts = {"posted_nano": 25_000_000_000, "held_nano": 500_000_000, "available_nano": 24_500_000_000}
-        return JSONResponse({"data": [{"bucket": "credit", "currency": "USD", **amounts}]})
+        bucket = {"bucket": "credit", "currency": "USD", "funding": "prepaid", "earmarked_nano": 5_000_000_000}
+        return JSONResponse({"data": [bucket | amounts]})
 
     async def receipt(self, request: Request) -> Response:
         """A receipt of the account that owns it, 404 for every other."""

@@ -46,7 +46,7 @@ def test_a_plain_reply_passes_unchanged(edge: EdgeProcess, key: Key, peers: Peer
 
 def test_router_gets_the_clients_bytes_and_who_asked(edge: EdgeProcess, key: Key, peers: Peers) -> None:
     body = b'{ "model" : "gpt-4o",\n"messages":[{"role":"user","content":"\xc3\xa4"}], "unknown": 1.50 }'
-    headers = {"x-tollbook-tags": "feature=search", "x-tollbook-run": "run_1", "x-request-id": "order-1", "x-other": "no"}
+    headers = {"x-tollbook-tags": "feature=search", "x-request-id": "order-1", "x-other": "no"}
     edge.chat(key, body, **headers)
     received = peers.calls[-1]
     assert received.body == body
@@ -54,7 +54,7 @@ def test_router_gets_the_clients_bytes_and_who_asked(edge: EdgeProcess, key: Key
     assert "x-other" not in received.headers
     context = received.context
     assert (context.account_id, context.key.project_id, context.key.key_id) == (key.account_id, key.project_id, key.key_id)
-    assert (context.tags, context.run_id, context.client_request_id) == ({"feature": "search"}, "run_1", "order-1")
+    assert (context.tags, context.run_id, context.client_request_id) == ({"feature": "search"}, None, "order-1")
     assert context.policy.allows_model("anything")
 
 

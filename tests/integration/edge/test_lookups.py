@@ -66,6 +66,7 @@ def test_balances_come_as_texts_and_as_integers(edge: EdgeProcess, key: Key) -> 
     assert (balance["bucket"], balance["currency"]) == ("credit", "USD")
     assert (balance["posted"], balance["held"], balance["available"]) == ("25.00", "0.50", "24.50")
     assert balance["available_nano"] == 24_500_000_000
+    assert (balance["earmarked"], balance["earmarked_nano"], balance["funding"]) == ("5.00", 5_000_000_000, "prepaid")
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/gpt-4o", f"/v1/requests/{REQUEST_ID}", "/v1/balances"])

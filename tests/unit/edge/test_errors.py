@@ -17,6 +17,7 @@ REFUSALS: list[tuple[ApiError, int]] = [
     (errors.ConflictError("in_progress", "m", receipt="/v1/requests/1"), 409),
     (errors.BodyTooLargeError(10), 413),
     (errors.UnprocessableError("invalid_value", "m"), 422),
+    (errors.PassedOnError(409, {"message": "m", "code": "run_closed"}), 409),
     (errors.UnavailableError("overloaded", "m"), 503),
 ]
 
@@ -53,6 +54,14 @@ def test_every_error_says_what_to_do() -> None:
 def test_a_conflict_tells_clients_not_to_retry_and_names_the_receipt() -> None:
     headers = dict(errors.ConflictError("already_done", "m", receipt="/v1/requests/1").headers())
     assert headers == {b"x-should-retry": b"false", b"x-tollbook-receipt": b"/v1/requests/1"}
+
+
+def test_what_settlement_refuses_keeps_its_status_its_type_and_its_facts() -> None:
+    said = {"message": "m", "type": "insufficient_quota", "param": "budget", "code": "insufficient_balance", "left": "1.00"}
+    error = errors.PassedOnError(402, said)
+    assert (error.status, json.loads(error.body())) == (402, {"error": said})
+    assert error.headers() == [(b"x-should-retry", b"false")]
+    assert errors.PassedOnError(404, {"message": "m", "code": "run_not_found"}).headers() == []
 
 
 def test_what_time_heals_says_when_to_try_again() -> None:

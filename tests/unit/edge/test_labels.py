@@ -1,9 +1,11 @@
 """Labels are what the client may say about a request, within bounds."""
 
+from typing import Any
+
 import pytest
 
 from services.edge.errors import InvalidRequestError
-from services.edge.labels import Labels, parse_tags, read_labels
+from services.edge.labels import Labels, joining, parse_tags, read_labels
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -76,3 +78,24 @@ def test_a_label_that_is_not_short_and_printable_is_refused_by_its_name(header: 
 @pytest.mark.parametrize("value", [b"x", TRACE.upper(), TRACE + b"-", b"00-short-00f067aa0ba902b7-01"])
 def test_a_malformed_trace_is_as_if_there_were_none(value: bytes) -> None:
     assert read_labels({b"traceparent": value}).traceparent is None
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"metadata": None}, {"metadata": {}}, {"metadata": "run_id"}, {"metadata": {"a": "b"}}]
+)
+def test_metadata_without_a_run_changes_nothing(payload: dict[str, Any]) -> None:
+    labels = Labels(run_id="run_1")
+    assert joining(labels, payload) is labels
+
+
+def test_metadata_names_the_run_where_the_header_does_not_or_names_the_same() -> None:
+    payload = {"metadata": {"run_id": "run_1", "a": "b"}}
+    assert joining(Labels(tags={"a": "b"}), payload) == Labels(tags={"a": "b"}, run_id="run_1")
+    assert joining(Labels(run_id="run_1"), payload).run_id == "run_1"
+
+
+@pytest.mark.parametrize("run_id", ["run_2", None, 7, "", " ", "run 1 ", "r\n", "r" * 129, "rün"])
+def test_a_run_in_metadata_that_is_none_or_another_is_refused_by_its_name(run_id: Any) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        joining(Labels(run_id="run_1"), {"metadata": {"run_id": run_id}})
+    assert (refused.value.status, refused.value.param) == (400, "metadata.run_id")
