@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from schemas import alerts, attempts, dead, ledger, requests, samples, topics
+from schemas import alerts, attempts, corrections, dead, ledger, requests, samples, topics
 from schemas.envelope import Event
 
 EVENTS: dict[str, dict[str, type[Event]]] = {
@@ -31,6 +31,12 @@ EVENTS: dict[str, dict[str, type[Event]]] = {
         "RunClosed": ledger.RunClosed,
         "CaseOpened": ledger.CaseOpened,
         "CaseClosed": ledger.CaseClosed,
+        "Refunded": corrections.Refunded,
+        "Adjusted": corrections.Adjusted,
+        "ChargedBack": corrections.ChargedBack,
+        "ChargebackReinstated": corrections.ChargebackReinstated,
+        "PromotionGranted": corrections.PromotionGranted,
+        "CreditExpired": corrections.CreditExpired,
     },
     topics.ALERTS: {"VelocityAlert": alerts.VelocityAlert},
     topics.DEAD: {"DeadLetter": dead.DeadLetter},

@@ -120,6 +120,64 @@ def _topped_up(_: Event, data: Any) -> Values:
     }
 
 
+def _refunded(_: Event, data: Any) -> Values:
+    return {
+        **_hold(data),
+        **_corrected(data),
+        "hold_nano": data["charged_nano"],
+        "released_nano": data["refunded_nano"],
+    }
+
+
+def _corrected(data: Any) -> Values:
+    """What refunds, adjustments and promotions have in common; `overrun_nano` is what the amount paid of a debt."""
+    return {
+        **_balance(data["balance"]),
+        "txn_id": uuid_number(data["txn_id"]),
+        "amount_nano": data["amount_nano"],
+        "overrun_nano": data.get("repaid_nano", 0),
+        "message": data["reason"],
+        "author": data["author"],
+    }
+
+
+def _adjusted(_: Event, data: Any) -> Values:
+    return _corrected(data)
+
+
+def _charged_back(_: Event, data: Any) -> Values:
+    return {
+        **_corrected(data),
+        "overrun_nano": data["owed_nano"],
+        "provider": data["provider"],
+        "payment_id": data["payment_id"],
+        "code": data["dispute_id"],
+        "case_id": optional_uuid(data.get("case_id")),
+    }
+
+
+def _reinstated(_: Event, data: Any) -> Values:
+    return {
+        **_corrected(data),
+        "provider": data["provider"],
+        "payment_id": data["payment_id"],
+        "code": data["dispute_id"],
+    }
+
+
+def _promotion(_: Event, data: Any) -> Values:
+    return {**_corrected(data), "deadline_at": micros(data["expires_at"])}
+
+
+def _credit_expired(_: Event, data: Any) -> Values:
+    return {
+        **_balance(data["balance"]),
+        "txn_id": uuid_number(data["txn_id"]),
+        "amount_nano": data["amount_nano"],
+        "code": data["promotion_id"],
+    }
+
+
 def _price_book(_: Event, data: Any) -> Values:
     return {
         "price_version": data["version"],
@@ -185,6 +243,12 @@ _FILLERS: dict[str, Filler] = {
     "RunClosed": _run,
     "CaseOpened": _case_opened,
     "CaseClosed": _case_closed,
+    "Refunded": _refunded,
+    "Adjusted": _adjusted,
+    "ChargedBack": _charged_back,
+    "ChargebackReinstated": _reinstated,
+    "PromotionGranted": _promotion,
+    "CreditExpired": _credit_expired,
 }
 
 LEDGER = Table(
@@ -227,5 +291,8 @@ LEDGER = Table(
 )
 """`amount_nano` is the event's main amount: held, captured, released, charged, topped up, needed (HoldRefused) or the limit.
 
-`input_tokens` and `output_tokens` of a HoldPlaced are its bounds; `deadline_at` of a HoldRefused is when its window resets.
+`input_tokens` and `output_tokens` of a HoldPlaced are its bounds. `deadline_at` of a HoldRefused is when its window resets, of
+a PromotionGranted when the credit expires. Of a Refunded, `hold_nano` is the charge and `released_nano` what of it is refunded.
+`overrun_nano` is what came beyond a hold, what a ChargedBack leaves owed, or what another amount paid of a debt. `code` is
+the id of the dispute or (CreditExpired) of the promotion.
 """
