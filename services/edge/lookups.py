@@ -119,9 +119,10 @@ class LookupEndpoint:
 
 
 def _balance(row: dict[str, Any]) -> dict[str, Any]:
-    """`earmarked` lies in the reserves of runs and is in none of the other amounts."""
-    amounts = {name: row.get(f"{name}_nano", 0) for name in ("posted", "held", "available", "earmarked")}
+    """`earmarked` lies in the reserves of runs and is in none of the other amounts; `promotional` is the part that expires."""
+    amounts = {name: row.get(f"{name}_nano", 0) for name in ("posted", "held", "available", "earmarked", "promotional")}
     texts = {name: format_amount(nano) for name, nano in amounts.items()}
     nanos = {f"{name}_nano": nano for name, nano in amounts.items()}
     named = {"bucket": row["bucket"], "currency": row["currency"], "funding": row.get("funding", "prepaid")}
-    return {"object": "balance", **named, **texts, **nanos}
+    promotions = [{**each, "amount": format_amount(each["amount_nano"])} for each in row.get("promotions", [])]
+    return {"object": "balance", **named, **texts, **nanos, "promotions": promotions}

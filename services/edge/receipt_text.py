@@ -19,6 +19,7 @@ def render_receipt(receipt: Receipt) -> str:
         _fallbacks(receipt),
         _charge(receipt),
         _balance(receipt),
+        _refunds(receipt),
         _refusal(receipt),
         _explanation(receipt),
     ]
@@ -114,6 +115,17 @@ def _balance(receipt: Receipt) -> list[str]:
         return []
     before, after = _money(balance, "before_nano", ""), _money(balance, "after_nano", "")
     return ["", f"BALANCE      {before} → {after} {_currency(receipt)}".rstrip()]
+
+
+def _refunds(receipt: Receipt) -> list[str]:
+    refunds: Sequence[Mapping[str, Any]] = receipt.get("refunds") or []
+    lines = [f"  {each.get('at')}  {_money(each, 'amount_nano', str(each.get('currency')))} to {_to(each)}" for each in refunds]
+    return ["", "REFUNDS", *lines] if lines else []
+
+
+def _to(refund: Mapping[str, Any]) -> str:
+    where = f"the reserve of run {refund['run_id']}" if refund.get("run_id") else f"{refund.get('bucket')}"
+    return f"{where}: {refund.get('reason')}"
 
 
 def _refusal(receipt: Receipt) -> list[str]:

@@ -68,3 +68,21 @@ def write_off(currency: str) -> LedgerAccount:
 def overrun_receivable(currency: str) -> LedgerAccount:
     """Charges beyond hold and balance, until the next top-up pays them."""
     return LedgerAccount(f"overrun_receivable/{currency}", "overrun_receivable", currency, DEBIT)
+
+
+@lru_cache(maxsize=4096)
+def adjustment(currency: str) -> LedgerAccount:
+    """What operators gave to buckets and took from them, beyond payments and charges."""
+    return LedgerAccount(f"adjustment/{currency}", "adjustment", currency, DEBIT)
+
+
+@lru_cache(maxsize=4096)
+def promotion(currency: str) -> LedgerAccount:
+    """Credit that was given away."""
+    return LedgerAccount(f"promotion/{currency}", "promotion", currency, DEBIT)
+
+
+@lru_cache(maxsize=4096)
+def breakage(currency: str) -> LedgerAccount:
+    """Promotional credit that expired unspent."""
+    return LedgerAccount(f"breakage/{currency}", "breakage", currency, CREDIT)

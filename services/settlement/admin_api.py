@@ -14,9 +14,11 @@ from psycopg.rows import TupleRow
 from schemas import topics
 from services.settlement import balance_store, limit_store, topup_store
 from services.settlement.book_store import BookStore
+from services.settlement.correction_store import CaseTerms
 from services.settlement.cost_centres import CostCentre, open_cost_centre
 from services.settlement.errors import BadInputError
 from services.settlement.http_edges import Tokens, refuse_nul
+from services.settlement.money_api import money_routes
 from services.settlement.money_in import LimitChange, Name, TopUp
 from services.settlement.pricebook import parse_book
 
@@ -42,7 +44,7 @@ class Reply(Response):
         return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
 
-def admin_router(*, connect: Connect, books: BookStore, ends: EndOffsets, tokens: Tokens) -> APIRouter:
+def admin_router(*, connect: Connect, books: BookStore, ends: EndOffsets, tokens: Tokens, terms: CaseTerms) -> APIRouter:
     """The routes under `/admin`, each behind the admin token. Handlers that block run in FastAPI's threads."""
 
     def authorize(request: Request) -> None:
@@ -51,6 +53,7 @@ def admin_router(*, connect: Connect, books: BookStore, ends: EndOffsets, tokens
 
     router = APIRouter(prefix="/admin", dependencies=[Depends(authorize)])
     _money_routes(router, connect, books)
+    money_routes(router, connect, books, terms)
     _reading_routes(router, connect, ends)
     return router
 

@@ -25,6 +25,7 @@ from services.settlement.admin_api import admin_router
 from services.settlement.book_store import BookStore
 from services.settlement.coalescer import Coalescer
 from services.settlement.control import ControlReader, Frozen
+from services.settlement.correction_store import CaseTerms
 from services.settlement.database import configure_json, options
 from services.settlement.errors import ApiError
 from services.settlement.garbage import calm
@@ -178,7 +179,13 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(
-        admin_router(connect=service.pool.connection, books=service.books, ends=service, tokens=Tokens([settings.admin_token]))
+        admin_router(
+            connect=service.pool.connection,
+            books=service.books,
+            ends=service,
+            tokens=Tokens([settings.admin_token]),
+            terms=CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days),
+        )
     )
     _errors(app)
     _health(app, service)

@@ -1,11 +1,16 @@
 """Balances, the moves that prove them, and cases, as read from the ledger."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow, dict_row
 
+from services.settlement import credit_store
+from services.settlement.database import snapshot
 from services.settlement.errors import NotFoundError
+from services.settlement.lots import Credit
+from services.settlement.refusals import utc_text
 from services.settlement.statements import statements
 
 
@@ -13,8 +18,16 @@ def balances(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict
     """Every bucket of an account; an account that never had a payment has none.
 
     `earmarked_nano` lies in the reserves of its runs and is in none of the other amounts. A bucket funded by a limit (a cost
-    centre) has what its tightest limit leaves as available.
+    centre) has what its tightest limit leaves as available. `promotions` are what is left in the bucket of credit that expires,
+    soonest first: `promotional_nano` in all.
     """
+    if connection.execute(statements("credit.sql")["credit_of_holder"], {"holder": holder}).fetchone() is None:
+        return _balances(connection, holder, {})
+    with snapshot(connection):
+        return _balances(connection, holder, credit_store.promotional(connection, holder))
+
+
+def _balances(connection: psycopg.Connection[TupleRow], holder: str, credit: Mapping[str, Credit]) -> list[dict[str, Any]]:
     rows = connection.execute(statements("admin.sql")["balances"], {"holder": holder}).fetchall()
     return [
         {
@@ -26,8 +39,18 @@ def balances(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict
             "overrun_nano": overrun,
             "earmarked_nano": earmarked,
             "funding": funding,
+            "promotional_nano": credit[bucket].promotional_nano if bucket in credit else 0,
+            "promotions": _promotions(credit[bucket]) if bucket in credit else [],
         }
         for bucket, currency, posted, held, overrun, funding, earmarked, limit_left in rows
+    ]
+
+
+def _promotions(credit: Credit) -> list[dict[str, Any]]:
+    return [
+        {"promotion_id": str(lot.id), "amount_nano": lot.left_nano, "expires_at": utc_text(lot.expires_at)}
+        for lot in credit.lots
+        if lot.left_nano > 0
     ]
 
 

@@ -81,6 +81,18 @@ class Buckets:
         state.posted += amount_nano - repaid
         return before, repaid
 
+    def take(self, account: int, amount_nano: int) -> tuple[int, int]:
+        """Take what is available of an amount. Returns the balance before, and how much was taken."""
+        state = self._of[account]
+        before = state.posted
+        taken = min(amount_nano, max(state.posted - state.held, 0))
+        state.posted -= taken
+        return before, taken
+
+    def owe(self, account: int, amount_nano: int) -> None:
+        """Note what the holder owes beyond the bucket."""
+        self._of[account].overrun += amount_nano
+
     def add(self, state: BucketState) -> None:
         """Take in a row that was opened under the lock."""
         self._of[state.account] = state

@@ -1,5 +1,7 @@
 """Connections to Postgres: the service's schema, binary results, bounded statements."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import orjson
@@ -65,6 +67,14 @@ def connect(
         application_name=name,
         prepare_threshold=2,
     )
+
+
+@contextmanager
+def snapshot(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
+    """Everything that is read inside is read as of one instant, and nothing is written."""
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read, read only")
+        yield
 
 
 def yoyo_url(url: str, schema: str = SCHEMA) -> str:

@@ -33,6 +33,7 @@ def explain(receipt: dict[str, Any], *, written_off_nano: int = 0) -> list[str]:
         *_attempts(receipt),
         *_fallbacks(receipt),
         *_paid(receipt, written_off_nano),
+        *_refunds(receipt),
         *(f"A person will look at it: {case['detail']}." for case in receipt["cases"]),
     ]
 
@@ -113,6 +114,13 @@ def _charged(receipt: dict[str, Any], written_off_nano: int) -> Iterable[str]:
     if balance:
         what = f"What is set aside for run {balance['run']}" if balance["run"] else "The balance"
         yield f"{what} went from {_money(balance['before_nano'], currency)} to {_money(balance['after_nano'], currency)}."
+
+
+def _refunds(receipt: dict[str, Any]) -> Iterable[str]:
+    for each in receipt["refunds"]:
+        where = f"the reserve of run {each['run_id']}" if each["run_id"] else f"bucket {each['bucket']}"
+        amount = _money(each["amount_nano"], each["currency"])
+        yield f"{amount} of it was given back to {where} at {each['at']}: {each['reason']}."
 
 
 def _money(nano: int, currency: str) -> str:

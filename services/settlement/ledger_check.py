@@ -18,7 +18,7 @@ INVARIANTS = {
     "I8": "every hold past its deadline has a capture, a release or a case",
     "I9": "every fact's event is published or waits in the outbox",
     "I10": "offsets are contiguous",
-    "I13": "refunds <= captures",
+    "I13": "refunds <= charges, chargebacks <= payments, expiries <= promotions",
 }
 SHOWN = 3
 

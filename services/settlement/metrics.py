@@ -32,6 +32,19 @@ LAG = Gauge("tollbook_settlement_consumer_lag", "Records between a partition's e
 OUTBOX_ROWS = Gauge("tollbook_settlement_outbox_rows", "Events that wait in the outbox, as the relay last saw them")
 RUNS_CLOSED = Counter("tollbook_settlement_runs_closed_total", "Runs closed by their deadline or with their last hold")
 EXPIRED = Counter("tollbook_settlement_expired_holds_total", "Holds that ran out of time and became cases")
+IDEMPOTENCY_CONFLICTS = Counter(
+    "tollbook_settlement_idempotency_conflicts_total",
+    "Keys of money that came again with another body: each is a caller's defect, look at it",
+    ["kind"],
+)
+CORRECTIONS = Counter("tollbook_settlement_corrections_total", "Transactions beside requests, by kind", ["kind"])
+EXPIRED_CREDIT = Counter("tollbook_settlement_expired_credit_total", "Parts of promotional credit that expired unspent")
+STATEMENTS_REFUSED = Counter(
+    "tollbook_settlement_statements_refused_total", "Statements that did not add up and were not issued; the target is 0"
+)
+PROVIDER_EVENTS = Counter(
+    "tollbook_settlement_payment_events_total", "Events of payment providers by what was done", ["provider", "outcome"]
+)
 
 
 def holds_decided(result: dict[str, Any]) -> None:

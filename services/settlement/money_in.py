@@ -30,6 +30,12 @@ def _printable(text: str) -> str:
 DecimalText = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_exact)]
 Window = Literal["total", "day", "month"]
 Name = Annotated[Identifier, AfterValidator(_printable)]
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
+
+
+def digest(*values: object) -> bytes:
+    """Digest of what was asked for, from JSON values: the same key with another digest is a conflict."""
+    return hashlib.sha256(orjson.dumps(values)).digest()[:16]
 
 
 class TopUp(BaseModel):
@@ -56,8 +62,7 @@ class TopUp(BaseModel):
     @property
     def request_hash(self) -> bytes:
         """Digest of what was asked for: "1.5" and "1.50" ask for the same."""
-        body = [self.account_id, self.bucket, self.amount_nano, self.provider, self.payment_id]
-        return hashlib.sha256(orjson.dumps(body)).digest()[:16]
+        return digest(self.account_id, self.bucket, self.amount_nano, self.provider, self.payment_id)
 
 
 class LimitChange(BaseModel):

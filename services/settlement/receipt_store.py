@@ -10,6 +10,7 @@ from services.settlement.arrays import texts
 from services.settlement.book_store import BookStore
 from services.settlement.errors import NotFoundError
 from services.settlement.receipts import receipt
+from services.settlement.refund_store import refunds_of
 from services.settlement.statements import statements
 
 
@@ -33,4 +34,5 @@ def read_receipt(connection: psycopg.Connection[TupleRow], books: BookStore, hol
         expiry_moves={row[0]: (row[1], row[2]) for row in moves},
         cases=cases,
         book_of=books.version,
+        refunds=refunds_of(connection, holder, request_id),
     )

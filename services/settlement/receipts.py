@@ -24,6 +24,7 @@ def receipt(
     expiry_moves: dict[UUID, tuple[int, int]],
     cases: Sequence[Row],
     book_of: BookOf,
+    refunds: Sequence[Row] = (),
 ) -> Row:
     """The receipt of one request, whatever its state. `settled` is the settlement's row, None before RequestCompleted."""
     event = RequestCompleted.model_validate_json(settled["completed"]) if settled else None
@@ -36,6 +37,9 @@ def receipt(
     body["attempts"] = _attempts(event, holds, book_of)
     body["fallbacks"] = [fallback.model_dump() for fallback in event.data.fallbacks] if event else []
     body["charge"] = _charge(event, settled, paid, book_of)
+    if body["charge"] and paid:
+        body["charge"]["refunded_nano"] = sum(each["amount_nano"] for each in refunds if each["hold_id"] == str(paid["id"]))
+    body["refunds"] = list(refunds)
     body["balance"] = _balance(settled, paid, expiry_moves)
     body["holds"] = [_hold(hold) for hold in holds]
     body["refusal"] = _refusal(holds) if status == "refused" else None

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     case_max_age_days: int = Field(default=14, ge=1, alias="TOLLBOOK_CASE_MAX_AGE_DAYS")
     case_owner: str = Field(default="billing", alias="TOLLBOOK_CASE_OWNER")
 
+    credit_interval_seconds: float = Field(default=5.0, gt=0, alias="TOLLBOOK_CREDIT_INTERVAL_SECONDS")
+
     worker_name: str = Field(default="settlement-worker", alias="TOLLBOOK_WORKER_NAME")
     consumer_group: str = Field(default="settlement", alias="TOLLBOOK_SETTLEMENT_GROUP")
     settle_batch: int = Field(default=200, ge=1, le=1000, alias="TOLLBOOK_SETTLE_BATCH")

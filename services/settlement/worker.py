@@ -20,9 +20,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from schemas import topics
+from schemas.envelope import now
 from services.settlement.batch import Posting
 from services.settlement.book_store import BookStore
 from services.settlement.consumer import SettlementLoop
+from services.settlement.credit_sweeper import CreditSweeper
 from services.settlement.database import configure_json, connect
 from services.settlement.garbage import calm
 from services.settlement.leases import Leases
@@ -74,6 +76,7 @@ class Worker:
         )
 
         self._run_keeper = RunKeeper(partial(self._connect, "runs"), interval_s=settings.run_interval_seconds)
+        self._credit = CreditSweeper(partial(self._connect, "credit"), interval_s=settings.credit_interval_seconds, clock=now)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run every part until `stop` is set. The first part that fails ends them all with its error."""
@@ -82,6 +85,7 @@ class Worker:
                 group.create_task(self.loop.run(stop))
                 group.create_task(self._sweeper.run(stop))
                 group.create_task(self._run_keeper.run(stop))
+                group.create_task(self._credit.run(stop))
                 for relay in self._relays:
                     group.create_task(relay.run(stop))
         finally:

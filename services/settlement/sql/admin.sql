@@ -90,7 +90,12 @@ select k.account, coalesce((select max(m.seq) from balance_move m where m.accoun
 from bucket_balance k where k.holder = %(holder)s and k.currency = %(currency)s;
 
 -- name: spent_in_period
-select coalesce(sum(h.captured_nano + coalesce(r.overrun_nano, 0)), 0)::bigint, coalesce(sum(r.overrun_nano), 0)::bigint
+-- What the holds' ends charged, less what was refunded of them.
+select
+    coalesce(sum(case t.kind when 'refund' then -(t.detail ->> 'amount_nano')::bigint
+        else h.captured_nano + coalesce(r.overrun_nano, 0) end), 0)::bigint,
+    coalesce(sum(case t.kind when 'refund' then -(t.detail ->> 'beyond_hold_nano')::bigint
+        else r.overrun_nano end), 0)::bigint
 from balance_move m
 join txn t on t.id = m.txn
 join hold h on h.id = t.hold_id

@@ -5,7 +5,7 @@ select txn, currency, sum(case side when 'debit' then amount else -amount end) a
 from posting group by txn, currency having sum(case side when 'debit' then amount else -amount end) <> 0;
 
 -- name: I2
--- A bucket is what its postings add up to, and its moves are one chain that ends in what is posted.
+-- A bucket is what its postings add up to, its moves are one chain that ends in what is posted, and no more of it is promotional.
 with folded as (
     select account, sum(case side when 'credit' then amount else -amount end) as posted from posting group by account
 ), chain as (
@@ -22,7 +22,13 @@ from chain c join bucket_balance b on b.account = c.account where c.before_nano 
 union all
 select b.holder, b.bucket, 'last move', b.posted, coalesce(c.after_nano, 0)
 from bucket_balance b left join chain c on c.account = b.account and c.from_end = 1
-where b.posted <> coalesce(c.after_nano, 0);
+where b.posted <> coalesce(c.after_nano, 0)
+union all
+select b.holder, b.bucket, 'promotional credit', m.after_nano, l.left_nano
+from credit c join bucket_balance b on b.account = c.account
+join balance_move m on m.account = c.account and m.seq = c.seq
+cross join lateral (select coalesce(sum(left_nano), 0) as left_nano from credit_lot where account = c.account and is_open) l
+where c.posted <> m.after_nano or l.left_nano > m.after_nano;
 
 -- name: I3
 with open as (
@@ -69,6 +75,12 @@ with facts (type, facts) as (
     union all select initcap(state), count(*) from hold where state in ('CAPTURED', 'RELEASED', 'EXPIRED') group by 1
     union all select 'LateUsage', count(*) from txn where kind = 'late_usage'
     union all select 'ToppedUp', count(*) from txn where kind = 'topup'
+    union all select 'Refunded', count(*) from txn where kind = 'refund'
+    union all select 'Adjusted', count(*) from txn where kind = 'adjustment'
+    union all select 'ChargedBack', count(*) from txn where kind = 'chargeback'
+    union all select 'ChargebackReinstated', count(*) from txn where kind = 'reinstatement'
+    union all select 'PromotionGranted', count(*) from txn where kind = 'promotion'
+    union all select 'CreditExpired', count(*) from txn where kind = 'credit_expiry'
     union all select 'PriceBookPublished', count(*) from price_book
     union all select 'LimitChanged', coalesce(sum(version), 0) from envelope where kind <> 'run'
     union all select 'RunOpened', count(*) from txn where kind = 'run_open'
@@ -94,7 +106,33 @@ union all
 select 'offset used twice', topic, partition, "offset", count(*) from inbox group by topic, partition, "offset" having count(*) > 1;
 
 -- name: I13
-select h.id, h.captured_nano, sum(p.amount) as refunded
-from txn t join posting p on p.txn = t.id and p.side = 'credit' join hold h on h.id = t.hold_id
-where t.kind = 'refund' and p.account = h.account
-group by h.id, h.captured_nano having sum(p.amount) > h.captured_nano;
+-- By the postings alone: of no hold more was refunded than its end charged, and only to buckets of the name that paid; of no payment
+-- more was taken back than was paid, and of no promotion more expired than was given.
+with moved as (
+    select t.hold_id, t.kind, sum(p.amount) as nano
+    from txn t join posting p on p.txn = t.id join account k on k.id = p.account and k.kind = 'revenue'
+    where t.hold_id is not null and (
+        (t.kind in ('capture', 'expire') and p.side = 'credit') or (t.kind = 'refund' and p.side = 'debit'))
+    group by t.hold_id, t.kind
+), astray as (
+    select t.hold_id
+    from txn t join posting p on p.txn = t.id and p.side = 'credit' join account k on k.id = p.account
+    join hold h on h.id = t.hold_id
+    where t.kind = 'refund' and k.kind in ('customer_bucket', 'run_reserve')
+        and (k.holder, k.bucket, k.currency) is distinct from (h.holder, h.bucket, h.currency)
+)
+select 'refund of ' || hold_id as of, coalesce(sum(nano) filter (where kind <> 'refund'), 0) as had,
+    sum(nano) filter (where kind = 'refund') as given
+from moved group by hold_id
+having sum(nano) filter (where kind = 'refund') > coalesce(sum(nano) filter (where kind <> 'refund'), 0)
+union all
+select 'refund to another bucket of ' || hold_id, null, null from astray
+union all
+select 'payment ' || t.idem_key, (t.detail ->> 'amount_nano')::bigint, sum(d.amount_nano - d.reinstated_nano)
+from dispute d join txn t on t.id = d.payment group by t.idem_key, t.detail ->> 'amount_nano'
+having sum(d.amount_nano - d.reinstated_nano) > (t.detail ->> 'amount_nano')::bigint
+union all
+select 'promotion ' || (t.detail ->> 'promotion_id'), max(l.granted_nano), sum(p.amount)
+from txn t join posting p on p.txn = t.id and p.side = 'debit' join credit_lot l on l.id = (t.detail ->> 'promotion_id')::uuid
+where t.kind = 'credit_expiry' group by t.detail ->> 'promotion_id'
+having sum(p.amount) <> max(l.expired_nano) or sum(p.amount) > max(l.granted_nano);

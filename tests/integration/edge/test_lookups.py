@@ -67,6 +67,8 @@ def test_balances_come_as_texts_and_as_integers(edge: EdgeProcess, key: Key) -> 
     assert (balance["posted"], balance["held"], balance["available"]) == ("25.00", "0.50", "24.50")
     assert balance["available_nano"] == 24_500_000_000
     assert (balance["earmarked"], balance["earmarked_nano"], balance["funding"]) == ("5.00", 5_000_000_000, "prepaid")
+    assert (balance["promotional"], balance["promotional_nano"]) == ("1.50", 1_500_000_000)
+    assert [(each["amount"], each["expires_at"]) for each in balance["promotions"]] == [("1.50", "2026-06-30T00:00:00Z")]
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/gpt-4o", f"/v1/requests/{REQUEST_ID}", "/v1/balances"])

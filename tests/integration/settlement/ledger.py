@@ -39,13 +39,14 @@ from services.settlement.run_store import extend_run, open_run
 from services.settlement.settle_store import SettleStore
 from services.settlement.statements import SQL_DIR
 from services.settlement.topup_store import top_up
+from tests.integration.settlement.corrections import Corrections
 
 PRICES = Path(__file__).parents[3] / "deploy" / "catalog" / "prices.yaml"
 TIMEOUT_MS = 20_000
 NEVER_S = 1e9
 
 
-class Ledger:
+class Ledger(Corrections):
     """One database. Offsets of partition 0 of the attempts topic stand for Kafka."""
 
     def __init__(self, database_url: str, *, batch: int = 200, default_output: int = 4096) -> None:

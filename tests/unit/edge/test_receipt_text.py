@@ -103,3 +103,18 @@ def test_a_refusal_says_why_and_shows_no_charge() -> None:
     assert "CHARGE" not in text
     assert "ATTEMPTS" not in text
     assert "None" not in text
+
+
+def test_refunds_say_where_they_went() -> None:
+    refund = {
+        "at": "2026-03-15T08:00:00Z",
+        "amount_nano": 1_000_000,
+        "currency": "USD",
+        "bucket": "credit",
+        "reason": "cut short",
+    }
+    text = render_receipt({**RECEIPT, "refunds": [refund | {"run_id": None}, refund | {"run_id": "run_1"}]})
+    assert "REFUNDS" in text
+    assert "  2026-03-15T08:00:00Z  0.001 USD to credit: cut short" in text
+    assert "0.001 USD to the reserve of run run_1: cut short" in text
+    assert "REFUNDS" not in render_receipt(RECEIPT)

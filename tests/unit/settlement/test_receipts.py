@@ -26,7 +26,7 @@ FIELDS = {
     *("object", "request_id", "status", "account_id", "project_id", "key_id", "key_name", "environment", "tags", "run_id"),
     *("client_request_id", "client_api", "requested_model", "answered_model", "stream", "accepted_at", "settled_at"),
     *("latency_ms", "ttft_ms", "overhead_ms", "plan", "attempts", "fallbacks", "charge", "balance", "holds", "refusal"),
-    *("explanation", "cases"),
+    *("explanation", "cases", "refunds"),
 }
 
 
