@@ -25,6 +25,7 @@ class Policy(Contract):
     fallback: bool = True
     cross_bucket: bool = False
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 4
+    store_replies: bool = True
 
     def allows_model(self, model: str) -> bool:
         """Whether the key may ask for the model."""

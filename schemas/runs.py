@@ -89,6 +89,7 @@ def narrowed(policy: Policy, rules: RunRules) -> Policy:
         models=models,
         route_types=route_types,
         fallback=policy.fallback and rules.fallback is not False,
+        store_replies=policy.store_replies,
         cross_bucket=policy.cross_bucket if rules.cross_bucket is None else rules.cross_bucket,
         max_attempts=policy.max_attempts if rules.max_attempts is None else min(policy.max_attempts, rules.max_attempts),
     )

@@ -42,6 +42,7 @@ from services.edge.router import Router
 from services.edge.runs import Runs
 from services.edge.settings import Settings
 from services.edge.settlement import Settlement
+from services.edge.stored_replies import ReplySafe
 
 PEER_TIMEOUT_S = 5.0
 SMALL_BODY_BYTES = 256 * 1024
@@ -116,7 +117,11 @@ class Edge:
             BodyReader(limit_bytes=settings.tollbook_edge_max_body_bytes, timeout_s=settings.tollbook_edge_body_timeout_s),
             self.router,
             self.publisher,
-            Claims(self.database, longest_request_s=settings.tollbook_edge_request_timeout_s),
+            Claims(
+                self.database,
+                ReplySafe(settings.secrets_key()),
+                longest_request_s=settings.tollbook_edge_request_timeout_s,
+            ),
             memberships=self.memberships,
             max_in_flight=settings.tollbook_edge_max_in_flight,
         )

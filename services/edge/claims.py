@@ -11,6 +11,7 @@ import structlog
 from services.edge import metrics
 from services.edge.database import Database
 from services.edge.errors import ConflictError, StoreUnavailableError, UnavailableError
+from services.edge.stored_replies import ReplySafe, StoredReply
 
 log = structlog.get_logger(__name__)
 
@@ -47,32 +48,51 @@ def conflict(found: Mapping[str, Any], request_hash: bytes, *, longest_request_s
 class Claims:
     """Binds and frees idempotency keys in Postgres."""
 
-    def __init__(self, database: Database, *, longest_request_s: float) -> None:
+    def __init__(self, database: Database, safe: ReplySafe, *, longest_request_s: float) -> None:
         self._database = database
+        self._safe = safe
         self._longest_request_s = longest_request_s
 
-    async def bind(self, claim: Claim, body: bytes) -> None:
-        """Bind the key to this request. Raises :class:`ConflictError` where it is bound to another."""
+    async def bind(self, claim: Claim, body: bytes) -> StoredReply | None:
+        """Bind the key to this request, or give the stored reply of the same request, which was done before.
+
+        Raises :class:`ConflictError` where it is bound to another, or to one that is under way or whose reply is not stored.
+        """
         parameters = claim.parameters() | {"request_hash": hashlib.sha256(body).digest(), "keep_s": KEEP_S}
         for _ in range(MAX_TRIES):
             if await self._database.row("claim", parameters) is not None:
                 metrics.IDEMPOTENCY.labels("bound").inc()
-                return
+                return None
             found = await self._database.row("find_claim", parameters)
             if found is not None:
+                stored = self._stored(claim, found, parameters["request_hash"])
+                if stored is not None:
+                    metrics.IDEMPOTENCY.labels("replayed").inc()
+                    return stored
                 error = conflict(found, parameters["request_hash"], longest_request_s=self._longest_request_s)
                 metrics.IDEMPOTENCY.labels(error.code).inc()
                 raise error
         raise UnavailableError("claim_contended", "This idempotency key is being freed at this moment. Try again.")
 
+    def _stored(self, claim: Claim, found: Mapping[str, Any], request_hash: bytes) -> StoredReply | None:
+        if found["reply"] is None or bytes(found["request_hash"]) != request_hash:
+            return None
+        names = {"key_id": claim.key_id, "idempotency_key": claim.idempotency_key}
+        return self._safe.open(bytes(found["reply"]), request_id=found["request_id"], **names)
+
     def binding(self, claim: Claim | None) -> "Binding":
         """What a call holds of its claim, if it has one."""
         return Binding(self, claim)
 
-    async def settle(self, claim: Claim, *, accepted: bool) -> None:
-        """Keep the binding of an accepted request, free the key of a refused one."""
+    async def settle(self, claim: Claim, *, accepted: bool, reply: StoredReply | None) -> None:
+        """Keep the binding of an accepted request, with its reply where there is one; free the key of a refused one."""
+        parameters = claim.parameters()
+        sealed = None if reply is None else self._safe.seal(reply, **parameters)
         try:
-            await self._database.rows("finish_claim" if accepted else "release_claim", claim.parameters())
+            if accepted:
+                await self._database.rows("finish_claim", parameters | {"reply": sealed})
+            else:
+                await self._database.rows("release_claim", parameters)
         except StoreUnavailableError as error:
             # Left in flight, the claim refuses a second try and names the receipt: the safe side.
             log.warning("an idempotency key stays in flight", request_id=str(claim.request_id), error=str(error))
@@ -90,8 +110,8 @@ class Binding:
         """Whether there is something left to settle."""
         return self._claim is not None
 
-    async def settle(self, *, accepted: bool) -> None:
+    async def settle(self, *, accepted: bool, reply: StoredReply | None = None) -> None:
         """Keep the binding of an accepted request, free the key of a refused one; a second time does nothing."""
         claim, self._claim = self._claim, None
         if claim is not None:
-            await self._claims.settle(claim, accepted=accepted)
+            await self._claims.settle(claim, accepted=accepted, reply=reply)

@@ -31,6 +31,7 @@ from services.edge.passing import DisconnectWatch, ReplyHead, error_of, pass_on,
 from services.edge.publisher import Publisher
 from services.edge.replies import send_error, send_reply
 from services.edge.router import TRANSPORT_ERRORS, Router
+from services.edge.stored_replies import REPLAYED, ReplyCopy, StoredReply
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +121,11 @@ class ChatCompletions:
         return caller, body
 
     async def _forward(self, call: Call, caller: Caller, body: bytes, receive: Receive, send: Send) -> int:
-        binding = await self._bind(call, caller, body)
+        claim, stored = await self._bind(call, caller, body)
+        if stored is not None:
+            await send_reply(send, stored.status, stored.body, [*stored.headers, REPLAYED])
+            return stored.status
+        binding = self._claims.binding(claim)
         self._publisher.publish(events.accepted(call, caller))
         exchange = _Exchange(call, send, binding, DisconnectWatch(receive))
         try:
@@ -136,12 +141,12 @@ class ChatCompletions:
             # Whatever was not settled on the way may have been charged: the key stays bound.
             await binding.settle(accepted=True)
 
-    async def _bind(self, call: Call, caller: Caller, body: bytes) -> Binding:
+    async def _bind(self, call: Call, caller: Caller, body: bytes) -> tuple[Claim | None, StoredReply | None]:
+        """The call's claim, or the reply that the same call got before. A reply is no request: it is not recorded as one."""
         if call.labels.idempotency_key is None:
-            return self._claims.binding(None)
+            return None, None
         claim = Claim(caller.key.key_id, call.labels.idempotency_key, call.request_id)
-        await self._claims.bind(claim, body)
-        return self._claims.binding(claim)
+        return claim, await self._claims.bind(claim, body)
 
     async def _converse(self, exchange: _Exchange, context: bytes, body: bytes) -> int:
         try:
@@ -164,7 +169,10 @@ class ChatCompletions:
         if head.status >= 400 or head.rejected_code is not None:
             await self._pass_error(exchange, response, head)
         else:
-            await pass_on(response, head, _identity(exchange.call), exchange.send, exchange.binding)
+            caller = exchange.call.caller
+            keeps = caller is not None and caller.policy.store_replies and not head.streaming
+            copy = ReplyCopy(wanted=keeps and exchange.binding.open)
+            await pass_on(response, head, _identity(exchange.call), exchange.send, binding=exchange.binding, copy=copy)
         # At once: to the server a reply that is whole is a client that is gone.
         exchange.watch.stop()
         return head.status

@@ -12,6 +12,7 @@ from schemas.calls import REJECTED_HEADER
 from services.edge.claims import Binding
 from services.edge.errors import PeerUnavailableError, error_body
 from services.edge.router import TRANSPORT_ERRORS
+from services.edge.stored_replies import ReplyCopy
 
 MAX_ERROR_BYTES = 64 * 1024
 EVENT_STREAM = b"text/event-stream"
@@ -47,11 +48,18 @@ class ReplyHead:
 
 
 async def pass_on(
-    response: httpx.Response, head: ReplyHead, extra: list[tuple[bytes, bytes]], send: Send, binding: Binding
+    response: httpx.Response,
+    head: ReplyHead,
+    extra: list[tuple[bytes, bytes]],
+    send: Send,
+    *,
+    binding: Binding,
+    copy: ReplyCopy,
 ) -> None:
     """Send the reply as it comes. When router breaks off, a stream ends with an error event and a plain reply is cut.
 
-    A bound idempotency key is settled before the end: such a reply is sent in chunks, whose end is ours to give.
+    A bound idempotency key is settled before the end: such a reply is sent in chunks, whose end is ours to give, and `copy`
+    keeps it for the client that asks again.
     """
     headers = head.headers + extra
     if binding.open:
@@ -59,12 +67,13 @@ async def pass_on(
     await send({"type": "http.response.start", "status": head.status, "headers": headers})
     try:
         async for chunk in response.stream:  # type: ignore[union-attr]  # the transport's streams are asynchronous
+            copy.add(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except TRANSPORT_ERRORS:
         if not head.streaming:
             raise
         await send({"type": "http.response.body", "body": BROKEN_OFF, "more_body": True})
-    await binding.settle(accepted=True)
+    await binding.settle(accepted=True, reply=copy.reply(head.status, headers))
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -27,6 +27,7 @@ class EnvelopePolicy(Contract):
     fallback: bool | None = None
     cross_bucket: bool | None = None
     max_attempts: Annotated[int, Field(ge=1, le=10)] | None = None
+    store_replies: bool | None = None
 
     def allows_model(self, model: str) -> bool:
         """Whether this envelope lets the model pass."""
@@ -67,6 +68,7 @@ def effective(policies: Iterable[EnvelopePolicy | None]) -> Policy:
         route_types=route_types,
         fallback=all(policy.fallback is not False for policy in said),
         cross_bucket=bool(crossing) and all(crossing),
+        store_replies=all(policy.store_replies is not False for policy in said),
         max_attempts=min(
             (policy.max_attempts for policy in said if policy.max_attempts is not None), default=default.max_attempts
         ),

@@ -53,5 +53,5 @@ class Settings(BaseSettings):
         return {version: bytes.fromhex(pepper.get_secret_value()) for version, pepper in self.tollbook_key_peppers.items()}
 
     def secrets_key(self) -> bytes:
-        """The key under which stored replies of admin calls are encrypted."""
+        """The key under which stored replies are encrypted."""
         return bytes.fromhex(self.tollbook_secrets_key.get_secret_value())

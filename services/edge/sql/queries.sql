@@ -108,16 +108,16 @@ INSERT INTO edge.claim (key_id, idempotency_key, request_hash, request_id, state
 VALUES (%(key_id)s, %(idempotency_key)s, %(request_hash)s, %(request_id)s, 'in_flight', now() + make_interval(secs => %(keep_s)s))
 ON CONFLICT (key_id, idempotency_key) DO UPDATE
 SET request_hash = excluded.request_hash, request_id = excluded.request_id, state = 'in_flight',
-    claimed_at = now(), expires_at = excluded.expires_at
+    claimed_at = now(), expires_at = excluded.expires_at, reply = NULL
 WHERE claim.expires_at < now()
 RETURNING request_id;
 
 -- name: find_claim
-SELECT request_hash, request_id, state, extract(epoch FROM now() - claimed_at)::float8 AS age_s
+SELECT request_hash, request_id, state, extract(epoch FROM now() - claimed_at)::float8 AS age_s, reply
 FROM edge.claim WHERE key_id = %(key_id)s AND idempotency_key = %(idempotency_key)s;
 
 -- name: finish_claim
-UPDATE edge.claim SET state = 'done'
+UPDATE edge.claim SET state = 'done', reply = %(reply)s
 WHERE key_id = %(key_id)s AND idempotency_key = %(idempotency_key)s AND request_id = %(request_id)s;
 
 -- name: release_claim

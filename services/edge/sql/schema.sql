@@ -52,8 +52,11 @@ CREATE TABLE edge.claim (
     state text NOT NULL CHECK (state IN ('in_flight', 'done')),
     claimed_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
+    reply bytea,
     PRIMARY KEY (key_id, idempotency_key)
 );
+
+COMMENT ON COLUMN edge.claim.reply IS 'sealed under TOLLBOOK_SECRETS_KEY; null for streams, long replies, and where a policy keeps none';
 
 CREATE INDEX claim_expiry ON edge.claim (expires_at);
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.edge.peers import Peers
-from tests.integration.edge.processes import EdgeProcess, Key, running_edge, until
+from tests.integration.edge.processes import CHAT, EdgeProcess, Key, running_edge, until
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,11 @@ def test_a_revocation_by_one_edge_stops_the_other(edge: EdgeProcess, other: Edge
 
 def test_an_idempotency_key_counts_on_every_edge(edge: EdgeProcess, other: EdgeProcess, key: Key) -> None:
     once = {"idempotency-key": "one"}
-    assert [one.chat(key, **once).status_code for one in (edge, other)] == [200, 409]
+    first, second = (one.chat(key, **once) for one in (edge, other))
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert second.headers["x-request-id"] == first.headers["x-request-id"]
+    assert second.headers["x-tollbook-replayed"] == "true"
+    assert edge.chat(key, CHAT | {"stream": True}, **once).status_code == 409
 
 
 def test_an_older_pepper_still_opens_and_the_newest_signs(
