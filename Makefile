@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation schemas logs clean requirements
+.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-bank prove-stream schemas logs clean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,14 @@ bench-peers: .venv/dev.stamp  ## the same, with LiteLLM's proxy beside it on the
 
 prove-mutation: .venv/dev.stamp  ## break pricing, postings and holds in a thousand ways: the tests must notice 90%
 	@$(PY) -m tests.reliability.mutation
+
+prove-bank: .venv/dev.stamp  ## 64 clients on one wallet in nested envelopes: nothing is overspent (ATTEMPTS=1000000)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.bank --attempts $(or $(ATTEMPTS),1000000)
+
+prove-stream: .venv/dev.stamp  ## doubled, reordered, late and forged events come to the clean books (EVENTS=1000000)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.stream --events $(or $(EVENTS),1000000)
 
 schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events
 	@$(PY) -m schemas.export

@@ -2,13 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
-from uuid import uuid4
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from deploy.local import topics
 from tests import engines
@@ -31,14 +26,14 @@ def kafka_server() -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_server: str) -> Iterator[str]:
     """The URL of an empty database for one test."""
-    with _database(postgres_server) as url:
+    with engines.database(postgres_server) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def module_database_url(postgres_server: str) -> Iterator[str]:
     """The URL of a database that starts empty and is shared by the module's tests."""
-    with _database(postgres_server) as url:
+    with engines.database(postgres_server) as url:
         yield url
 
 
@@ -48,14 +43,3 @@ def kafka_bootstrap_servers(kafka_server: str) -> str:
     asyncio.run(topics.delete_all(kafka_server))
     asyncio.run(topics.create(kafka_server))
     return kafka_server
-
-
-@contextmanager
-def _database(server: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex[:16]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    parts = conninfo_to_dict(server)
-    yield f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{name}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

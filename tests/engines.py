@@ -18,6 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from deploy.local import prerequisites
 from deploy.local.kafka.jars import resolve
@@ -110,6 +115,18 @@ def container_kafka() -> Iterator[str]:
     started = LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(int(START_TIMEOUT_S))
     with container.waiting_for(started):
         yield f"localhost:{port}"
+
+
+@contextmanager
+def database(server: str) -> Iterator[str]:
+    """Yield the URL of an empty database on the server, and drop it afterwards."""
+    name = f"test_{uuid4().hex[:16]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    parts = conninfo_to_dict(server)
+    yield f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{name}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _provider(
