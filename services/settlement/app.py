@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -22,6 +23,9 @@ from starlette.exceptions import HTTPException
 from schemas.calls import HoldRequest
 from services.settlement import ingress, metrics
 from services.settlement.admin_api import admin_router
+from services.settlement.audit.audit_store import AuditLog
+from services.settlement.audit.process import AuditProcesses
+from services.settlement.audit_api import audit_router
 from services.settlement.book_store import BookStore
 from services.settlement.coalescer import Coalescer
 from services.settlement.control import ControlReader, Frozen
@@ -81,6 +85,7 @@ class SettlementApi:
         self.holds: Coalescer[HoldRequest, dict[str, Any]] = Coalescer(
             [lane.place for lane in self._lanes], limit=settings.hold_batch, capacity=settings.hold_queue
         )
+        self.audits = AuditProcesses(self._audit_lost)
         self._tasks: list[asyncio.Task[None]] = []
         self._database_seen = 0.0
 
@@ -97,6 +102,7 @@ class SettlementApi:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.holds.stop()
+        await self.audits.stop()
         for lane in self._lanes:
             await lane.close()
         await asyncio.to_thread(self.pool.close)
@@ -123,6 +129,10 @@ class SettlementApi:
             with suppress(KafkaError):
                 await consumer.stop()
         return {partition.partition: end for partition, end in ends.items()}
+
+    def _audit_lost(self, audit_id: UUID, status: int) -> None:
+        with self.pool.connection() as connection:
+            AuditLog(connection, audit_id).failed(f"its process ended with status {status}: its log says why")
 
     def _prepare_book(self) -> None:
         self.books.refresh()
@@ -178,15 +188,17 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
         await service.stop()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    admin = Tokens([settings.admin_token])
     app.include_router(
         admin_router(
             connect=service.pool.connection,
             books=service.books,
             ends=service,
-            tokens=Tokens([settings.admin_token]),
+            tokens=admin,
             terms=CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days),
         )
     )
+    app.include_router(audit_router(connect=service.pool.connection, processes=service.audits, tokens=admin))
     _errors(app)
     _health(app, service)
     return app
