@@ -27,10 +27,12 @@ class Expiry:
 def expire(hold: HoldRow, *, progress_input: int, progress_output: int, candidates: Sequence[Any], book: PriceBook) -> Expiry:
     """Charge the last recorded progress at the cheapest price that the hold's candidates have, and at most the hold.
 
-    Which candidate was being asked is not known, so that the customer gets the benefit of the doubt.
+    Which candidate was being asked is not known, so that the customer gets the benefit of the doubt. A candidate of another
+    bucket was not paid by this hold, and its price is in another currency: it does not count.
     """
     usage = Usage(input_tokens=progress_input, output_tokens=progress_output)
-    prices = [book.prices.get((route_type, model)) for _, route_type, model in candidates]
+    paid = [(route_type, model) for _, route_type, model in candidates if _pays(book, hold, route_type)]
+    prices = [book.prices.get(each) for each in paid]
     costs = [charge_nano(price, usage) for price in prices if price is not None]
     charge = min(min(costs, default=0), hold.amount_nano)
     exposure = hold.amount_nano - charge
@@ -48,3 +50,9 @@ def expire(hold: HoldRow, *, progress_input: int, progress_output: int, candidat
         exposure_nano=exposure,
     )
     return Expiry(hold=hold, charge_nano=charge, exposure_nano=exposure, case=case)
+
+
+def _pays(book: PriceBook, hold: HoldRow, route_type: str) -> bool:
+    """Whether the hold's bucket pays for the route type."""
+    bucket = book.buckets.get(route_type)
+    return bucket is not None and bucket.id == hold.bucket

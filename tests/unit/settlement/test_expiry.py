@@ -1,5 +1,6 @@
 """What a hold that ran out of time is charged, and what of it is listed for a person."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -24,6 +25,15 @@ def held() -> HoldRow:
 def test_the_progress_is_charged_at_the_cheapest_known_price(candidates: list[list[str]], charge: int) -> None:
     expiry = expire(held(), progress_input=100, progress_output=40, candidates=candidates, book=BOOK)
     assert (expiry.charge_nano, expiry.exposure_nano) == (charge, 2_250_000 - charge)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "charge"), [([POOLED, DIRECT], 3_575_000), ([DIRECT, POOLED], 3_575_000), ([DIRECT], 0)]
+)
+def test_a_price_of_another_bucket_is_none(candidates: list[list[str]], charge: int) -> None:
+    hold = replace(held(), bucket="wallet", currency="CNY", amount_nano=10_000_000)
+    expiry = expire(hold, progress_input=100, progress_output=40, candidates=candidates, book=BOOK)
+    assert (expiry.charge_nano, expiry.exposure_nano) == (charge, 10_000_000 - charge)
 
 
 def test_no_more_than_the_hold_is_charged() -> None:
