@@ -30,7 +30,7 @@ ErrorClass = Literal[
     "internal",
 ]
 FallbackReason = ErrorClass | Literal["circuit_open", "cooldown", "insufficient_funds"]
-Millis = Annotated[float, Field(ge=0)]
+Millis = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Candidate(Contract):
