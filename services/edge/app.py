@@ -43,6 +43,7 @@ from services.edge.runs import Runs
 from services.edge.settings import Settings
 from services.edge.settlement import Settlement
 from services.edge.stored_replies import ReplySafe
+from services.edge.webhooks import StripeWebhook
 
 PEER_TIMEOUT_S = 5.0
 SMALL_BODY_BYTES = 256 * 1024
@@ -165,6 +166,7 @@ class Edge:
             Route("/healthz", OnlyMethods(health.healthz, "GET", "HEAD")),
             Route("/readyz", OnlyMethods(health.readyz, "GET", "HEAD")),
             Route("/metrics", OnlyMethods(MetricsPage(self.cache), "GET", "HEAD")),
+            Route("/webhooks/stripe", OnlyMethods(StripeWebhook(self.settlement), "POST")),
             Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value())),
         ]
 

@@ -15,6 +15,8 @@ from services.edge.errors import NotFoundError, PassedOnError, PeerUnavailableEr
 PRICE_BOOK_TTL_S = 5.0
 PASSED_ON = frozenset({400, 402, 403, 404, 409, 422})
 """Statuses with which settlement answers the customer; any other is between it and edge."""
+WEBHOOK_STATUSES = frozenset({200, 400, 413, 422, 503})
+"""Statuses with which it answers a payment provider: what is not 200 is sent again."""
 
 
 class Settlement:
@@ -52,6 +54,14 @@ class Settlement:
             items = list(json_object(await self._get("/internal/price-book"))["items"])
             self._prices = (time.monotonic() + PRICE_BOOK_TTL_S, items)
         return self._prices[1]
+
+    async def webhook(self, provider: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """Settlement's reply to what a payment provider sent, whose bytes pass unchanged: its signature is over them."""
+        sent = {"content-type": "application/json", **headers}
+        reply = await self._call("POST", f"/webhooks/{provider}", content=body, headers=sent)
+        if reply.status_code not in WEBHOOK_STATUSES:
+            raise PeerUnavailableError(f"settlement answered {reply.status_code} to a webhook")
+        return reply
 
     async def ingress(self, batch: IngressBatch) -> None:
         """Leave events with settlement, which publishes them once Kafka is back."""

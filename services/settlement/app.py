@@ -41,6 +41,7 @@ from services.settlement.partitions import partitions_of
 from services.settlement.pricebook import parse_book
 from services.settlement.settings import Settings
 from services.settlement.signals import end_without_signal
+from services.settlement.webhook_api import webhook_router
 
 log = structlog.get_logger(__name__)
 WATCH_INTERVAL_S = 1.0
@@ -189,16 +190,12 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     admin = Tokens([settings.admin_token])
+    terms = CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days)
     app.include_router(
-        admin_router(
-            connect=service.pool.connection,
-            books=service.books,
-            ends=service,
-            tokens=admin,
-            terms=CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days),
-        )
+        admin_router(connect=service.pool.connection, books=service.books, ends=service, tokens=admin, terms=terms)
     )
     app.include_router(audit_router(connect=service.pool.connection, processes=service.audits, tokens=admin))
+    app.include_router(webhook_router(service.pool.connection, service.books, terms, settings.stripe_webhook_secret))
     _errors(app)
     _health(app, service)
     return app

@@ -17,6 +17,8 @@ class Settings(BaseSettings):
     edge_token: str = Field(default="", alias="TOLLBOOK_EDGE_TOKEN")
     router_token: str = Field(default="", alias="TOLLBOOK_ROUTER_TOKEN")
 
+    stripe_webhook_secret: str = Field(default="", alias="TOLLBOOK_STRIPE_WEBHOOK_SECRET")
+
     price_book_file: str | None = Field(default=None, alias="TOLLBOOK_PRICE_BOOK_FILE")
     default_output_tokens: int = Field(default=4096, ge=1, le=10**6, alias="TOLLBOOK_DEFAULT_OUTPUT_TOKENS")
     floor_output_tokens: int = Field(default=256, ge=1, le=10**6, alias="TOLLBOOK_FLOOR_OUTPUT_TOKENS")

@@ -79,6 +79,8 @@ def _post(connection: psycopg.Connection[TupleRow], asked: TopUp, currency: str)
     answer = {
         "txn_id": str(txn_id),
         "account_id": asked.account_id,
+        "provider": asked.provider,
+        "payment_id": asked.payment_id,
         "bucket": asked.bucket,
         "currency": currency,
         "amount": format_amount(asked.amount_nano),

@@ -61,3 +61,18 @@ from txn t left join lateral (
 ) d on true
 where t.kind = 'topup' and t.holder = %(holder)s and (%(after)s::uuid is null or t.id < %(after)s)
 order by t.id desc limit %(limit)s;
+
+-- name: keep_notice
+-- What nobody's payment ever claims is dropped after a quarter.
+with old as (
+    delete from early_notice where received_at < clock_timestamp() - interval '90 days'
+)
+insert into early_notice (provider, event_id, payment_id, payload)
+values (%(provider)s, %(event_id)s, %(payment_id)s, %(payload)s) on conflict do nothing;
+
+-- name: notices
+select event_id, payload from early_notice
+where provider = %(provider)s and payment_id = %(payment_id)s order by received_at, event_id;
+
+-- name: drop_notice
+delete from early_notice where provider = %(provider)s and event_id = %(event_id)s;

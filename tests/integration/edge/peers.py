@@ -61,6 +61,8 @@ class Peers:
     release: threading.Event = field(default_factory=threading.Event)
     """Lets answers to the models "held" and "held-stream" go on."""
     receipts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    webhooks: list[tuple[bytes, str | None]] = field(default_factory=list)
+    """Bodies and signatures of what a payment provider sent."""
     runs: ScriptedRuns = field(default_factory=ScriptedRuns)
 
     def routes(self) -> list[Route]:
@@ -71,6 +73,7 @@ class Peers:
             Route("/internal/price-book", self.price_book),
             Route("/internal/accounts/{account_id}/balances", self.balances),
             Route("/internal/accounts/{account_id}/receipts/{request_id}", self.receipt),
+            Route("/webhooks/stripe", self.webhook, methods=["POST"]),
             Route("/internal/ingress", self.take, methods=["POST"]),
             *self.runs.routes(),
         ]
@@ -144,6 +147,13 @@ class Peers:
         """A receipt of the account that owns it, 404 for every other."""
         found = self.receipts.get((request.path_params["account_id"], request.path_params["request_id"]))
         return JSONResponse(found) if found else _error(404, "receipt_not_found")
+
+    async def webhook(self, request: Request) -> Response:
+        """Settlement's webhook: keeps what came, refuses what is not signed."""
+        self.webhooks.append((await request.body(), request.headers.get("stripe-signature")))
+        if request.headers.get("stripe-signature") != "t=1,v1=good":
+            return _error(400, "invalid_signature")
+        return JSONResponse({"received": True, "outcome": "posted"})
 
     async def take(self, request: Request) -> Response:
         """Settlement's ingress."""

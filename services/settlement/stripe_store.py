@@ -1,0 +1,171 @@
+"""Posts what Stripe says. An event may come twice, late, or before the payment that it is about: the books end up the same."""
+
+from typing import Literal
+from uuid import UUID, uuid5
+
+import psycopg
+from pydantic import ValidationError
+
+from schemas import topics
+from schemas.money import format_amount
+from services.settlement import chargeback_store, metrics, outgoing, topup_store
+from services.settlement.arrays import uuids
+from services.settlement.chargebacks import Chargeback, Payment, Reinstatement
+from services.settlement.correction_store import CaseTerms, Connection
+from services.settlement.entries import Outbox, case_parameters
+from services.settlement.errors import ApiError, ConflictError, InvalidError, UnavailableError
+from services.settlement.minor_units import nano_of
+from services.settlement.money_in import TopUp
+from services.settlement.pricebook import PriceBook
+from services.settlement.settling import CaseDraft
+from services.settlement.statements import statements
+from services.settlement.stripe_events import PROVIDER, Disputed, Fact, Paid, Returned, read_event
+
+CASES = UUID("7a3c1f0e-50d4-5c0e-8d5b-2f6c9a1e4b77")
+"""Namespace of the ids of cases about payments: the same trouble opens one case."""
+UNKNOWN_HOLDER = "unknown"
+Outcome = Literal["posted", "repeated", "waiting", "case", "ignored"]
+
+
+def take_event(connection: Connection, body: bytes, book: PriceBook, terms: CaseTerms) -> Outcome:
+    """Post the event. Raises BadInputError for what is no event, UnavailableError where it should be sent again."""
+    event_id, _, fact = read_event(body)
+    outcome = "ignored" if fact is None else _take(connection, event_id, body, fact, book, terms)
+    metrics.PROVIDER_EVENTS.labels(PROVIDER, outcome).inc()
+    return outcome
+
+
+def _take(  # noqa: PLR0917 - the one caller names them all
+    connection: Connection, event_id: str, body: bytes, fact: Fact, book: PriceBook, terms: CaseTerms
+) -> Outcome:
+    if isinstance(fact, Paid):
+        outcome = _posted(connection, fact, book, terms)
+        _take_waiting(connection, fact.payment_id, terms)
+        return outcome
+    if chargeback_store.payment(connection, PROVIDER, fact.payment_id) is None:
+        notice = {"provider": PROVIDER, "event_id": event_id, "payment_id": fact.payment_id, "payload": body.decode()}
+        connection.execute(statements("money.sql")["keep_notice"], notice)
+        if chargeback_store.payment(connection, PROVIDER, fact.payment_id) is None:
+            return "waiting"
+        _take_waiting(connection, fact.payment_id, terms)
+        return "posted"
+    return _taken_back(connection, fact, terms)
+
+
+def _posted(connection: Connection, fact: Paid, book: PriceBook, terms: CaseTerms) -> Outcome:
+    """A payment into its bucket. What cannot be posted is never converted or guessed: it becomes a case."""
+    try:
+        _, new = topup_store.top_up(connection, _top_up_of(fact, book), book)
+    except (InvalidError, ConflictError, ValidationError) as error:
+        why = error.message if isinstance(error, ApiError) else "its metadata cannot be used"
+        _open_case(connection, "unposted_payment", fact, fact.account_id[:128] or UNKNOWN_HOLDER, why, terms)
+        return "case"
+    return "posted" if new else "repeated"
+
+
+def _top_up_of(fact: Paid, book: PriceBook) -> TopUp:
+    """The payment as a top-up. Raises InvalidError or pydantic's ValidationError where it fits no bucket."""
+    bucket = book.bucket_named(fact.bucket)
+    if bucket is None:
+        raise InvalidError(f"there is no bucket {fact.bucket!r}", code="unknown_bucket")
+    if bucket.currency != fact.currency:
+        raise InvalidError(f"bucket {bucket.id} is in {bucket.currency}", code="wrong_currency")
+    return TopUp(
+        account_id=fact.account_id,
+        bucket=fact.bucket,
+        amount=format_amount(nano_of(fact.amount_minor, fact.currency)),
+        provider=PROVIDER,
+        payment_id=fact.payment_id,
+    )
+
+
+def _taken_back(connection: Connection, fact: Returned | Disputed, terms: CaseTerms) -> Outcome:
+    """What goes back of a payment that is posted, or comes again."""
+    found = chargeback_store.payment(connection, PROVIDER, fact.payment_id)
+    assert found is not None, "a payment is never removed"
+    try:
+        return _moved(connection, fact, found, terms)
+    except ConflictError as error:
+        if error.code == "already_returned":
+            return "repeated"
+        _open_case(connection, "unposted_chargeback", fact, found.account_id, error.message, terms)
+        return "case"
+    except InvalidError as error:
+        _open_case(connection, "unposted_chargeback", fact, found.account_id, error.message, terms)
+        return "case"
+
+
+def _moved(connection: Connection, fact: Returned | Disputed, found: Payment, terms: CaseTerms) -> Outcome:
+    nano = _nano_in(found.currency, fact)
+    reason = "paid back at the payment provider" if isinstance(fact, Returned) else fact.reason
+    taken = Chargeback(
+        provider=PROVIDER,
+        payment_id=fact.payment_id,
+        dispute_id=fact.dispute_id,
+        amount=format_amount(nano),
+        reason=reason,
+        author=PROVIDER,
+    )
+    if isinstance(fact, Returned):
+        _, new = chargeback_store.take_returned(connection, taken, nano, terms)
+        return "posted" if new else "repeated"
+    # A dispute that is said to be won may be heard of first: then both are posted, and its beginning is a repeat.
+    _, new = chargeback_store.charge_back(connection, taken, terms)
+    if fact.won:
+        won = Reinstatement(
+            provider=PROVIDER,
+            dispute_id=fact.dispute_id,
+            amount=format_amount(nano),
+            reason="the dispute was won",
+            author=PROVIDER,
+        )
+        _, new = chargeback_store.reinstate(connection, won)
+    return "posted" if new else "repeated"
+
+
+def _nano_in(currency: str, fact: Returned | Disputed) -> int:
+    """The amount in the payment's currency. Raises InvalidError for another one."""
+    if fact.currency != currency:
+        raise InvalidError(f"the payment was in {currency}", code="wrong_currency")
+    return nano_of(fact.total_minor if isinstance(fact, Returned) else fact.amount_minor, currency)
+
+
+def _take_waiting(connection: Connection, payment_id: str, terms: CaseTerms) -> None:
+    """Post what was said of the payment before it was known."""
+    sql = statements("money.sql")
+    asked = {"provider": PROVIDER, "payment_id": payment_id}
+    if chargeback_store.payment(connection, PROVIDER, payment_id) is None:
+        return
+    for event_id, payload in connection.execute(sql["notices"], asked).fetchall():
+        _, _, fact = read_event(payload.encode())
+        assert isinstance(fact, Returned | Disputed), "only those wait"
+        _taken_back(connection, fact, terms)
+        connection.execute(sql["drop_notice"], {"provider": PROVIDER, "event_id": event_id})
+
+
+def _open_case(  # noqa: PLR0917 - what a case consists of
+    connection: Connection, kind: str, fact: Fact, holder: str, why: str, terms: CaseTerms
+) -> None:
+    """One case for the same trouble, however often the event comes."""
+    settle = statements("settle.sql")
+    minor = fact.total_minor if isinstance(fact, Returned) else fact.amount_minor
+    detail = f"{PROVIDER} payment {fact.payment_id}, {minor} in the smallest unit of {fact.currency}, was not posted: {why}"
+    case = CaseDraft(
+        id=uuid5(CASES, f"{kind}/{fact.payment_id}/{type(fact).__name__}/{minor}"),
+        kind=kind,
+        detail=detail,
+        holder=holder.replace("\x00", ""),
+        currency=fact.currency,
+    )
+    if connection.execute(settle["known_cases"], {"ids": uuids([case.id])}).fetchone() is not None:
+        return
+    outbox = Outbox()
+    outbox.add(topics.LEDGER, case.holder, "CaseOpened", case.id, outgoing.case_opened(case))
+    owner = {"owner": terms.owner, "max_age_days": terms.max_age_days}
+    try:
+        with connection.transaction():
+            connection.execute(settle["open_cases"], {**owner, **case_parameters([case])})
+            connection.execute(settle["write_outbox"], outbox.parameters())
+    except psycopg.errors.UniqueViolation as error:
+        raise UnavailableError("the same event is being taken by somebody else: send it again") from error
+    metrics.CASES.labels(kind).inc()
