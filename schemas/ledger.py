@@ -207,9 +207,12 @@ class CaseOpenedData(Contract):
 
 
 class CaseClosedData(Contract):
+    """`decision` is what was decided of an expired hold's exposure, where anything was."""
+
     case_id: UUID
     resolution: str
     author: Identifier
+    decision: Identifier | None = None
 
 
 class HoldPlaced(Event):

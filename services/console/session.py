@@ -1,5 +1,6 @@
 """What every command is given by `cli.py`: the services, and a way to say things."""
 
+import getpass
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,6 +11,16 @@ from services.console.service_client import ServiceClient
 from services.console.terminal import Terminal
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+
+Author = Annotated[
+    str,
+    typer.Option(
+        envvar=["TOLLBOOK_AUTHOR", "USER"],
+        help="Who does it, for the record.",
+        default_factory=getpass.getuser,
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What operators do and ask: payments, limits, price books, balances, postings, lag, cases."""
+"""What operators do and ask: payments, limits, price books, balances, postings, lag."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -110,13 +110,6 @@ def _reading_routes(router: APIRouter, connect: Connect, ends: EndOffsets) -> No
     ) -> Response:
         with connect() as connection:
             return Reply(balance_store.postings(connection, account_id, bucket, after=after, limit=limit))
-
-    @router.get("/cases")
-    def get_cases(
-        is_open: Annotated[bool | None, Query(alias="open")] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> Response:
-        with connect() as connection:
-            return Reply({"data": balance_store.cases(connection, open_only=is_open, limit=limit)})
 
     @router.get("/lag")
     async def get_lag() -> Response:

@@ -27,6 +27,7 @@ from services.settlement.audit.audit_store import AuditLog
 from services.settlement.audit.process import AuditProcesses
 from services.settlement.audit_api import audit_router
 from services.settlement.book_store import BookStore
+from services.settlement.case_api import case_router
 from services.settlement.coalescer import Coalescer
 from services.settlement.control import ControlReader, Frozen
 from services.settlement.correction_store import CaseTerms
@@ -39,6 +40,7 @@ from services.settlement.internal_api import InternalApi
 from services.settlement.logs import configure_logs
 from services.settlement.partitions import partitions_of
 from services.settlement.pricebook import parse_book
+from services.settlement.redriving import Redriver
 from services.settlement.settings import Settings
 from services.settlement.signals import end_without_signal
 from services.settlement.webhook_api import webhook_router
@@ -131,6 +133,11 @@ class SettlementApi:
                 await consumer.stop()
         return {partition.partition: end for partition, end in ends.items()}
 
+    def redriver(self, connection: psycopg.Connection[Any]) -> Redriver:
+        """Reads dead letters again, with the price books that are known here."""
+        owner, days = self._settings.case_owner, self._settings.case_max_age_days
+        return Redriver(connection, book_of=self.books.version, case_owner=owner, case_max_age_days=days)
+
     def _audit_lost(self, audit_id: UUID, status: int) -> None:
         with self.pool.connection() as connection:
             AuditLog(connection, audit_id).failed(f"its process ended with status {status}: its log says why")
@@ -194,6 +201,7 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
     app.include_router(
         admin_router(connect=service.pool.connection, books=service.books, ends=service, tokens=admin, terms=terms)
     )
+    app.include_router(case_router(connect=service.pool.connection, redriver=service.redriver, tokens=admin))
     app.include_router(audit_router(connect=service.pool.connection, processes=service.audits, tokens=admin))
     app.include_router(webhook_router(service.pool.connection, service.books, terms, settings.stripe_webhook_secret))
     _errors(app)

@@ -1,4 +1,4 @@
-"""Balances, the moves that prove them, and cases, as read from the ledger."""
+"""Balances and the moves that prove them, as read from the ledger."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -67,12 +67,6 @@ def postings(connection: psycopg.Connection[TupleRow], holder: str, bucket: str,
         found = cursor.execute(sql["moves"], {"account": row[0], "after": after, "limit": limit + 1}).fetchall()
     page = found[:limit]
     return {"data": page, "next": page[-1]["seq"] if len(found) > limit else None}
-
-
-def cases(connection: psycopg.Connection[TupleRow], *, open_only: bool | None, limit: int) -> list[dict[str, Any]]:
-    """The newest cases: open ones, closed ones, or (None) both."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statements("admin.sql")["cases"], {"open": open_only, "limit": limit}).fetchall()
 
 
 def pending(connection: psycopg.Connection[TupleRow], topic: str) -> dict[str, Any]:

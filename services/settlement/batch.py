@@ -17,6 +17,16 @@ class Batch:
     advances: list[tuple[int, int, int, int]] = field(default_factory=list)
     incoming: list[Incoming] = field(default_factory=list)
     poison: list[tuple[Record, PoisonError]] = field(default_factory=list)
+    redriven: "Redriven | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """The dead letter that the batch's one event was, who has it read again, and what it comes to."""
+
+    record: Record
+    author: str
+    outcome: str
 
 
 @dataclass(slots=True)

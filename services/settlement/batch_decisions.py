@@ -43,8 +43,11 @@ class BatchDecisions:
         self._book_of = book_of
         self._sql = statements("settle.sql")
 
-    def decide(self, batch: Batch) -> Decided:
-        """Decide the batch. Nothing is written; the transaction checks that what was read is still so."""
+    def decide(self, batch: Batch, *, again: bool = False) -> Decided:
+        """Decide the batch. Nothing is written; the transaction checks that what was read is still so.
+
+        `again`: its records are dead letters; what is poison still is told, although it is set aside already.
+        """
         decided = Decided(poison=list(batch.poison))
         if not batch.incoming:
             return self._leave_out_what_is_known(decided)
@@ -58,11 +61,11 @@ class BatchDecisions:
                 continue
             self._decide_one(incoming, settled, holds, decided)
             known[incoming.event_id] = incoming.hash
-        return self._leave_out_what_is_known(decided)
+        return self._leave_out_what_is_known(decided, again=again)
 
-    def _leave_out_what_is_known(self, decided: Decided) -> Decided:
+    def _leave_out_what_is_known(self, decided: Decided, *, again: bool = False) -> Decided:
         """Poison that is set aside already, and cases that are open already: rare, so that nothing is asked otherwise."""
-        if decided.poison:
+        if decided.poison and not again:
             places = {"topic": topics.ATTEMPTS, "places": plain([record.offset for record, _ in decided.poison])}
             known = set(self._run("known_dead_letters", places).fetchall())
             decided.poison = [each for each in decided.poison if (each[0].partition, each[0].offset) not in known]

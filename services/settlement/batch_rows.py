@@ -8,10 +8,20 @@ from services.settlement import outgoing
 from services.settlement.accounts import LedgerAccount
 from services.settlement.arrays import plain, texts, uuids
 from services.settlement.balances import Buckets, Capture
+from services.settlement.batch import Decided
 from services.settlement.entries import Outbox, Postings, Txns, Windows, post_overrun
 from services.settlement.errors import PoisonError
 from services.settlement.records import Incoming, Record
 from services.settlement.settling import HoldRow, Settlement
+
+
+def outcome_of(decided: Decided) -> str:
+    """What the one event of a batch comes to, in a word."""
+    if decided.settlements:
+        return decided.settlements[0][1].kind
+    if decided.cases:
+        return decided.cases[0].kind
+    return "repeat"
 
 
 def ended_holds(settlements: Iterable[Settlement]) -> Iterable[HoldRow]:

@@ -25,6 +25,7 @@ EVENT_AGE_SECONDS = Histogram(
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60),
 )
 DEAD_LETTERS = Counter("tollbook_settlement_dead_letters_total", "Records set aside, by reason", ["reason"])
+REDRIVEN = Counter("tollbook_settlement_redriven_total", "Dead letters read again, by what they came to", ["outcome"])
 OVERRUNS = Counter("tollbook_settlement_overruns_total", "Captures above their hold; the target is 0")
 CASES = Counter("tollbook_settlement_cases_total", "Cases opened, by kind", ["kind"])
 PUBLISHED = Counter("tollbook_settlement_published_total", "Records acknowledged by Kafka, by relay", ["relay"])

@@ -11,7 +11,7 @@ from services.settlement import outgoing
 from services.settlement.arrays import plain, uuids
 from services.settlement.balance_writes import Move, write_balances
 from services.settlement.balances import Buckets
-from services.settlement.batch import Batch, Decided, Posting
+from services.settlement.batch import Batch, Decided, Posting, Redriven
 from services.settlement.batch_decisions import BatchDecisions
 from services.settlement.batch_rows import (
     add_txn,
@@ -19,6 +19,7 @@ from services.settlement.batch_rows import (
     end_settlement,
     ended_holds,
     hold_ends,
+    outcome_of,
     possible_overruns,
     receipt_rows,
 )
@@ -26,6 +27,7 @@ from services.settlement.entries import Outbox, Postings, Txns, Windows, case_pa
 from services.settlement.errors import LostLeaseError, RacedError
 from services.settlement.ledger_accounts import AccountIds
 from services.settlement.pricebook import PriceBook
+from services.settlement.records import Incoming
 from services.settlement.settling import Settlement
 from services.settlement.statements import statements
 
@@ -47,6 +49,24 @@ class SettleStore:
     def settle(self, batch: Batch) -> Decided:
         """Post the batch and move the offsets. Raises LostLeaseError, RacedError or psycopg's: then nothing has changed."""
         decided = self._decisions.decide(batch)
+        self._post(batch, decided)
+        return decided
+
+    def redrive(self, incoming: Incoming, *, author: str) -> str:
+        """Post a dead letter that can be read by now, and mark it in the same transaction. Returns what it came to.
+
+        Raises PoisonError where it cannot be posted still, RacedError where somebody else has redriven it, or psycopg's.
+        """
+        batch = Batch(incoming=[incoming])
+        decided = self._decisions.decide(batch, again=True)
+        if decided.poison:
+            raise decided.poison[0][1]
+        outcome = outcome_of(decided)
+        batch.redriven = Redriven(incoming.record, author, outcome)
+        self._post(batch, decided)
+        return outcome
+
+    def _post(self, batch: Batch, decided: Decided) -> None:
         settlements = [settlement for _, settlement in decided.settlements]
         postings = Postings()
         for settlement in settlements:
@@ -54,7 +74,6 @@ class SettleStore:
         self._accounts.open(postings.accounts | possible_overruns(settlements))
         with self._connection.pipeline() as pipeline, self._connection.transaction():
             self._write(batch, decided, settlements, postings, pipeline)
-        return decided
 
     def _write(
         self,
@@ -65,6 +84,7 @@ class SettleStore:
         pipeline: psycopg.Pipeline,
     ) -> None:
         advances = self._advance(batch)
+        marked = self._mark(batch.redriven) if batch.redriven else None
         self._remember(decided)
         self._write_facts(decided, postings)
         # From here on others wait. Buckets, then holds, then windows: the order of everybody who takes more than one of them.
@@ -75,9 +95,17 @@ class SettleStore:
         pipeline.sync()
         if advances.rowcount != len(batch.advances):
             raise LostLeaseError(f"offsets moved or the lease is lost: {advances.rowcount} of {len(batch.advances)} advanced")
+        if marked is not None and marked.rowcount != 1:
+            raise RacedError("the dead letter was redriven meanwhile")
         if ended is not None and ended.rowcount != ends["ids"].count(",") + 1:
             raise RacedError("a hold ended meanwhile")
         self._write_balances(decided, postings, Buckets(locked.fetchall() if locked else ()))
+
+    def _mark(self, redriven: Redriven) -> psycopg.Cursor[TupleRow]:
+        record = redriven.record
+        place = {"topic": topics.ATTEMPTS, "partition": record.partition, "offset": record.offset}
+        parameters = {**place, "author": redriven.author, "outcome": redriven.outcome}
+        return self._connection.execute(statements("dead_letters.sql")["mark_redriven"], parameters)
 
     def _advance(self, batch: Batch) -> psycopg.Cursor[TupleRow]:
         partitions, firsts, nexts, settled = columns(batch.advances, 4)

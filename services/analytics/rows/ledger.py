@@ -223,6 +223,7 @@ def _case_opened(_: Event, data: Any) -> Values:
 def _case_closed(_: Event, data: Any) -> Values:
     return {
         "case_id": optional_uuid(data["case_id"]),
+        "code": text_of(data.get("decision")),
         "message": data["resolution"],
         "author": data["author"],
     }

@@ -61,10 +61,6 @@ where state = 'HELD' and expires_at >= coalesce((select swept_until from sweep),
 -- name: pending
 select (select count(*) from outbox), (select count(*) from ingress);
 
--- name: cases
-select id, kind, holder, request_id, hold_id, currency, exposure_nano, detail, owner, opened_at, due_at, closed_at, resolution
-from "case" where (%(open)s::boolean is null or (closed_at is null) = %(open)s) order by opened_at desc limit %(limit)s;
-
 -- name: limits
 select l.holder, l.kind, l.entity, l.currency, l.window_kind, l.limit_nano, l.version, l.changed_at,
     w.start_utc, coalesce(w.held, 0), coalesce(w.spent, 0)

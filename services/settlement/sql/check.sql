@@ -87,6 +87,7 @@ with facts (type, facts) as (
     union all select 'RunExtended', count(*) from txn where kind = 'run_extend'
     union all select 'RunClosed', count(*) from txn where kind = 'run_close'
     union all select 'CaseOpened', count(*) from "case"
+    union all select 'CaseClosed', count(*) from "case" where closed_at is not null
     union all select 'DeadLetter', count(*) from dead_letter
 ), sent (type, sent) as (
     select type, sum(n) from (

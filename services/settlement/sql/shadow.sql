@@ -156,7 +156,7 @@ select holder, kind, entity, currency, window_kind from envelope;
 
 -- name: take_dead_letters
 insert into settlement_shadow.dead_letter (partition, "offset", redriven)
-select partition, "offset", false from dead_letter where topic = %(topic)s;
+select partition, "offset", redriven_at is not null from dead_letter where topic = %(topic)s;
 
 -- name: take_beyond
 -- Events whose fact this snapshot does not have: later than it, or of no fact at all.
@@ -187,7 +187,12 @@ where h.state = 'RELEASED' and not exists (
 )
 union all
 select 'case ' || c.id || ' (' || c.kind || ') of ' || c.holder from "case" c
-where not exists (select from settlement_shadow.ledger_event e where e.ref = c.id and e.fact = 'case');
+where not exists (select from settlement_shadow.ledger_event e where e.ref = c.id and e.fact = 'case')
+union all
+select 'closing of case ' || c.id || ' of ' || c.holder from "case" c
+where c.closed_at is not null and not exists (
+    select from settlement_shadow.ledger_event e where e.ref = c.id and e.fact = 'case_closed'
+);
 
 -- name: completions_not_posted
 -- A completion that the ledger has read past is in its inbox, or set aside.
