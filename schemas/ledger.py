@@ -10,6 +10,9 @@ from schemas.money import AmountNano, Prices, SignedAmountNano, TokenCount, Usag
 from schemas.requests import KeyRef
 from schemas.rules import RunRules
 
+OPERATOR = "operator"
+"""The account id of events that concern no customer."""
+
 EnvelopeKind = Literal["bucket", "account", "project", "key", "run"]
 WindowKind = Literal["total", "day", "month", "run"]
 
@@ -215,6 +218,16 @@ class CaseClosedData(Contract):
     decision: Identifier | None = None
 
 
+class CheckpointPublishedData(Contract):
+    """The seal's promise: the root over the first `size` entries of the ledger; `note` is the signed form of the same."""
+
+    size: Annotated[int, Field(strict=True, gt=0)]
+    root: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    key_id: Identifier
+    note: Annotated[str, Field(max_length=4096)]
+    sealed_at: UtcDatetime
+
+
 class HoldPlaced(Event):
     """Money was set aside for a request."""
 
@@ -311,3 +324,10 @@ class CaseClosed(Event):
 
     type: Literal["CaseClosed"] = "CaseClosed"
     data: CaseClosedData
+
+
+class CheckpointPublished(Event):
+    """The ledger as far as it is sealed was signed; `account_id` is "operator"."""
+
+    type: Literal["CheckpointPublished"] = "CheckpointPublished"
+    data: CheckpointPublishedData

@@ -37,6 +37,7 @@ EVENTS: dict[str, dict[str, type[Event]]] = {
         "ChargebackReinstated": corrections.ChargebackReinstated,
         "PromotionGranted": corrections.PromotionGranted,
         "CreditExpired": corrections.CreditExpired,
+        "CheckpointPublished": ledger.CheckpointPublished,
     },
     topics.ALERTS: {"VelocityAlert": alerts.VelocityAlert},
     topics.DEAD: {"DeadLetter": dead.DeadLetter},

@@ -34,7 +34,8 @@ MOVE = ("account", "seq", "before_nano", "after_nano", "held_after_nano")
 HOLD = (
     "id", "request_id", "holder", "project_id", "key_id", "bucket", "currency", "account", "account_name", "state",
     "amount_nano", "captured_nano", "released_nano", "price_version", "output_cap", "input_tokens_bound", "progress_input",
-    "progress_output", "windows", "placed_at_us", "deadline_at_us", "expires_at_us", "ended_at_us", "detail_sha256",
+    "progress_output", "windows", "run", "reserved", "placed_at_us", "deadline_at_us", "expires_at_us", "ended_at_us",
+    "detail_sha256",
 )  # fmt: skip
 RECEIPT = (
     "request_id", "holder", "status", "charged_hold", "charge_nano", "overrun_nano", "written_off_nano", "completed_sha256",
@@ -55,36 +56,37 @@ class EntryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TxnFacts:
-    """A committed transaction: each row a sequence of values in the order of the tuples above."""
+    """A committed transaction: each row a sequence of values in the order of the tuples above.
+
+    `own` are the postings that a receipt does not show: `split` tells them apart.
+    """
 
     txn: Row
     postings: Sequence[Row]
+    own: Sequence[Row]
     moves: Sequence[Row]
     holds: Sequence[Row]
     receipt: Row | None
 
-    @property
-    def hides(self) -> bool:
-        """Whether some postings must be hidden, so that a salt is needed."""
-        return any(_own(row) for row in self.postings)
-
-    def open_postings(self) -> list[Row]:
-        """The postings that a receipt shows."""
-        return [row for row in self.postings if not _own(row)]
-
     def hidden(self, salt: bytes | None) -> str | None:
-        """The digest of the others; None where there are none."""
-        own = [row for row in self.postings if _own(row)]
-        if not own:
+        """The digest of the operator's own postings; None where there are none."""
+        if not self.own:
             return None
-        return sha256(frame([HIDDEN_FORMAT, (salt or b"").hex(), *_listed(own)])).hexdigest()
+        return sha256(frame([HIDDEN_FORMAT, (salt or b"").hex(), *_listed(self.own)])).hexdigest()
+
+
+def split(postings: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """A transaction's postings: those that a receipt shows, and the operator's own."""
+    shown: list[Row] = []
+    own: list[Row] = []
+    for row in postings:
+        (own if str(row[2]).startswith(OPERATORS_OWN) else shown).append(row)
+    return shown, own
 
 
 def txn_entry(facts: TxnFacts, *, seq: int, prev: bytes, salt: bytes | None) -> bytes:
     """The bytes of a transaction's entry. The salt counts only where postings are hidden."""
-    return _txn_bytes(
-        seq, prev.hex(), facts.txn, facts.open_postings(), facts.moves, facts.holds, facts.receipt, facts.hidden(salt)
-    )
+    return _txn_bytes(seq, prev.hex(), facts.txn, facts.postings, facts.moves, facts.holds, facts.receipt, facts.hidden(salt))
 
 
 def account_entry(account: Row, *, seq: int, prev: bytes) -> bytes:
@@ -104,7 +106,7 @@ def disclosed(facts: TxnFacts, *, seq: int, prev: bytes, salt: bytes | None) -> 
         "seq": seq,
         "prev": prev.hex(),
         "txn": dict(zip(TXN, facts.txn, strict=True)),
-        "postings": [dict(zip(POSTING, row, strict=True)) for row in facts.open_postings()],
+        "postings": [dict(zip(POSTING, row, strict=True)) for row in facts.postings],
         "moves": [dict(zip(MOVE, row, strict=True)) for row in facts.moves],
         "holds": [dict(zip(HOLD, row, strict=True)) for row in facts.holds],
         "receipt": None if facts.receipt is None else dict(zip(RECEIPT, facts.receipt, strict=True)),
@@ -152,10 +154,6 @@ def _listed(rows: Sequence[Row]) -> list[Value]:
     for row in rows:
         values += row
     return values
-
-
-def _own(posting: Row) -> bool:
-    return str(posting[2]).startswith(OPERATORS_OWN)
 
 
 def _rows(given: Any, names: tuple[str, ...]) -> list[Row]:

@@ -67,4 +67,5 @@ def _fresh_secrets() -> dict[str, str]:
         POSTGRES_PASSWORD: secrets.token_urlsafe(24),
         "TOLLBOOK_KEY_PEPPERS": json.dumps({"1": secrets.token_hex(32)}, separators=(",", ":")),
         "TOLLBOOK_SECRETS_KEY": secrets.token_hex(32),
+        "TOLLBOOK_SIGNING_KEY": secrets.token_hex(32),
     }

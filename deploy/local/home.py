@@ -64,6 +64,11 @@ class Home:
         return self.path / "data"
 
     @property
+    def checkpoint_file(self) -> Path:
+        """Return the file of the ledger's signed checkpoints, kept beside the database and not in it."""
+        return self.data / "checkpoints.jsonl"
+
+    @property
     def secrets_file(self) -> Path:
         """Return the file of the generated secrets, mode 600."""
         return self.path / "env"

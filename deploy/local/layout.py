@@ -61,4 +61,5 @@ def _layout(home: Home, environ: Mapping[str, str], wanted: tuple[Process, ...],
         kafka_bootstrap_servers=engines.kafka_bootstrap_servers,
         caller=environ,
     )
-    return Layout(processes=wanted, ports=ports, engines=engines, environment=dict(environ) | shared)
+    kept = {"TOLLBOOK_CHECKPOINT_FILE": str(home.checkpoint_file)}
+    return Layout(processes=wanted, ports=ports, engines=engines, environment=dict(environ) | kept | shared)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deploy.local.home import Home, read_json, write_json
+from schemas.notes import SigningKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class StackFile:
     clickhouse_url: str | None
     admin_token: str
     demo: Demo | None
+    signing_public_key: str | None = None
 
     def write(self, home: Home) -> None:
         """Keep it in the home, readable by its owner only."""
@@ -55,6 +57,7 @@ def describe(environment: Mapping[str, str], running: frozenset[str], demo: Demo
         clickhouse_url=environment["CLICKHOUSE_URL"] or None,
         admin_token=environment["TOLLBOOK_ADMIN_TOKEN"],
         demo=demo,
+        signing_public_key=SigningKey(environment["TOLLBOOK_SIGNING_KEY"]).public.raw.hex(),
     )
 
 

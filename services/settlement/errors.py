@@ -15,7 +15,8 @@ SettlementError
 ├── PoisonError              set the record aside as a dead letter, go on
 ├── LostLeaseError           roll back, give the partition up, take leases again
 ├── OffsetGapError           halt: a person looks before anything moves
-└── RacedError               roll back, read again, repeat the batch
+├── RacedError               roll back, read again, repeat the batch
+└── BrokenSealError          seal nothing more: a person compares the ledger with its published checkpoints
 """
 
 
@@ -136,3 +137,7 @@ class OffsetGapError(SettlementError):
 
 class RacedError(SettlementError):
     """A hold ended between reading and writing: roll back and repeat the batch."""
+
+
+class BrokenSealError(SettlementError):
+    """What is sealed is not there, or not what was published: seal nothing more, a person compares the two."""

@@ -32,6 +32,13 @@ PUBLISHED = Counter("tollbook_settlement_published_total", "Records acknowledged
 LAG = Gauge("tollbook_settlement_consumer_lag", "Records between a partition's end and the ledger's offset", ["partition"])
 OUTBOX_ROWS = Gauge("tollbook_settlement_outbox_rows", "Events that wait in the outbox, as the relay last saw them")
 RUNS_CLOSED = Counter("tollbook_settlement_runs_closed_total", "Runs closed by their deadline or with their last hold")
+SEALED = Counter("tollbook_settlement_sealed_total", "Entries that were sealed")
+SEAL_SECONDS = Histogram(
+    "tollbook_settlement_seal_seconds",
+    "Duration of one sealing transaction",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 2),
+)
+CHECKPOINT_SIZE = Gauge("tollbook_settlement_checkpoint_size", "Entries that the last signed checkpoint covers")
 EXPIRED = Counter("tollbook_settlement_expired_holds_total", "Holds that ran out of time and became cases")
 IDEMPOTENCY_CONFLICTS = Counter(
     "tollbook_settlement_idempotency_conflicts_total",

@@ -1,7 +1,11 @@
 """What the environment says. Read once, by a process's composition root."""
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.notes import PublicKey, SigningKey, parse_keys
 
 
 class Settings(BaseSettings):
@@ -42,5 +46,23 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=10.0, ge=1, alias="TOLLBOOK_LEASE_SECONDS")
     relay_batch: int = Field(default=1000, ge=1, le=5000, alias="TOLLBOOK_RELAY_BATCH")
     relay_interval_ms: float = Field(default=100.0, ge=1, alias="TOLLBOOK_RELAY_INTERVAL_MS")
+    signing_key: SecretStr = Field(default=SecretStr(""), alias="TOLLBOOK_SIGNING_KEY")
+    former_signing_keys: str = Field(default="", alias="TOLLBOOK_FORMER_SIGNING_KEYS")
+    checkpoint_file: Path | None = Field(default=None, alias="TOLLBOOK_CHECKPOINT_FILE")
+    seal_batch: int = Field(default=500, ge=1, le=5000, alias="TOLLBOOK_SEAL_BATCH")
+    seal_interval_seconds: float = Field(default=1.0, gt=0, alias="TOLLBOOK_SEAL_INTERVAL_SECONDS")
     ingress_max_age_seconds: float = Field(default=60.0, gt=0, alias="TOLLBOOK_INGRESS_MAX_AGE_SECONDS")
     ingress_max_rows: int = Field(default=10_000, ge=1, alias="TOLLBOOK_INGRESS_MAX_ROWS")
+
+    def signer(self) -> SigningKey | None:
+        """The key that seals and signs; None where there is none, and then nothing is sealed. Raises KeyFormatError."""
+        seed = self.signing_key.get_secret_value()
+        return SigningKey(seed) if seed else None
+
+    def public_keys(self) -> dict[str, PublicKey]:
+        """Today's public key first, then those that it replaced (hexadecimal, separated by commas). Raises KeyFormatError."""
+        signer = self.signer()
+        found = {signer.public.id: signer.public} if signer else {}
+        for former in filter(None, self.former_signing_keys.split(",")):
+            found |= {key_id: key for key_id, key in parse_keys(former).items() if key_id not in found}
+        return found

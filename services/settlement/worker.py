@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+import structlog
 import uvicorn
 import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -23,6 +24,7 @@ from schemas import topics
 from schemas.envelope import now
 from services.settlement.batch import Posting
 from services.settlement.book_store import BookStore
+from services.settlement.checkpoint_file import CheckpointFile
 from services.settlement.consumer import SettlementLoop
 from services.settlement.credit_sweeper import CreditSweeper
 from services.settlement.database import configure_json, connect
@@ -33,10 +35,13 @@ from services.settlement.publisher import Publisher
 from services.settlement.relay import Relay
 from services.settlement.relay_store import IngressSource, OutboxSource
 from services.settlement.run_keeper import RunKeeper
+from services.settlement.sealer import Sealer
 from services.settlement.settings import Settings
 from services.settlement.settle_store import SettleStore
 from services.settlement.signals import end_without_signal
 from services.settlement.sweeper import Sweeper
+
+log = structlog.get_logger(__name__)
 
 
 class Worker:
@@ -74,9 +79,9 @@ class Worker:
             case_owner=settings.case_owner,
             case_max_age_days=settings.case_max_age_days,
         )
-
         self._run_keeper = RunKeeper(partial(self._connect, "runs"), interval_s=settings.run_interval_seconds)
         self._credit = CreditSweeper(partial(self._connect, "credit"), interval_s=settings.credit_interval_seconds, clock=now)
+        self._sealer = self._make_sealer()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run every part until `stop` is set. The first part that fails ends them all with its error."""
@@ -86,6 +91,8 @@ class Worker:
                 group.create_task(self._sweeper.run(stop))
                 group.create_task(self._run_keeper.run(stop))
                 group.create_task(self._credit.run(stop))
+                if self._sealer:
+                    group.create_task(self._sealer.run(stop))
                 for relay in self._relays:
                     group.create_task(relay.run(stop))
         finally:
@@ -96,6 +103,20 @@ class Worker:
         if self.loop.halted:
             return f"halted: {self.loop.halted}"
         return None if self.loop.reading else "no partition is leased"
+
+    def _make_sealer(self) -> Sealer | None:
+        settings = self._settings
+        key = settings.signer()
+        if key is None:
+            log.warning("nothing_is_sealed", why="TOLLBOOK_SIGNING_KEY is not set")
+            return None
+        return Sealer(
+            partial(self._connect, "seal"),
+            key,
+            batch=settings.seal_batch,
+            interval_s=settings.seal_interval_seconds,
+            file=CheckpointFile(settings.checkpoint_file) if settings.checkpoint_file else None,
+        )
 
     def _relay(self, source: OutboxSource | IngressSource, interval_ms: float) -> Relay:
         settings = self._settings

@@ -229,6 +229,10 @@ def _case_closed(_: Event, data: Any) -> Values:
     }
 
 
+def _checkpoint(_: Event, data: Any) -> Values:
+    return {"code": data["root"], "details": data["note"]}
+
+
 _FILLERS: dict[str, Filler] = {
     "HoldPlaced": _hold_placed,
     "HoldRefused": _hold_refused,
@@ -250,6 +254,7 @@ _FILLERS: dict[str, Filler] = {
     "ChargebackReinstated": _reinstated,
     "PromotionGranted": _promotion,
     "CreditExpired": _credit_expired,
+    "CheckpointPublished": _checkpoint,
 }
 
 LEDGER = Table(

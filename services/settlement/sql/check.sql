@@ -89,6 +89,7 @@ with facts (type, facts) as (
     union all select 'CaseOpened', count(*) from "case"
     union all select 'CaseClosed', count(*) from "case" where closed_at is not null
     union all select 'DeadLetter', count(*) from dead_letter
+    union all select 'CheckpointPublished', count(*) from seal_checkpoint
 ), sent (type, sent) as (
     select type, sum(n) from (
         select type, published as n from outbox_published union all select type, count(*) from outbox group by type

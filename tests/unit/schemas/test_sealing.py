@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas import sealing
 from schemas.framing import frame
 from schemas.merkle import leaf_hash
-from schemas.sealing import EntryError, TxnFacts, account_entry, disclosed, disclosed_hash, price_book_entry, txn_entry
+from schemas.sealing import EntryError, TxnFacts, account_entry, disclosed, disclosed_hash, price_book_entry, split, txn_entry
 
 values = st.none() | st.integers() | st.text()
 FACTS = TxnFacts(
@@ -20,6 +20,8 @@ FACTS = TxnFacts(
     postings=[
         [1, 7, "customer/acme/credit/USD", "USD", "debit", 1375],
         [2, 8, "revenue/USD", "USD", "credit", 1375],
+    ],
+    own=[
         [3, 9, "provider_cost/x/USD", "USD", "debit", 900],
         [4, 10, "provider_payable/x/USD", "USD", "credit", 900],
     ],
@@ -44,7 +46,7 @@ def test_no_two_sequences_of_texts_have_one_frame(one: list[Any], other: list[An
 
 def test_an_entry_is_the_frame_of_its_parts() -> None:
     entry = txn_entry(FACTS, **PLACE)
-    hidden = sha256(frame(["tollbook/hidden/1", PLACE["salt"].hex(), 2, *FACTS.postings[2], *FACTS.postings[3]])).hexdigest()
+    hidden = sha256(frame(["tollbook/hidden/1", PLACE["salt"].hex(), 2, *FACTS.own[0], *FACTS.own[1]])).hexdigest()
     expected = [
         "tollbook/txn/1", 5, bytes(range(32)).hex(), *FACTS.txn, 2, *FACTS.postings[0], *FACTS.postings[1],
         1, *FACTS.moves[0], 1, *FACTS.holds[0], 1, *(FACTS.receipt or ()), hidden,
@@ -60,10 +62,13 @@ def test_what_a_receipt_shows_has_the_entrys_hash_and_not_the_operators_costs() 
 
 
 def test_without_costs_there_is_nothing_hidden_and_the_salt_does_not_count() -> None:
-    bare = replace(FACTS, postings=FACTS.postings[:2])
-    assert (FACTS.hides, bare.hides) == (True, False)
+    bare = replace(FACTS, own=[])
     assert disclosed(bare, **PLACE)["hidden_postings_sha256"] is None
     assert txn_entry(bare, **PLACE) == txn_entry(bare, **PLACE | {"salt": None})
+
+
+def test_postings_of_the_operators_costs_are_its_own_and_no_others() -> None:
+    assert split([*FACTS.own, *FACTS.postings]) == (FACTS.postings, FACTS.own)
 
 
 def test_every_field_counts() -> None:
@@ -71,14 +76,16 @@ def test_every_field_counts() -> None:
     changed = [
         *(replace(FACTS, txn=_bent(FACTS.txn, place)) for place in range(len(FACTS.txn))),
         *(replace(FACTS, receipt=_bent(FACTS.receipt or (), place)) for place in range(len(FACTS.receipt or ()))),
-        *(_bent_row("postings", row, place) for row in range(4) for place in range(6)),
+        *(_bent_row(part, row, place) for part in ("postings", "own") for row in range(2) for place in range(6)),
         *(_bent_row("moves", 0, place) for place in range(5)),
         *(_bent_row("holds", 0, place) for place in range(len(sealing.HOLD))),
         replace(FACTS, receipt=None),
         replace(FACTS, moves=[]),
         replace(FACTS, holds=[]),
         replace(FACTS, postings=FACTS.postings[::-1]),
-        replace(FACTS, postings=[*FACTS.postings, FACTS.postings[3]]),
+        replace(FACTS, postings=[*FACTS.postings, FACTS.postings[1]]),
+        replace(FACTS, own=FACTS.own[::-1]),
+        replace(FACTS, postings=[*FACTS.postings, *FACTS.own], own=[]),
     ]
     entries = [txn_entry(facts, **PLACE) for facts in changed]
     entries += [txn_entry(FACTS, **PLACE | other) for other in ({"seq": 6}, {"prev": bytes(32)}, {"salt": b"other"})]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploy.local.environment import load_secrets, own, shared
 from deploy.local.home import Home
+from schemas.notes import SigningKey
 
 PORTS = {"edge": 1, "router": 2, "settlement": 3, "analytics": 4, "provider": 5, "meter": 6}
 
@@ -40,6 +41,7 @@ def test_a_secret_that_a_newer_version_needs_is_added_and_the_others_stay(tmp_pa
 def test_keys_have_the_shapes_that_the_services_read(tmp_path: Path) -> None:
     secrets = load_secrets(Home(tmp_path))
     assert len(bytes.fromhex(json.loads(secrets["TOLLBOOK_KEY_PEPPERS"])["1"])) == 32
+    assert len(SigningKey(secrets["TOLLBOOK_SIGNING_KEY"]).public.raw) == 32
     tokens = [value for name, value in secrets.items() if name.endswith("_TOKEN")]
     assert len(set(tokens)) == len(tokens) == 5
 
