@@ -114,6 +114,11 @@ def end_settlement(settlement: Settlement, buckets: Buckets, windows: Windows, o
     """Move the balances of one settlement and write its events. Returns how its capture was paid."""
     event, key = settlement.event, settlement.event.account_id
     paid = None
+    # What the request gives back comes first: a charge above its hold may take of it, and nothing is owed that could be paid.
+    for hold in settlement.releases:
+        buckets.release(hold.account, hold.amount_nano)
+        windows.add(hold.windows, released=hold.amount_nano)
+        outbox.add(topics.LEDGER, key, "Released", hold.id, outgoing.released(event, hold))
     if settlement.capture:
         hold, nano = settlement.capture.hold, settlement.capture.nano
         paid = buckets.capture(hold.account, hold.amount_nano, nano)
@@ -122,10 +127,6 @@ def end_settlement(settlement: Settlement, buckets: Buckets, windows: Windows, o
             event, settlement.capture.attempt, hold, txn_id=settlement.txn_id, charge_nano=nano, move=paid.move
         )
         outbox.add(topics.LEDGER, key, "Captured", settlement.txn_id, payload)
-    for hold in settlement.releases:
-        buckets.release(hold.account, hold.amount_nano)
-        windows.add(hold.windows, released=hold.amount_nano)
-        outbox.add(topics.LEDGER, key, "Released", hold.id, outgoing.released(event, hold))
     if settlement.late:
         payload = outgoing.late_usage(
             event, settlement.late.attempt, settlement.late.hold, txn_id=settlement.txn_id, amount_nano=settlement.late_nano

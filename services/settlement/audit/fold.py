@@ -226,13 +226,13 @@ class AccountFold:
 
     def _end(self, settlement: Settlement) -> Capture | None:
         paid = None
+        for hold in settlement.releases:
+            self._buckets(hold).release(hold.account, hold.amount_nano)
+            self.spending.ended(hold, self.holds[hold.id].at, 0)
         if settlement.capture:
             hold, nano = settlement.capture.hold, settlement.capture.nano
             paid = self._buckets(hold).capture(hold.account, hold.amount_nano, nano)
             self.spending.ended(hold, self.holds[hold.id].at, nano)
-        for hold in settlement.releases:
-            self._buckets(hold).release(hold.account, hold.amount_nano)
-            self.spending.ended(hold, self.holds[hold.id].at, 0)
         return paid
 
     def _add_lines(self, settlement: Settlement, paid: Capture | None) -> None:

@@ -187,6 +187,26 @@ def test_an_overrun_leaves_what_is_held_for_others(ledger: Ledger) -> None:
     ledger.assert_sound()
 
 
+def test_an_overrun_may_take_what_the_same_request_gives_back(ledger: Ledger) -> None:
+    ledger.top_up("a", "credit", "0.0045")
+    first = hold_for("a")
+    second = hold_for("a", request_id=first.request_id)
+    ledger.hold(first, second)
+    assert ledger.balance("a") == (2 * HOLD, 2 * HOLD)
+    above = attempt_on(second, 2, usage=Usage(input_tokens=374, output_tokens=244))
+    ledger.complete(
+        completion(
+            first, attempts=[attempt_on(first, outcome="failed"), above], charged=2, hold_ids=[first.hold_id, second.hold_id]
+        )
+    )
+    charge = ledger.receipt("a", first.request_id)["charge"]
+    assert charge["overrun_nano"] > 0
+    assert ledger.balance("a") == (2 * HOLD - charge["amount_nano"], 0)
+    assert ledger.rows("select overrun from bucket_balance where holder = 'a'") == [{"overrun": 0}]
+    ledger.held(hold_for("a", max_output_tokens=1, input_tokens_bound=1))
+    ledger.assert_sound()
+
+
 def test_an_expired_hold_charges_what_was_seen_and_lists_the_rest(funded: Ledger) -> None:
     funded.limit("a", "key", "key-1", "day", "5")
     request = hold_for("a", deadline_at=now() - timedelta(hours=1))
