@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-bank prove-stream prove-replay prove-poison schemas logs clean requirements
+.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-bank prove-stream prove-replay prove-poison prove-crashes schemas logs clean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,10 @@ prove-replay: .venv/dev.stamp  ## read everything again three times, move offset
 prove-poison: .venv/dev.stamp  ## records that nobody can read, between good ones: all set aside, none stops a partition (MESSAGES=10000)
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.poison --messages $(or $(MESSAGES),10000)
+
+prove-crashes: .venv/dev.stamp  ## kill -9 of the real processes at every row of the crash matrix (TIMES=50)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.crash --times $(or $(TIMES),50)
 
 schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events
 	@$(PY) -m schemas.export

@@ -19,7 +19,11 @@ def configure_json() -> None:
 
 
 def options(statement_timeout_ms: int, *, analytic: bool = False) -> str:
-    """The libpq `options` of every connection: search_path, bounds for statements and idle transactions, and how to plan.
+    """The libpq `options` of every connection: search_path, bounds for statements and transactions, and how to plan.
+
+    A process that is frozen, or whose machine is gone, keeps the locks of its transaction until that is over, and in the middle
+    of a pipeline Postgres does not count it as idle: the bound is on the whole transaction, so that a successor never waits
+    longer than that (Postgres 17 and newer). Nobody waits for a check's long snapshot.
 
     Every statement of the daily work finds its rows by an index. A plan that was made while the tables were small would
     scan them for ever, so that scans and hash joins are not even considered, and plans are made once. The checks that
@@ -34,7 +38,7 @@ def options(statement_timeout_ms: int, *, analytic: bool = False) -> str:
     chosen = {
         "search_path": SCHEMA,
         "statement_timeout": statement_timeout_ms,
-        "idle_in_transaction_session_timeout": max(statement_timeout_ms, 10_000),
+        ("idle_in_transaction_session_timeout" if analytic else "transaction_timeout"): max(2 * statement_timeout_ms, 10_000),
         "TimeZone": "UTC",
         "jit": "off",
         **({} if analytic else indexed),
