@@ -114,7 +114,8 @@ def _balance(receipt: Receipt) -> list[str]:
     if not balance:
         return []
     before, after = _money(balance, "before_nano", ""), _money(balance, "after_nano", "")
-    return ["", f"BALANCE      {before} → {after} {_currency(receipt)}".rstrip()]
+    reserve = f", in the reserve of run {balance['run']}" if balance.get("run") else ""
+    return ["", f"BALANCE      {before} → {after} {_currency(receipt)}".rstrip() + reserve]
 
 
 def _refunds(receipt: Receipt) -> list[str]:

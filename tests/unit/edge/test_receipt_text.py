@@ -88,6 +88,13 @@ def test_a_settled_receipt_tells_who_what_why_and_how_much() -> None:
     assert "None" not in text
 
 
+def test_a_receipt_that_a_runs_reserve_paid_says_so() -> None:
+    balance = RECEIPT["balance"] | {"run": "run_1"}
+    text = render_receipt(RECEIPT | {"run_id": "run_1", "balance": balance})
+    assert "run          run_1" in text
+    assert "25.00 → 24.998785 USD, in the reserve of run run_1" in text
+
+
 def test_a_refusal_says_why_and_shows_no_charge() -> None:
     refusal = {"code": "insufficient_balance", "message": "0.01 USD left, 0.17 USD needed."}
     bare = {
