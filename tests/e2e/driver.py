@@ -92,6 +92,25 @@ class Driver:
         """Everything works again."""
         await self.http.delete(f"{self.stack['provider_url']}/control/faults")
 
+    async def send(
+        self, key: str, method: str, path: str, body: dict[str, Any] | None = None, **headers: str
+    ) -> httpx.Response:
+        """A customer's call to edge, whatever comes of it."""
+        headers["authorization"] = f"Bearer {key}"
+        return await self.http.request(method, f"{self.stack['edge_url']}{path}", json=body, headers=headers)
+
+    async def ask(self, key: str, method: str, path: str, body: dict[str, Any] | None = None, **headers: str) -> dict[str, Any]:
+        """A customer's call to edge; anything but success is an error."""
+        reply = await self.send(key, method, path, body, **headers)
+        assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
+        return dict(reply.json())
+
+    async def text(self, key: str, path: str) -> str:
+        """What edge says for people."""
+        reply = await self.send(key, "GET", path)
+        assert reply.headers["content-type"].startswith("text/plain"), reply.text
+        return reply.text
+
     async def chat(self, key: str, body: dict[str, Any], **headers: str) -> Reply:
         """One chat completion, plain or streamed to its end."""
         url = f"{self.stack['edge_url']}/v1/chat/completions"
