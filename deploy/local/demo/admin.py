@@ -30,6 +30,11 @@ class Admin:
         reply = self._http.get(f"{self.stack['edge_url']}{path}", headers={"authorization": f"Bearer {key}"})
         return self._checked(reply)
 
+    def ask(self, key: str, path: str, body: dict[str, Any]) -> Any:
+        """A customer's POST to edge."""
+        headers = {"authorization": f"Bearer {key}"}
+        return self._checked(self._http.post(f"{self.stack['edge_url']}{path}", json=body, headers=headers))
+
     def receipt_text(self, key: str, request_id: str) -> str:
         """The receipt as a person reads it."""
         url = f"{self.stack['edge_url']}/v1/requests/{request_id}?format=text"

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deploy.local.demo.admin import Admin, DemoError
+from deploy.local.demo.task_budget import run_a_task
 from deploy.local.demo.traffic_run import Tally, Traffic
 
 REQUESTS = 2_000
@@ -46,6 +47,8 @@ def tell(admin: Admin, console: Console) -> None:
     tally = _traffic(admin, console, cast)
     cast.quoted = {bucket: tally.quoted[bucket] + first.get(bucket, Decimal(0)) for bucket in TOP_UPS}
     _small_budget(admin, console, cast)
+    console.rule("6. A task with a budget of its own: a run")
+    cast.quoted["credit"] += run_a_task(admin, console, cast.keys["team"])
     admin.wait_settled()
     _receipt(admin, console, cast, tally)
     _balances(admin, console, cast)
@@ -151,13 +154,13 @@ def _small_budget(admin: Admin, console: Console, cast: Cast) -> None:
 
 
 def _receipt(admin: Admin, console: Console, cast: Cast, tally: Tally) -> None:
-    console.rule("6. The receipt of a request that fell back")
+    console.rule("7. The receipt of a request that fell back")
     request_id = max(tally.fallen_back, key=tally.fallen_back.__getitem__)
     console.print(admin.receipt_text(cast.keys["team"], request_id), highlight=False, markup=False)
 
 
 def _balances(admin: Admin, console: Console, cast: Cast) -> None:
-    console.rule("7. Both balances, and the arithmetic that proves them")
+    console.rule("8. Both balances, and the arithmetic that proves them")
     rows = {row["bucket"]: row for row in admin.read(cast.keys["team"], "/v1/balances")["data"]}
     for bucket, (topped_up, currency) in TOP_UPS.items():
         posted, held = Decimal(rows[bucket]["posted"]), Decimal(rows[bucket]["held"])
@@ -169,7 +172,7 @@ def _balances(admin: Admin, console: Console, cast: Cast) -> None:
 
 
 def _alert(admin: Admin, console: Console, cast: Cast) -> None:
-    console.rule("8. The alert")
+    console.rule("9. The alert")
 
     def fired() -> list[dict[str, Any]]:
         rows = admin.call("analytics", "/admin/alerts")["data"]
