@@ -19,27 +19,33 @@ SettlementError
 └── BrokenSealError          seal nothing more: a person compares the ledger with its published checkpoints
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class SettlementError(Exception):
     """Base of everything below."""
 
 
 class ApiError(SettlementError):
-    """Answer the caller: status, code and message are the reply."""
+    """Answer the caller: status, code and message are the reply; `facts` are further members of it, for programs."""
 
     status = 500
     code = "internal_error"
     kind = "api_error"
 
-    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, param: str | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.code
         self.param = param
+        self.facts = dict(facts or {})
 
-    def body(self) -> dict[str, dict[str, str | None]]:
+    def body(self) -> dict[str, dict[str, Any]]:
         """The reply's body, in the shape that all of Tollbook uses."""
-        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code, **self.facts}}
 
 
 class BadInputError(ApiError):

@@ -94,6 +94,7 @@ def earmark(line: BudgetLine, bucket: BucketState | None) -> None:
             f"{format_amount(free)} {line.currency} left",
             code="insufficient_balance",
             param="budget",
+            facts=_facts("bucket", line.bucket, None, line, free),
         )
     bucket.posted -= line.nano
 
@@ -117,9 +118,20 @@ def check_limits(lines: Sequence[BudgetLine], limits: Sequence[LimitLeft]) -> li
                 f"{format_amount(line.nano)} {line.currency} needed, {left}"
             )
             if limit.window == "total":
-                raise PaymentRequiredError(sentence, code="budget_exceeded", param="budget")
+                facts = _facts(limit.kind, limit.entity, limit.window, line, limit.left_nano)
+                raise PaymentRequiredError(sentence, code="budget_exceeded", param="budget", facts=facts)
             warnings.append(sentence)
     return warnings
+
+
+def _facts(kind: str, entity: str, window: str | None, line: BudgetLine, left_nano: int) -> dict[str, Any]:
+    """What a program needs to know of a budget that was refused."""
+    return {
+        "envelope": {"kind": kind, "id": entity, "window": window},
+        "needed": format_amount(line.nano),
+        "left": format_amount(left_nano),
+        "currency": line.currency,
+    }
 
 
 def give_back(reserve: BucketState, bucket: BucketState) -> Returned:

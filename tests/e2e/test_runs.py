@@ -103,6 +103,14 @@ async def test_a_run_that_cannot_be_paid_is_not_opened(driver: Driver) -> None:
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error["param"]) == (402, "insufficient_balance", "budget")
     assert "5.01 USD needed" in error["message"]
+    assert (error["needed"], error["left"], error["currency"]) == ("5.01", "5.00", "USD")
+    assert error["envelope"] == {"kind": "bucket", "id": "credit", "window": None}
+    limit = {"kind": "project", "id": customer.project_id, "currency": "USD", "window": "total", "limit": "0.50"}
+    await driver.admin("settlement", "/admin/limits", limit | {"account_id": customer.account_id})
+    reply = await driver.send(customer.keys["job"], "POST", "/v1/runs", {"budget": {"credit": "1.00"}})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["left"]) == (402, "budget_exceeded", "0.50")
+    assert error["envelope"] == {"kind": "project", "id": customer.project_id, "window": "total"}
     reply = await driver.send(customer.keys["job"], "POST", "/v1/runs", {"budget": {"gold": "1"}})
     assert (reply.status_code, reply.json()["error"]["code"]) == (422, "unknown_bucket")
     assert (await driver.ask(customer.keys["job"], "GET", "/v1/runs"))["data"] == []
