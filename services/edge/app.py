@@ -135,6 +135,8 @@ class Edge:
             "/v1/models/{model_id:path}": ("model", lookups.model),
             "/v1/requests/{request_id}": ("receipt", lookups.receipt),
             "/v1/balances": ("balances", lookups.balances),
+            "/v1/topups": ("topups", lookups.topups),
+            "/v1/statements/{month}": ("statement", lookups.statement),
         }
         return [
             Route(path, OnlyMethods(LookupEndpoint(name, authenticator, answer), "GET", "HEAD"))

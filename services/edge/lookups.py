@@ -77,8 +77,25 @@ class Lookups:
             {"object": "list", "data": [_balance(row) for row in await self._settlement.balances(caller.account_id)]}
         )
 
+    async def topups(self, request: Request, caller: Caller) -> Reply:
+        """`GET /v1/topups?after=&limit=`: the account's payments, newest first."""
+        page = await self._settlement.read(caller.account_id, "topups", query=_known(request, "after", "limit"))
+        return json_reply({"object": "list", **page})
+
+    async def statement(self, request: Request, caller: Caller) -> Reply:
+        """`GET /v1/statements/{YYYY-MM}?format=json|csv|pdf&bucket=`: the account's month, from balance to balance."""
+        month = request.path_params["month"]
+        query = _known(request, "format", "bucket")
+        body, headers = await self._settlement.document(caller.account_id, "statements", month, query=query)
+        return Reply(200, body, [(name.encode(), value.encode("latin-1")) for name, value in headers.items()])
+
     async def _visible(self, caller: Caller) -> list[dict[str, Any]]:
         return visible_models(await self._router.models(), await self._settlement.prices(), caller.policy)
+
+
+def _known(request: Request, *names: str) -> dict[str, str]:
+    """Those of the query's parameters that have a meaning here."""
+    return {name: request.query_params[name] for name in names if name in request.query_params}
 
 
 def wants_text(request: Request) -> bool:

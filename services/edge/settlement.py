@@ -13,6 +13,8 @@ from schemas.envelope import Contract
 from services.edge.errors import NotFoundError, PassedOnError, PeerUnavailableError
 
 PRICE_BOOK_TTL_S = 5.0
+DOCUMENT_TIMEOUT_S = 60.0
+DOCUMENT_HEADERS = ("content-type", "content-disposition")
 PASSED_ON = frozenset({400, 402, 403, 404, 409, 422})
 """Statuses with which settlement answers the customer; any other is between it and edge."""
 WEBHOOK_STATUSES = frozenset({200, 400, 413, 422, 503})
@@ -41,6 +43,13 @@ class Settlement:
     async def read(self, account_id: str, *path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """What settlement says under a path of the account's. Raises :class:`PassedOnError` for what it refuses."""
         return _answer_of(await self._call("GET", _of_account(account_id, *path), params=dict(query or {})))
+
+    async def document(self, account_id: str, *path: str, query: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:
+        """A document of the account's, with the headers that say what it is. It may take a while to write."""
+        reply = await self._call("GET", _of_account(account_id, *path), params=dict(query), timeout=DOCUMENT_TIMEOUT_S)
+        if reply.status_code != 200:
+            _answer_of(reply)
+        return reply.content, {name: reply.headers[name] for name in DOCUMENT_HEADERS if name in reply.headers}
 
     async def ask(self, account_id: str, *path: str, body: Contract) -> tuple[int, dict[str, Any]]:
         """Status and answer of a call to a path of the account's. Raises :class:`PassedOnError` for what it refuses."""

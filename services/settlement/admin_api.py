@@ -17,6 +17,7 @@ from services.settlement.book_store import BookStore
 from services.settlement.correction_store import CaseTerms
 from services.settlement.cost_centres import CostCentre, open_cost_centre
 from services.settlement.errors import BadInputError
+from services.settlement.history_api import history_routes
 from services.settlement.http_edges import Tokens, refuse_nul
 from services.settlement.money_api import money_routes
 from services.settlement.money_in import LimitChange, Name, TopUp
@@ -54,6 +55,7 @@ def admin_router(*, connect: Connect, books: BookStore, ends: EndOffsets, tokens
     router = APIRouter(prefix="/admin", dependencies=[Depends(authorize)])
     _money_routes(router, connect, books)
     money_routes(router, connect, books, terms)
+    history_routes(router, connect)
     _reading_routes(router, connect, ends)
     return router
 

@@ -5,6 +5,7 @@ behind `seq` never changes.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -128,12 +129,16 @@ def catch_up(connection: Connection, account: int) -> int:
 
 
 def promotional(connection: Connection, holder: str) -> dict[str, Credit]:
-    """The credit of every bucket of a holder that has lots, up to date with the snapshot that the caller reads in."""
+    """The credit of every bucket of a holder that has lots, up to date with the snapshot that the caller reads in.
+
+    Of a bucket whose moves do not fold it is what was last known: the sweeper has opened a case for it.
+    """
     found = {}
     for account, bucket in connection.execute(statements("credit.sql")["credit_of_holder"], {"holder": holder}).fetchall():
         folded = read(connection, account, lock=False)
         assert folded is not None, "the row was just listed in the same snapshot"
-        folded.add(moves(connection, account, folded.credit.seq, limit=None))
+        with suppress(ValueError):
+            folded.add(moves(connection, account, folded.credit.seq, limit=None))
         found[bucket] = folded.credit
     return found
 

@@ -3,14 +3,23 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import TypeVar
+from uuid import UUID, uuid5
 
 import psycopg
 import structlog
 from psycopg.rows import TupleRow
 
 from services.settlement import credit_expiry, credit_store
+from services.settlement.case_opening import open_once
+from services.settlement.correction_store import CaseTerms
+from services.settlement.settling import CaseDraft
+from services.settlement.statements import statements
 
 log = structlog.get_logger(__name__)
+Found = TypeVar("Found")
+CASES = UUID("0b5e7c52-8d0f-5d5a-9a51-6f1f4f0c2f11")
+"""Namespace of the ids of `credit_mismatch` cases: one for each bucket."""
 BATCH = 100
 
 
@@ -18,9 +27,15 @@ class CreditSweeper:
     """Several may run at once: what one has taken the other finds taken. `clock` is injected."""
 
     def __init__(
-        self, connect: Callable[[], psycopg.Connection[TupleRow]], *, interval_s: float, clock: Callable[[], datetime]
+        self,
+        connect: Callable[[], psycopg.Connection[TupleRow]],
+        *,
+        interval_s: float,
+        clock: Callable[[], datetime],
+        terms: CaseTerms,
     ) -> None:
         self._connect = connect
+        self._terms = terms
         self._interval_s = interval_s
         self._clock = clock
 
@@ -43,16 +58,34 @@ class CreditSweeper:
         try:
             now = self._clock()
             for account in _all(lambda after: credit_expiry.stale(connection, after=after, limit=BATCH)):
-                credit_store.catch_up(connection, account)
+                self._sound(connection, account, lambda each: credit_store.catch_up(connection, each))
             expired = 0
             for account in _all(lambda after: credit_expiry.due(connection, now=now, after=after, limit=BATCH)):
-                parts = credit_expiry.expire_credit(connection, account, now=now)
-                expired += len(parts)
-                for promotion_id, nano in parts:
+                parts = self._sound(connection, account, lambda each: credit_expiry.expire_credit(connection, each, now=now))
+                expired += len(parts or ())
+                for promotion_id, nano in parts or ():
                     log.info("credit_expired", promotion_id=str(promotion_id), amount_nano=nano)
             return expired
         finally:
             connection.close()
+
+    def _sound(self, connection: psycopg.Connection[TupleRow], account: int, step: Callable[[int], Found]) -> Found | None:
+        """What a step finds in a bucket. One whose moves do not fold becomes a case, and the others go on."""
+        try:
+            return step(account)
+        except ValueError as error:
+            log.exception("credit_does_not_fold", account=account)
+            row = connection.execute(statements("credit.sql")["bucket"], {"account": account}).fetchone()
+            assert row is not None, "a bucket is never removed"
+            case = CaseDraft(
+                id=uuid5(CASES, str(account)),
+                kind="credit_mismatch",
+                detail=f"the promotional credit of bucket {row[1]} does not follow from its moves: {error}; none of it expires",
+                holder=row[0],
+                currency=row[2],
+            )
+            open_once(connection, case, self._terms)
+            return None
 
 
 def _all(page: Callable[[int], list[int]]) -> Iterator[int]:

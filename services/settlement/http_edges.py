@@ -1,7 +1,7 @@
 """The thin layer under both APIs: tokens, bounded bodies, JSON replies in the one error shape."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -62,10 +62,20 @@ async def read_body(receive: Receive, bound: int = MAX_BODY_BYTES) -> bytes:
         message = await receive()
 
 
+async def send_body(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """One reply of any type."""
+    named = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": [*named, _length(body)]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", str(len(body)).encode()
+
+
 async def send_json(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
     """One JSON reply."""
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON_TYPE, length, *headers]})
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON_TYPE, _length(body), *headers]})
     await send({"type": "http.response.body", "body": body})
 
 

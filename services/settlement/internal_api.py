@@ -16,6 +16,7 @@ from services.settlement.balance_store import balances
 from services.settlement.book_store import BookStore
 from services.settlement.coalescer import Coalescer
 from services.settlement.errors import NotFoundError
+from services.settlement.history_api import HistoryApi
 from services.settlement.hold_progress import renew
 from services.settlement.http_edges import (
     Receive,
@@ -25,11 +26,13 @@ from services.settlement.http_edges import (
     header,
     read_body,
     refuse_nul,
+    send_body,
     send_error,
     send_json,
 )
 from services.settlement.receipt_store import read_receipt
 from services.settlement.run_api import RunApi
+from services.settlement.statement_documents import Document
 
 Answer = tuple[int, bytes]
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
@@ -55,19 +58,23 @@ class InternalApi:
         self._router = router
         self._services = services
         self._runs = RunApi(connect, books)
+        self._history = HistoryApi(connect)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            status, body = await self._dispatch(scope, receive)
+            answer = await self._dispatch(scope, receive)
         except Exception as error:  # noqa: BLE001 - what the table of errors does not know is logged and answered there
             await send_error(send, error)
         else:
-            await send_json(send, status, body)
+            if isinstance(answer, Document):
+                await send_body(send, 200, answer.body, answer.headers)
+            else:
+                await send_json(send, *answer)
 
     def _dispatch(  # noqa: PLR0911 - one line per endpoint
         self, scope: Scope, receive: Receive
-    ) -> Coroutine[Any, Any, Answer]:
+    ) -> Coroutine[Any, Any, Answer | Document]:
         route, token = (scope["method"], scope["path"]), header(scope, b"authorization")
         if route == ("POST", "/internal/holds"):
             self._router.check(token)
@@ -85,6 +92,8 @@ class InternalApi:
                 return self._balances(account)
             case ["", "internal", "accounts", account, "receipts", request] if scope["method"] == "GET":
                 return self._receipt(account, request)
+            case ["", "internal", "accounts", *_] if (history := self._history.find(scope)) is not None:
+                return history
             case ["", "internal", "accounts", *_] if (found := self._runs.find(scope, receive)) is not None:
                 return found
         raise NotFoundError(f"there is no {scope['method']} {scope['path']}")

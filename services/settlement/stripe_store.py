@@ -3,17 +3,14 @@
 from typing import Literal
 from uuid import UUID, uuid5
 
-import psycopg
 from pydantic import ValidationError
 
-from schemas import topics
 from schemas.money import format_amount
-from services.settlement import chargeback_store, metrics, outgoing, topup_store
-from services.settlement.arrays import uuids
+from services.settlement import chargeback_store, metrics, topup_store
+from services.settlement.case_opening import open_once
 from services.settlement.chargebacks import Chargeback, Payment, Reinstatement
 from services.settlement.correction_store import CaseTerms, Connection
-from services.settlement.entries import Outbox, case_parameters
-from services.settlement.errors import ApiError, ConflictError, InvalidError, UnavailableError
+from services.settlement.errors import ApiError, ConflictError, InvalidError
 from services.settlement.minor_units import nano_of
 from services.settlement.money_in import TopUp
 from services.settlement.pricebook import PriceBook
@@ -147,25 +144,13 @@ def _open_case(  # noqa: PLR0917 - what a case consists of
     connection: Connection, kind: str, fact: Fact, holder: str, why: str, terms: CaseTerms
 ) -> None:
     """One case for the same trouble, however often the event comes."""
-    settle = statements("settle.sql")
     minor = fact.total_minor if isinstance(fact, Returned) else fact.amount_minor
     detail = f"{PROVIDER} payment {fact.payment_id}, {minor} in the smallest unit of {fact.currency}, was not posted: {why}"
     case = CaseDraft(
         id=uuid5(CASES, f"{kind}/{fact.payment_id}/{type(fact).__name__}/{minor}"),
         kind=kind,
         detail=detail,
-        holder=holder.replace("\x00", ""),
+        holder=holder,
         currency=fact.currency,
     )
-    if connection.execute(settle["known_cases"], {"ids": uuids([case.id])}).fetchone() is not None:
-        return
-    outbox = Outbox()
-    outbox.add(topics.LEDGER, case.holder, "CaseOpened", case.id, outgoing.case_opened(case))
-    owner = {"owner": terms.owner, "max_age_days": terms.max_age_days}
-    try:
-        with connection.transaction():
-            connection.execute(settle["open_cases"], {**owner, **case_parameters([case])})
-            connection.execute(settle["write_outbox"], outbox.parameters())
-    except psycopg.errors.UniqueViolation as error:
-        raise UnavailableError("the same event is being taken by somebody else: send it again") from error
-    metrics.CASES.labels(kind).inc()
+    open_once(connection, case, terms)

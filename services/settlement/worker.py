@@ -26,6 +26,7 @@ from services.settlement.batch import Posting
 from services.settlement.book_store import BookStore
 from services.settlement.checkpoint_file import CheckpointFile
 from services.settlement.consumer import SettlementLoop
+from services.settlement.correction_store import CaseTerms
 from services.settlement.credit_sweeper import CreditSweeper
 from services.settlement.database import configure_json, connect
 from services.settlement.garbage import calm
@@ -80,7 +81,12 @@ class Worker:
             case_max_age_days=settings.case_max_age_days,
         )
         self._run_keeper = RunKeeper(partial(self._connect, "runs"), interval_s=settings.run_interval_seconds)
-        self._credit = CreditSweeper(partial(self._connect, "credit"), interval_s=settings.credit_interval_seconds, clock=now)
+        self._credit = CreditSweeper(
+            partial(self._connect, "credit"),
+            interval_s=settings.credit_interval_seconds,
+            clock=now,
+            terms=CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days),
+        )
         self._sealer = self._make_sealer()
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -55,7 +55,7 @@ where provider = %(provider)s and dispute_id = %(dispute_id)s;
 
 -- name: topups
 -- Newest first; ids are ordered by time.
-select t.id, t.committed_at, t.detail, coalesce(d.taken, 0)::bigint, coalesce(d.given, 0)::bigint
+select t.id, t.committed_at, t.idem_key, t.detail, coalesce(d.taken, 0)::bigint, coalesce(d.given, 0)::bigint
 from txn t left join lateral (
     select sum(amount_nano) as taken, sum(reinstated_nano) as given from dispute where payment = t.id
 ) d on true

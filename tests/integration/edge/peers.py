@@ -73,6 +73,8 @@ class Peers:
             Route("/internal/price-book", self.price_book),
             Route("/internal/accounts/{account_id}/balances", self.balances),
             Route("/internal/accounts/{account_id}/receipts/{request_id}", self.receipt),
+            Route("/internal/accounts/{account_id}/topups", self.topups),
+            Route("/internal/accounts/{account_id}/statements/{month}", self.statement),
             Route("/webhooks/stripe", self.webhook, methods=["POST"]),
             Route("/internal/ingress", self.take, methods=["POST"]),
             *self.runs.routes(),
@@ -147,6 +149,18 @@ class Peers:
         """A receipt of the account that owns it, 404 for every other."""
         found = self.receipts.get((request.path_params["account_id"], request.path_params["request_id"]))
         return JSONResponse(found) if found else _error(404, "receipt_not_found")
+
+    async def topups(self, request: Request) -> Response:
+        """What was asked for, as a page."""
+        return JSONResponse({"data": [dict(request.query_params) | request.path_params], "next_after": None})
+
+    async def statement(self, request: Request) -> Response:
+        """A document for March, a refusal for any other month."""
+        if request.path_params["month"] != "2026-03":
+            return _error(422, "invalid_month")
+        asked = "&".join(f"{name}={value}" for name, value in request.query_params.items())
+        headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": 'attachment; filename="s.csv"'}
+        return Response(f"{request.path_params['account_id']};{asked}".encode(), headers=headers)
 
     async def webhook(self, request: Request) -> Response:
         """Settlement's webhook: keeps what came, refuses what is not signed."""

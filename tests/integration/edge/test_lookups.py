@@ -71,7 +71,24 @@ def test_balances_come_as_texts_and_as_integers(edge: EdgeProcess, key: Key) -> 
     assert [(each["amount"], each["expires_at"]) for each in balance["promotions"]] == [("1.50", "2026-06-30T00:00:00Z")]
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/gpt-4o", f"/v1/requests/{REQUEST_ID}", "/v1/balances"])
+def test_topups_are_those_of_the_keys_account(edge: EdgeProcess, key: Key) -> None:
+    reply = get(edge, key, "/v1/topups?limit=5&account_id=another")
+    assert reply.json() == {"object": "list", "data": [{"limit": "5", "account_id": key.account_id}], "next_after": None}
+
+
+def test_a_statement_passes_as_settlement_wrote_it(edge: EdgeProcess, key: Key) -> None:
+    reply = get(edge, key, "/v1/statements/2026-03?format=csv&bucket=credit&account_id=another")
+    assert (reply.status_code, reply.text) == (200, f"{key.account_id};format=csv&bucket=credit")
+    assert reply.headers["content-type"] == "text/csv; charset=utf-8"
+    assert reply.headers["content-disposition"] == 'attachment; filename="s.csv"'
+    refused = get(edge, key, "/v1/statements/2026-13")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_month")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/topups", "/v1/statements/2026-03", "/v1/models", "/v1/models/gpt-4o", f"/v1/requests/{REQUEST_ID}", "/v1/balances"],
+)
 def test_without_a_key_nothing_is_told(edge: EdgeProcess, path: str) -> None:
     reply = edge.client.get(path)
     assert (reply.status_code, reply.json()["error"]["code"]) == (401, "invalid_api_key")

@@ -151,3 +151,25 @@ def test_what_cannot_be_posted_is_refused_with_a_reason(
 def test_only_the_admin_token_moves_money(both: tuple[Service, str], path: str) -> None:
     for token in ("edge", "router", "none"):
         assert both[0].call("POST", f"/admin/{path}", token=token, json={}).status_code == 401
+
+
+def test_a_statement_comes_in_every_format(both: tuple[Service, str], account: str) -> None:
+    api, _ = both
+    api.top_up(account)
+    month = f"{now():%Y-%m}"
+    for path, token in ((f"/admin/accounts/{account}", "admin"), (f"/internal/accounts/{account}", "edge")):
+        found = api.call("GET", f"{path}/statements/{month}", token=token).json()
+        assert [(each["opening"], each["closing"]) for each in found["buckets"]] == [("0.00", "10.00")]
+        sheet = api.call("GET", f"{path}/statements/{month}?format=csv&bucket=credit", token=token)
+        assert sheet.headers["content-type"] == "text/csv; charset=utf-8"
+        assert sheet.text.count("\r\n") == 4
+        paper = api.call("GET", f"{path}/statements/{month}?format=pdf", token=token)
+        assert (paper.headers["content-type"], paper.content[:5]) == ("application/pdf", b"%PDF-")
+        for query, status, code in (("?format=xls", 422, "invalid_format"), ("?bucket=gold", 404, "bucket_not_found")):
+            refused = api.call("GET", f"{path}/statements/{month}{query}", token=token)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+        assert api.call("GET", f"{path}/statements/{month}", token="router-no").status_code == 401
+        page = api.call("GET", f"{path}/topups?limit=1", token=token).json()
+        assert [(row["amount"], row["payment_id"]) for row in page["data"]] == [("10.00", f"{account}-credit")]
+        assert page["next_after"] is None
+        assert api.call("GET", f"{path}/topups?after=x", token=token).status_code == 422

@@ -9,8 +9,11 @@ import pytest
 from schemas.envelope import now
 from schemas.money import Usage
 from services.settlement import credit_store
+from services.settlement.credit_sweeper import CreditSweeper
+from services.settlement.database import connect
 from services.settlement.errors import ConflictError, InvalidError
 from services.settlement.lots import Credit, fold
+from tests.integration.settlement.corrections import CASES
 from tests.integration.settlement.ledger import Ledger
 from tests.integration.settlement.requests_made import KEY, attempt_on, completion, hold_for
 
@@ -194,3 +197,27 @@ def test_a_chargeback_takes_paid_money_before_promotional(ledger: Ledger) -> Non
     ledger.charge_back("p")
     assert lots(ledger) == {lot: UNIT * 3 // 4}
     ledger.assert_sound()
+
+
+def test_a_bucket_whose_moves_do_not_fold_becomes_one_case_and_the_others_go_on(funded: Ledger) -> None:
+    funded.promote("a", "credit", "5", soon())
+    funded.top_up("b", "credit", "1")
+    funded.promote("b", "credit", "2", soon())
+    funded.connection.execute("update credit set posted = posted + 1 where holder = 'a'")
+    funded.adjust("a", "credit", "-1")
+    sweeper = CreditSweeper(
+        lambda: connect(funded.url, statement_timeout_ms=20_000), interval_s=1, clock=lambda: OVER, terms=CASES
+    )
+    assert [sweeper.sweep(), sweeper.sweep()] == [1, 0]
+    assert (funded.balance("a"), funded.balance("b")) == ((14 * UNIT, 0), (UNIT, 0))
+    assert funded.rows('select kind, holder from "case"') == [{"kind": "credit_mismatch", "holder": "a"}]
+
+
+def test_a_sweep_looks_at_every_bucket(funded: Ledger) -> None:
+    for number in range(3):
+        funded.promote(f"c{number}", "credit", "1", soon())
+    sweeper = CreditSweeper(
+        lambda: connect(funded.url, statement_timeout_ms=20_000), interval_s=1, clock=lambda: OVER, terms=CASES
+    )
+    assert [sweeper.sweep(), sweeper.sweep()] == [3, 0]
+    funded.assert_sound()
