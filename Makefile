@@ -62,9 +62,9 @@ prove-poison: .venv/dev.stamp  ## records that nobody can read, between good one
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.poison --messages $(or $(MESSAGES),10000)
 
-prove-crashes: .venv/dev.stamp  ## kill -9 of the real processes at every row of the crash matrix (TIMES=50)
+prove-crashes: .venv/dev.stamp  ## kill -9 at every row of the crash matrix, and at random under load (TIMES=50 KILLS=200)
 	@$(PY) -m deploy.local prepare --tests
-	@$(PY) -m tests.reliability.crash --times $(or $(TIMES),50)
+	@$(PY) -m tests.reliability.crash --times $(or $(TIMES),50) --random $(or $(KILLS),200)
 
 schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events
 	@$(PY) -m schemas.export

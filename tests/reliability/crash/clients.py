@@ -33,7 +33,7 @@ class Asked:
     words: int = 0
     whole: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
-    request_id: str | None = None
+    refusal: str | None = None
 
     @property
     def tokens(self) -> Tokens:
@@ -89,7 +89,6 @@ class Clients:
         try:
             async with self._http.stream("POST", self._url, json=body, headers=headers) as reply:
                 asked.status = reply.status_code
-                asked.request_id = reply.headers.get("x-request-id")
                 if asked.stream and reply.status_code == 200:
                     await _read_stream(asked, reply)
                 else:
@@ -102,6 +101,7 @@ class Clients:
 def _read_whole(asked: Asked, content: dict[str, Any]) -> None:
     asked.whole = asked.status == 200
     asked.usage = content.get("usage") or {}
+    asked.refusal = content.get("error", {}).get("code")
 
 
 async def _read_stream(asked: Asked, reply: httpx.Response) -> None:
