@@ -72,20 +72,22 @@ class Clients:
         model: str = "gpt-4o",
         stream: bool = False,
         pace_ms: Mapping[str, int] = INSTANT,
+        run_id: str | None = None,
     ) -> Asked:
-        """Send one request, and go on: `latency` and `chunk` slow its reply down."""
+        """Send one request, and go on: `latency` and `chunk` slow its reply down. With `run_id` it joins that run."""
         asked = Asked(probe=uuid4().hex, customer=customer, model=model, size=size, stream=stream)
         body = chat_body(model, size, stream=stream)
         body["metadata"] |= {"probe": asked.probe} | {f"sim_{name}_ms": str(value) for name, value in pace_ms.items()}
-        asked.task = asyncio.create_task(self._converse(asked, customer.keys[key], body))
-        return asked
-
-    async def _converse(self, asked: Asked, key: str, body: dict[str, Any]) -> None:
         headers = {
-            "authorization": f"Bearer {key}",
+            "authorization": f"Bearer {customer.keys[key]}",
             "x-request-id": asked.probe,
             "x-tollbook-tags": f"probe={asked.probe}",
+            **({"x-tollbook-run": run_id} if run_id else {}),
         }
+        asked.task = asyncio.create_task(self._converse(asked, headers, body))
+        return asked
+
+    async def _converse(self, asked: Asked, headers: dict[str, str], body: dict[str, Any]) -> None:
         try:
             async with self._http.stream("POST", self._url, json=body, headers=headers) as reply:
                 asked.status = reply.status_code

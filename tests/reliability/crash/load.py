@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -17,6 +17,7 @@ from deploy.local.traffic import Size
 from tests.e2e.driver import Customer, Driver
 from tests.reliability.crash.clients import Asked, Clients
 
+T = TypeVar("T")
 WORKERS = 8
 RAISE_PAUSE_S = 3.0
 RETRY_PAUSE_S = 0.3
@@ -28,12 +29,14 @@ FUNDS = {
     "crossing": {"credit": Decimal(100), "wallet": Decimal(600)},
     "poor": {"credit": Decimal("0.05")},
     "limited": {"credit": Decimal(100)},
+    "running": {"credit": Decimal(20)},
 }
 POLICIES: dict[str, dict[str, Any]] = {
     "rich": {"route_types": ["direct"]},
     "crossing": {"route_types": ["direct", "pooled"], "cross_bucket": True, "max_attempts": 6},
     "poor": {"route_types": ["direct"]},
     "limited": {"route_types": ["direct"]},
+    "running": {"route_types": ["direct"]},
 }
 FAULTS = {
     "openai-main": {"500": 0.04, "503": 0.02, "429": 0.02, "burned": 0.02, "cut": 0.03, "malformed": 0.02, "refuse": 0.02},
@@ -61,6 +64,7 @@ class Storm:
         self._running = True
         self._tasks: list[asyncio.Task[None]] = []
         self._limit = Decimal("0.05")
+        self._run_id = ""
         self.load = Load({}, [], defaultdict(Decimal))
 
     async def start(self) -> None:
@@ -70,6 +74,7 @@ class Storm:
             for bucket, amount in FUNDS[name].items():
                 await self._top_up(customer, bucket, amount)
         await self._raise_limit()
+        self._run_id = (await self._of_run("", {"budget": {"credit": "0.03"}}))["id"]
         for channel, kinds in FAULTS.items():
             faults = [
                 {"kind": kind, "probability": share, "seed": seed, **({"retry_after_s": 0.05} if kind == "429" else {})}
@@ -83,6 +88,7 @@ class Storm:
         """Ask nothing more; return when every client has its reply, or knows that none will come."""
         self._running = False
         await asyncio.gather(*self._tasks)
+        await self._of_run(f"/{self._run_id}/close", {})
         await self._driver.clear_faults()
 
     async def answers(self, more: int) -> None:
@@ -107,6 +113,7 @@ class Storm:
                 model=draw.choice(MODELS),
                 stream=stream,
                 pace_ms={"latency": draw.randint(0, 250), "chunk": draw.randint(1, 20) if stream else 0},
+                run_id=self._run_id if name == "running" else None,
             )
             self.load.asked.append(asked)
             await asked.done()
@@ -117,6 +124,7 @@ class Storm:
         while self._running:
             await self._top_up(self.load.customers["poor"], "credit", Decimal("0.01"))
             await self._raise_limit()
+            await self._of_run(f"/{self._run_id}/extend", {"budget": {"credit": "0.01"}})
             await asyncio.sleep(RAISE_PAUSE_S)
 
     async def _top_up(self, customer: Customer, bucket: str, amount: Decimal) -> None:
@@ -124,6 +132,18 @@ class Storm:
         payment_id = f"storm-{uuid4().hex}"
         await _insist(lambda: self._driver.top_up(customer.account_id, bucket, str(amount), payment_id))
         self.load.funds[customer.account_id, bucket] += amount
+
+    async def _of_run(self, path: str, body: dict[str, Any]) -> Any:
+        """A customer's call about its run, told again under its own idempotency key until somebody answers."""
+        key = self.load.customers["running"].keys["any"]
+        headers = {"authorization": f"Bearer {key}", "idempotency-key": uuid4().hex}
+
+        async def call() -> Any:
+            reply = await self._driver.http.post(f"{self._driver.stack['edge_url']}/v1/runs{path}", json=body, headers=headers)
+            assert reply.is_success, reply.text
+            return reply.json()
+
+        return await _insist(call)
 
     async def _raise_limit(self) -> None:
         customer = self.load.customers["limited"]
@@ -140,13 +160,11 @@ class Storm:
             await _insist(lambda body=body: self._driver.admin("settlement", "/admin/limits", body))  # type: ignore[misc]
 
 
-async def _insist(call: Callable[[], Awaitable[object]]) -> None:
+async def _insist(call: Callable[[], Awaitable[T]]) -> T:
     """Call until it succeeds: whoever was to answer may have been killed."""
     async with asyncio.timeout(CALL_TIMEOUT_S):
         while True:
             try:
-                await call()
+                return await call()
             except (httpx.TransportError, AssertionError):
                 await asyncio.sleep(RETRY_PAUSE_S)
-            else:
-                return

@@ -44,6 +44,10 @@ TABLES_HELD = (
     "select (select coalesce(sum(held), 0) from settlement.bucket_balance)::bigint as buckets,"
     " (select coalesce(sum(held), 0) from settlement.envelope_window)::bigint as windows"
 )
+RESERVES = (
+    "select r.state, b.posted, b.held from settlement.run r join settlement.bucket_balance b on b.run = r.id"
+    " where r.holder = b.holder"
+)
 SPENT = (
     "select coalesce(sum(w.spent), 0)::bigint as spent, coalesce(sum(w.overrun), 0)::bigint as overrun"
     " from settlement.envelope_window w join settlement.envelope e on e.id = w.envelope where e.kind = %(kind)s"
@@ -117,6 +121,7 @@ async def _reckon(dsn: str, driver: Driver, load: Load, tap: Tap, found: dict[st
             row = await ledger.balance(account_id, bucket)
             assert (amount(row["posted"]), row["overrun"]) == (funds - outcome.paid[account_id, bucket], 0), account_id
         await _windows(ledger, load, outcome)
+        assert await ledger.rows(RESERVES) == [{"state": "CLOSED", "posted": 0, "held": 0}]
         stats = await driver.http.get(f"{driver.stack['provider_url']}/control/stats")
         assert sum(each["requests"] for each in stats.json()["channels"]) == tap.calls.total()
     finally:
