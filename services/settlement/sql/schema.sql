@@ -61,12 +61,12 @@ comment on table balance_move is 'what a transaction did to a bucket, in the ord
 create function postings_balance() returns trigger language plpgsql as $$
 begin
     if exists (
-        select from added a
-        left join account k on k.id = a.account and k.currency = a.currency
-        left join txn t on t.id = a.txn
-        group by a.txn, a.currency
-        having sum(case a.side when 'debit' then a.amount else -a.amount end) <> 0
-            or count(k.id) <> count(*) or count(t.id) <> count(*)
+        select from added group by txn, currency having sum(case side when 'debit' then amount else -amount end) <> 0
+    ) or exists (
+        select from (select distinct account, currency from added) a
+        where not exists (select from account k where k.id = a.account and k.currency = a.currency)
+    ) or exists (
+        select from (select distinct txn from added) a where not exists (select from txn t where t.id = a.txn)
     ) then
         raise exception 'postings must balance per transaction and currency, in known accounts of that currency'
             using errcode = 'TB002';
