@@ -17,14 +17,13 @@ from aiokafka.structs import OffsetAndMetadata
 from psycopg.rows import TupleRow
 
 from schemas import topics
-from schemas.envelope import now
 from services.settlement import metrics
-from services.settlement.batch import Batch, Decided
-from services.settlement.errors import LostLeaseError, OffsetGapError, RacedError
+from services.settlement.errors import LostLeaseError, OffsetGapError
+from services.settlement.lanes import Lanes
 from services.settlement.leases import Leases, Taken
 from services.settlement.partitions import partitions_of
 from services.settlement.positions import Positions
-from services.settlement.records import Record, type_of
+from services.settlement.records import Record, read_ahead, type_of
 from services.settlement.settle_store import SettleStore
 
 log = structlog.get_logger(__name__)
@@ -33,11 +32,9 @@ FETCH_MIN_BYTES = 32_768
 FETCH_MAX_WAIT_MS = 100
 """The broker answers a fetch with so many bytes or after so long."""
 IDLE_FETCH_MS = 200
-SKIPPED_BOUND = 1000
-SKIPPED_AGE_S = 0.5
-"""Records that need no posting are recorded after so many or so long: expiry waits for it."""
+BACKLOG_RECORDS = 500
+"""So many records in one fetch mean that more are waiting."""
 ADVICE_INTERVAL_S = 1.0
-RACES = 5
 PATIENCE_S = 60.0
 """How long Postgres or Kafka may be away before the process ends, so that its supervisor sees it."""
 
@@ -56,6 +53,7 @@ class SettlementLoop:
         batch: int,
         linger_ms: float,
         lease_s: float,
+        lanes: int = 1,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._group = group
@@ -65,6 +63,7 @@ class SettlementLoop:
         self._batch = batch
         self._linger_s = linger_ms / 1000
         self._lease_s = lease_s
+        self._lanes = lanes
         self._starting = True
         self.halted: str | None = None
         self.reading: frozenset[int] = frozenset()
@@ -104,7 +103,10 @@ class SettlementLoop:
         try:
             await consumer.start()
             session = _Session(self, consumer, connection)
-            await session.run(stop)
+            try:
+                await session.run(stop)
+            finally:
+                await session.close()
             await asyncio.to_thread(self._leases.release, connection)
             return True
         finally:
@@ -125,12 +127,12 @@ class _Session:
         self._loop = loop
         self._consumer = consumer
         self._connection = connection
-        self._store = loop._store_of(connection)
+        self._lanes = Lanes(connection, count=loop._lanes, batch=loop._batch, connect=loop._connect, store_of=loop._store_of)
         self._partitions = {each.partition for each in partitions_of(topics.ATTEMPTS)}
         self._positions = Positions({})
         self._renew_at = 0.0
         self._advise_at = 0.0
-        self._post_skipped_at = 0.0
+        self._ahead: asyncio.Task[list[Record]] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -139,12 +141,36 @@ class _Session:
             if not self._loop.reading:
                 await asyncio.sleep(0.5)
                 continue
-            records = await self._fetch()
-            settled = await asyncio.to_thread(self._settle, records)
+            records = await self._next()
+            settled = await self._lanes.settle(self._positions, records)
             await self._advise()
             if settled < self._loop._batch:
                 # A fuller batch costs less per event: wait for the rest of the linger while little is there.
                 await asyncio.sleep(max(self._loop._linger_s - (time.monotonic() - started), 0))
+
+    async def close(self) -> None:
+        """End what was begun ahead, and the lanes."""
+        await self._forget_ahead()
+        await asyncio.to_thread(self._lanes.close)
+
+    async def _next(self) -> list[Record]:
+        """What comes next. Under a backlog the fetch after it begins at once, so that it is read while this one is posted."""
+        ahead, self._ahead = self._ahead, None
+        records = await (ahead or self._fetch())
+        if len(records) >= BACKLOG_RECORDS:
+            self._ahead = asyncio.create_task(self._fetch_and_read())
+        return records
+
+    async def _fetch_and_read(self) -> list[Record]:
+        records = await self._fetch()
+        await asyncio.to_thread(read_ahead, records)
+        return records
+
+    async def _forget_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
 
     async def _keep_leases(self) -> None:
         """Renew in time; when the set of leases changed, start reading where the ledger is."""
@@ -154,6 +180,7 @@ class _Session:
         taken = await asyncio.to_thread(self._loop.take, self._connection, self._partitions)
         if frozenset(taken) == self._loop.reading:
             return
+        await self._forget_ahead()
         self._positions = Positions(taken)
         self._consumer.assign([TopicPartition(topics.ATTEMPTS, partition) for partition in taken])
         for partition, offset in self._positions.read_from.items():
@@ -171,33 +198,6 @@ class _Session:
             for records in found.values()
             for record in records
         ]
-
-    def _settle(self, records: list[Record]) -> int:
-        """Post what was fetched, in a thread. Returns how many settling events there were."""
-        settled = 0
-        for batch in self._positions.batches(records, self._loop._batch):
-            size = len(batch.incoming) + len(batch.poison)
-            if size == 0 and not self._must_post_skipped():
-                continue
-            if not batch.advances:
-                continue
-            started = time.perf_counter()
-            observe(batch, self._post(batch), time.perf_counter() - started)
-            self._positions.posted(batch)
-            self._post_skipped_at = time.monotonic() + SKIPPED_AGE_S
-            settled += size
-        return settled
-
-    def _must_post_skipped(self) -> bool:
-        return self._positions.unposted >= SKIPPED_BOUND or time.monotonic() >= self._post_skipped_at
-
-    def _post(self, batch: Batch) -> Decided:
-        for _ in range(RACES):
-            try:
-                return self._store.settle(batch)
-            except (RacedError, psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected) as error:
-                log.info("batch_again", reason=type(error).__name__)
-        return self._store.settle(batch)
 
     async def _advise(self) -> None:
         """Tell Kafka's group the ledger's offsets, so that lag tools work. Nothing depends on it."""
@@ -217,23 +217,3 @@ class _Session:
                 await self._consumer.commit(offsets)
         except (KafkaError, TimeoutError) as error:
             log.info("advice_failed", error=type(error).__name__)
-
-
-def observe(batch: Batch, decided: Decided, seconds: float) -> None:
-    """Count one committed batch."""
-    metrics.BATCH_SECONDS.observe(seconds)
-    metrics.BATCH_EVENTS.observe(len(batch.incoming) + len(batch.poison))
-    instant = now()
-    for incoming, settlement in decided.settlements:
-        metrics.settled(settlement.kind)
-        metrics.EVENT_AGE_SECONDS.observe((instant - incoming.event.occurred_at).total_seconds())
-        if settlement.capture and settlement.capture.nano > settlement.capture.hold.amount_nano:
-            metrics.OVERRUNS.inc()
-    if decided.repeats:
-        metrics.SETTLED.labels("repeat").inc(decided.repeats)
-    for case in decided.cases:
-        metrics.CASES.labels(case.kind).inc()
-        log.warning("case_opened", kind=case.kind, case_id=str(case.id), request_id=str(case.request_id))
-    for record, error in decided.poison:
-        metrics.DEAD_LETTERS.labels(error.reason).inc()
-        log.error("dead_letter", partition=record.partition, offset=record.offset, reason=error.reason, detail=error.detail)

@@ -1,11 +1,11 @@
 """How far each partition was read, in memory between two transactions. Pure: halts on a gap, cuts batches at their bound."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.settlement.batch import Batch
 from services.settlement.errors import OffsetGapError, PoisonError
-from services.settlement.records import Incoming, Record, read, settles
+from services.settlement.records import Record, outcome_of, settles
 
 
 @dataclass(slots=True)
@@ -32,6 +32,17 @@ class Positions:
     def __init__(self, offsets: Mapping[int, tuple[int, int]]) -> None:
         """Offsets are (next, settled) by partition, as the ledger has them."""
         self._of = {partition: Position(following, following, settled) for partition, (following, settled) in offsets.items()}
+
+    @property
+    def partitions(self) -> list[int]:
+        """Every partition under lease."""
+        return list(self._of)
+
+    def of(self, partitions: Collection[int]) -> "Positions":
+        """Some of the partitions, the same positions. Threads may work at once on parts that have no partition in common."""
+        share = Positions({})
+        share._of = {partition: position for partition, position in self._of.items() if partition in partitions}
+        return share
 
     @property
     def read_from(self) -> dict[int, int]:
@@ -94,9 +105,8 @@ def _must_be_known(record: Record, position: Position) -> None:
 
 
 def _add(batch: Batch, record: Record) -> None:
-    try:
-        incoming: Incoming = read(record)
-    except PoisonError as error:
-        batch.poison.append((record, error))
+    found = outcome_of(record)
+    if isinstance(found, PoisonError):
+        batch.poison.append((record, found))
     else:
-        batch.incoming.append(incoming)
+        batch.incoming.append(found)

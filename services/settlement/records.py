@@ -1,6 +1,6 @@
 """From a Kafka record to a settling event, or to the reason why it can never be one. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from uuid import UUID
@@ -16,18 +16,19 @@ SETTLING_TYPE = "RequestCompleted"
 MAX_PAYLOAD_BYTES = 2 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """A record as it lies in the topic."""
+    """A record as it lies in the topic. `outcome` is what it was read to be, None while nobody has read it."""
 
     partition: int
     offset: int
     key: bytes | None
     value: bytes | None
     type: str
+    outcome: "Incoming | PoisonError | None" = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """A settling event with its place and the digest that tells a repeat from a forgery."""
 
@@ -77,6 +78,24 @@ def read(record: Record) -> Incoming:
     if record.key is not None and record.key.decode("utf-8", "replace") != event.account_id:
         raise PoisonError("wrong_key", f"keyed otherwise than by its account on {topics.ATTEMPTS}")
     return Incoming(record, event, payload, blake2b(record.value, digest_size=16).hexdigest())
+
+
+def read_ahead(records: Iterable[Record]) -> None:
+    """Read every settling record now, so that whoever posts it later finds its outcome."""
+    for record in records:
+        if settles(record.type):
+            record.outcome = outcome_of(record)
+
+
+def outcome_of(record: Record) -> Incoming | PoisonError:
+    """The event, or why there is none. What was read ahead is handed over: an event names its record, never both each other."""
+    found, record.outcome = record.outcome, None
+    if found is not None:
+        return found
+    try:
+        return read(record)
+    except PoisonError as error:
+        return error
 
 
 def _reason(error: ValidationError | UnicodeDecodeError) -> str:

@@ -67,6 +67,7 @@ class Worker:
             batch=settings.settle_batch,
             linger_ms=settings.settle_linger_ms,
             lease_s=settings.lease_seconds,
+            lanes=settings.settle_lanes,
         )
         interval_ms = settings.relay_interval_ms
         # The ingress table is empty as long as Kafka is there: it need not be looked at as often.
