@@ -11,6 +11,7 @@ from rich.console import Console
 from services.console import ledger_commands
 from services.console.addresses import Addresses
 from services.console.errors import ConsoleError
+from services.console.reconcile.command import reconcile
 from services.console.service_client import ServiceClient
 from services.console.session import Session
 from services.console.stack_file import read_stack, stack_file
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(ledger_commands.app, name="ledger")
+app.command()(reconcile)
 app.command()(status)
 
 

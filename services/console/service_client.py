@@ -31,7 +31,7 @@ class ServiceClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: str | int | bool | None) -> Any:
+    def get(self, path: str, **query: str | int | bool | list[str] | None) -> Any:
         """The reply's JSON; query values of None are left out."""
         return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 

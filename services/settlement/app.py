@@ -40,6 +40,7 @@ from services.settlement.internal_api import InternalApi
 from services.settlement.logs import configure_logs
 from services.settlement.partitions import partitions_of
 from services.settlement.pricebook import parse_book
+from services.settlement.reconcile_api import reconcile_router
 from services.settlement.redriving import Redriver
 from services.settlement.settings import Settings
 from services.settlement.signals import end_without_signal
@@ -202,6 +203,7 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
         admin_router(connect=service.pool.connection, books=service.books, ends=service, tokens=admin, terms=terms)
     )
     app.include_router(case_router(connect=service.pool.connection, redriver=service.redriver, tokens=admin))
+    app.include_router(reconcile_router(connect=service.pool.connection, tokens=admin))
     app.include_router(audit_router(connect=service.pool.connection, processes=service.audits, tokens=admin))
     app.include_router(webhook_router(service.pool.connection, service.books, terms, settings.stripe_webhook_secret))
     _errors(app)

@@ -85,7 +85,7 @@ class Simulator:
                 answer = self._control.answer(request.method, request.target, request.body)
             except BadControlError as error:
                 return framing.json_reply(error.status, {"error": error.message})
-            return framing.json_reply(200, answer)
+            return framing.text_reply(answer) if isinstance(answer, str) else framing.json_reply(200, answer)
         what = f"{request.method.decode('latin-1')} {request.target.decode('latin-1')}"
         return framing.reply(404, self._dialects[0].refusal(RefusedError(404, f"Invalid URL ({what})")))
 

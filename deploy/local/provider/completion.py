@@ -55,7 +55,7 @@ def _instant(channel: Channel, dialect: Dialect, ask: Ask, stamp: Stamp) -> byte
     book = channel.book
     book.statuses[200] += 1
     book.tokens_sent += ask.usage.completion - ask.usage.reasoning
-    book.bill(ask.model, ask.usage)
+    book.bill(ask.model, ask.usage, stamp)
     if not ask.stream:
         body = dialect.plain(ask, stamp)
         return framing.plain_head(stamp.id, len(body)) + body
@@ -148,7 +148,7 @@ class Faulty:
 
     def _billed(self, fault: Fault | None, usage: Usage | None, sent_tokens: int | None = None) -> Callable[[int], None]:
         """Bill the same however much the client took of it: providers do, for plain replies."""
-        book, model = self._channel.book, self._ask.model
+        book, model, stamp = self._channel.book, self._ask.model, self._stamp
         billed = _overridden(fault, self._ask.usage, usage)
         visible = 0 if usage is None else usage.completion - usage.reasoning
         if fault is not None and fault.kind == "burned":
@@ -158,20 +158,20 @@ class Faulty:
             if sent_frames:
                 book.tokens_sent += visible if sent_tokens is None else sent_tokens
             if billed is not None:
-                book.bill(model, billed)
+                book.bill(model, billed, stamp)
 
         return closed
 
     def _billed_as_sent(self, fault: Fault | None, events: Events) -> Callable[[int], None]:
         """Bill a stream for what it had generated when it ended."""
-        book, ask = self._channel.book, self._ask
+        book, ask, stamp = self._channel.book, self._ask, self._stamp
 
         def closed(sent_frames: int) -> None:
             usage = streamed(ask.usage, sent_frames, events.lead, events.span)
             book.tokens_sent += usage.completion - usage.reasoning
             billed = _overridden(fault, ask.usage, usage)
             if billed is not None:
-                book.bill(ask.model, billed)
+                book.bill(ask.model, billed, stamp)
 
         return closed
 

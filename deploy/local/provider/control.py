@@ -7,12 +7,14 @@ POST   /control/pace       {channel, latency_ms, ttft_ms, chunk_ms}
 DELETE /control/pace       [?channel=]
 GET    /control/stats      [?channel=]                        figures and the provider's invoice
 DELETE /control/stats      [?channel=]                        start them afresh
+GET    /control/invoice    ?channel=[&input=&cached_input=&output=&currency=]  the invoice as CSV, one line per billed request
 GET    /control/requests   [?channel=]                        shapes of the last 1,000 bodies of each channel
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -23,9 +25,10 @@ from deploy.local.provider.ask import INSTANT, Pace
 from deploy.local.provider.channel import Channel, Channels
 from deploy.local.provider.errors import BadControlError
 from deploy.local.provider.faults import Fault
+from deploy.local.provider.invoice import Rates, written
 from deploy.local.provider.tokens import DELAY_MS_MAX
 
-Answer = dict[str, Any]
+Answer = dict[str, Any] | str
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -66,8 +69,10 @@ class Control:
         }
 
     def answer(self, method: bytes, target: bytes, body: bytes) -> Answer:
-        """The answer's JSON. Raises BadControlError."""
+        """The answer's JSON, or the text of a file. Raises BadControlError."""
         path, _, query = target.partition(b"?")
+        if (method, path) == (b"GET", b"/control/invoice"):
+            return self._invoice({name: values[0] for name, values in parse_qs(query.decode("latin-1")).items()})
         call = self._calls.get((method, path))
         if call is None:
             raise BadControlError(404, f"no such control call: {method.decode()} {path.decode('latin-1')}")
@@ -112,6 +117,14 @@ class Control:
             channel.forget()
         return self._show_stats(name, body)
 
+    def _invoice(self, asked: dict[str, str]) -> str:
+        channels = self._channels.named(asked.get("channel"))
+        try:
+            rates = _rates(asked) if "output" in asked else None
+        except (InvalidOperation, KeyError) as error:
+            raise BadControlError(400, "give input, cached_input and output as decimals per million tokens") from error
+        return written([item for one in channels for item in one.book.items], rates)
+
     def _show_requests(self, name: str | None, _: bytes) -> Answer:
         channels = self._channels.named(name)
         return {"channels": [{"channel": one.name, "requests": one.seen()} for one in channels]}
@@ -123,8 +136,14 @@ class Control:
         return channel
 
 
-def _faults_of(channel: Channel) -> Answer:
+def _faults_of(channel: Channel) -> dict[str, Any]:
     return {"channel": channel.name, "faults": channel.schedule.described()}
+
+
+def _rates(asked: dict[str, str]) -> Rates:
+    prompt = Decimal(asked["input"])
+    cached = Decimal(asked["cached_input"]) if "cached_input" in asked else prompt
+    return Rates(prompt, cached, Decimal(asked["output"]), asked.get("currency", "USD"))
 
 
 def _validated(model: type[Body], raw: bytes) -> Body:

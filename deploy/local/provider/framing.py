@@ -51,6 +51,12 @@ def json_reply(status: int, value: object) -> bytes:
     return reply(status, orjson.dumps(value))
 
 
+def text_reply(text: str) -> bytes:
+    """A whole reply with a CSV file."""
+    body = text.encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: text/csv; charset=utf-8\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
 def closing(head: bytes) -> bytes:
     """The same head, or reply, with `connection: close` in it."""
     return head.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)

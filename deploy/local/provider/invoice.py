@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+import csv
+from collections import Counter, deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from io import StringIO
+from typing import Any, NamedTuple
 
 from deploy.local.provider.ask import Usage
+from deploy.local.provider.dialects import Stamp
 
 MODELS_MAX = 1_000
+ITEMS_MAX = 200_000
+COLUMNS = (
+    "id", "request_id", "created_at", "model", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
+    "cost", "currency",
+)  # fmt: skip
 OTHER_MODELS = "(other models)"
 
 
@@ -20,6 +31,28 @@ def streamed(usage: Usage, sent: int, lead: int, span: int) -> Usage:
     visible = usage.completion - usage.reasoning
     delivered = visible if sent >= lead + span else visible * max(sent - lead, 0) // span
     return usage._replace(completion=usage.reasoning + delivered)
+
+
+class Item(NamedTuple):
+    """One billed request. `stamp` names the reply, also one that never reached the client."""
+
+    stamp: Stamp
+    model: str
+    usage: Usage
+
+
+class Rates(NamedTuple):
+    """What the provider asks for a million tokens, in a currency."""
+
+    prompt: Decimal
+    cached: Decimal
+    completion: Decimal
+    currency: str
+
+    def cost(self, usage: Usage) -> Decimal:
+        """The price of one request, exact."""
+        fresh = (usage.prompt - usage.cached) * self.prompt
+        return (fresh + usage.cached * self.cached + usage.completion * self.completion) / 1_000_000
 
 
 class Line:
@@ -48,9 +81,11 @@ class Book:
         self.faults: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
         self._lines: dict[str, Line] = {}
+        self.items: deque[Item] = deque(maxlen=ITEMS_MAX)
 
-    def bill(self, model: str, usage: Usage) -> None:
+    def bill(self, model: str, usage: Usage, stamp: Stamp) -> None:
         """Put a request on the invoice."""
+        self.items.append(Item(stamp, model, usage))
         line = self._lines.get(model)
         if line is None:
             line = self._open(model)
@@ -80,3 +115,17 @@ class Book:
             "completion_tokens": line.completion,
             "reasoning_tokens": line.reasoning,
         }
+
+
+def written(items: Iterable[Item], rates: Rates | None) -> str:
+    """The invoice as CSV, one line per billed request; without rates nothing is said about money."""
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for item in items:
+        name, usage = item.stamp.id.decode(), item.usage
+        at = datetime.fromtimestamp(item.stamp.created, UTC).isoformat()
+        money = ("", "") if rates is None else (f"{rates.cost(usage):f}", rates.currency)
+        tokens = (usage.prompt, usage.cached, usage.completion, usage.reasoning)
+        writer.writerow((f"chatcmpl-{name}", f"req_{name}", at, item.model, *tokens, *money))
+    return out.getvalue()

@@ -15,14 +15,14 @@ from services.settlement.audit.audit_store import AuditLog, AuditOrder
 from services.settlement.audit.auditor import Auditor
 from services.settlement.audit.rebuild import RelayStuckError
 from services.settlement.audit.topic_reader import SilentTopicError, topic_reader
+from services.settlement.check import SLACK_S, seal_promises
 from services.settlement.database import configure_json, connect
+from services.settlement.errors import BrokenSealError
 from services.settlement.logs import configure_logs
 from services.settlement.settings import Settings
 
 log = structlog.get_logger(__name__)
 AUDIT_TIMEOUT_MS = 600_000
-SLACK_S = 60.0
-"""How much longer than the grace a hold may be overdue before it counts as forgotten."""
 NICENESS = 10
 """What serves requests goes before what looks back."""
 
@@ -41,7 +41,7 @@ def main() -> int:
             return 1
         try:
             audit.done(_run(settings, order, audit))
-        except (psycopg.Error, KafkaError, SilentTopicError, RelayStuckError, OSError) as error:
+        except (psycopg.Error, KafkaError, SilentTopicError, RelayStuckError, BrokenSealError, OSError) as error:
             audit.failed(f"{type(error).__name__}: {error}")
             log.exception("audit_failed")
             return 1
@@ -52,6 +52,7 @@ def main() -> int:
 
 
 def _run(settings: Settings, order: AuditOrder, audit: AuditLog) -> dict[str, Any]:
+    seal = seal_promises(settings)
     open_connection = partial(connect, settings.database_url, statement_timeout_ms=AUDIT_TIMEOUT_MS, analytic=True)
     with open_connection(name="settlement-audit") as connection, open_connection(name="settlement-audit/beside") as beside:
         auditor = Auditor(
@@ -59,6 +60,7 @@ def _run(settings: Settings, order: AuditOrder, audit: AuditLog) -> dict[str, An
             beside,
             partial(topic_reader, settings.kafka_bootstrap_servers),
             patience_s=settings.hold_grace_seconds + SLACK_S,
+            seal=seal,
             progress=audit.progress,
         )
         return asyncio.run(auditor.run(order))

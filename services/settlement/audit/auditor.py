@@ -12,7 +12,7 @@ from services.settlement.audit.clickhouse_counts import unequal_counts
 from services.settlement.audit.rebuild import Rebuild, violations
 from services.settlement.audit.shadow import Shadow
 from services.settlement.audit.topic_reader import TopicReader
-from services.settlement.ledger_check import SHOWN, Finding, check
+from services.settlement.ledger_check import SHOWN, Finding, SealPromises, check
 
 Connection = psycopg.Connection[TupleRow]
 I12, I14 = "I12", "I14"
@@ -32,12 +32,14 @@ class Auditor:
         read_topics: Callable[[], AbstractAsyncContextManager[TopicReader]],
         *,
         patience_s: float,
+        seal: SealPromises,
         progress: Callable[[str], None],
     ) -> None:
         self._connection = connection
         self._beside = beside
         self._read_topics = read_topics
         self._patience_s = patience_s
+        self._seal = seal
         self._progress = progress
 
     async def run(self, order: AuditOrder) -> dict[str, Any]:
@@ -45,7 +47,7 @@ class Auditor:
         findings: list[Finding] = []
         if order.kind == "check":
             self._progress("asking the ledger's invariants")
-            findings = check(self._connection, patience_s=self._patience_s)
+            findings = check(self._connection, patience_s=self._patience_s, seal=self._seal)
         skipped: dict[str, str] = {}
         if order.quick:
             skipped = {I12: "not asked for", I14: "not asked for"}

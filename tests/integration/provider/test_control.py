@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from .conftest import Provider
@@ -41,6 +44,27 @@ def test_the_invoice_adds_up_by_model_and_starts_afresh(provider: Provider) -> N
     assert (provider.stats()["requests"], provider.stats()["statuses"]) == (3, {"200": 3})
     provider.http.delete("/control/stats", params={"channel": provider.channel})
     assert (provider.stats()["requests"], provider.invoice(), provider.requests()) == (0, [], [])
+
+
+def test_the_invoice_is_written_line_by_line_with_the_ids_of_replies_that_never_came_too(provider: Provider) -> None:
+    counts = {"sim_input_tokens": "1000", "sim_output_tokens": "20", "sim_cached_tokens": "400"}
+    complete(provider, model="a", metadata=counts)
+    provider.script({"kind": "refuse", "billed": True})
+    with pytest.raises(httpx.HTTPError):
+        complete(provider, model="a", metadata=counts)
+    asked = {"channel": provider.channel, "input": "2.5", "cached_input": "1.25", "output": "10", "currency": "EUR"}
+    reply = provider.http.get("/control/invoice", params=asked)
+    assert reply.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(reply.text.splitlines()))
+    assert [(row["model"], row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"]) for row in rows] == [
+        ("a", "1000", "400", "20")
+    ] * 2
+    assert {(Decimal(row["cost"]), row["currency"]) for row in rows} == {(Decimal("0.0022"), "EUR")}
+    assert len({row["id"] for row in rows}) == 2
+    assert all(row["request_id"] == row["id"].replace("chatcmpl-", "req_") for row in rows)
+    without = provider.http.get("/control/invoice", params={"channel": provider.channel}).text
+    assert {row["cost"] for row in csv.DictReader(without.splitlines())} == {""}
+    assert provider.http.get("/control/invoice", params={"output": "x"}).status_code == 400
 
 
 def test_shapes_tell_the_form_of_a_body_and_nothing_of_its_text(provider: Provider) -> None:

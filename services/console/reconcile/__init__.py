@@ -1,0 +1,1 @@
+"""`tollbook reconcile`: a provider's invoice or usage export against the ledger."""

@@ -1,0 +1,49 @@
+"""`/admin/attempts` and `/admin/unknown-ends`: the ledger's side of a provider's invoice."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated
+from uuid import UUID
+
+import psycopg
+from fastapi import APIRouter, Depends, Query, Request, Response
+from psycopg.rows import TupleRow
+
+from schemas.envelope import UtcDatetime
+from services.settlement import attempt_pages
+from services.settlement.admin_api import Reply
+from services.settlement.http_edges import Tokens
+
+Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
+
+
+def reconcile_router(*, connect: Connect, tokens: Tokens) -> APIRouter:
+    """The routes, each behind the admin token."""
+
+    def authorize(request: Request) -> None:
+        given = request.headers.get("authorization")
+        tokens.check(given.encode() if given else None)
+
+    router = APIRouter(prefix="/admin", dependencies=[Depends(authorize)])
+
+    @router.get("/attempts")
+    def get_attempts(
+        since: UtcDatetime,
+        until: UtcDatetime,
+        channel: Annotated[list[str], Query(default_factory=list)],
+        after: UUID | None = None,
+        limit: Annotated[int, Query(ge=1, le=2000)] = 1000,
+    ) -> Response:
+        chosen = frozenset(channel)
+        with connect() as connection:
+            page = attempt_pages.attempts(connection, since=since, until=until, channels=chosen, after=after, limit=limit)
+        return Reply(page)
+
+    @router.get("/unknown-ends")
+    def get_unknown_ends(
+        since: UtcDatetime, until: UtcDatetime, limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000
+    ) -> Response:
+        with connect() as connection:
+            return Reply({"data": attempt_pages.unknown_ends(connection, since=since, until=until, limit=limit)})
+
+    return router
