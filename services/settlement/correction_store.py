@@ -127,7 +127,6 @@ def write(connection: Connection, own: OwnBucket, corrections: Sequence[Correcti
         move = each.move
         moves.append((each.event.event_id, each.account, move.before_nano, move.after_nano, move.held_after_nano))
         outbox.add(topics.LEDGER, own.holder, each.event.type, each.event.event_id, each.event.to_json().decode())
-        metrics.CORRECTIONS.labels(each.kind).inc()
     for case in cases:
         outbox.add(topics.LEDGER, case.holder, "CaseOpened", case.id, outgoing.case_opened(case))
         metrics.CASES.labels(case.kind).inc()

@@ -28,9 +28,17 @@ def once(
             return found, False
         try:
             with connection.transaction():
-                return post(), True
+                answer = post()
         except psycopg.errors.UniqueViolation:
             continue  # it was posted between looking and writing: the next round finds it
+        except ConflictError:
+            # Or while this one waited for the bucket: then it is no conflict that nothing was left for it.
+            found = stored(connection, idem_key, request_hash)
+            if found is None:
+                raise
+            return found, False
+        metrics.CORRECTIONS.labels(idem_key.partition(":")[0]).inc()
+        return answer, True
     raise UnavailableError("the same key is being posted by somebody else: ask again")
 
 

@@ -15,6 +15,7 @@ from tests.e2e.driver import Driver
 SETTINGS = {
     "TOLLBOOK_REQUEST_DEADLINE_SECONDS": "25",
     "TOLLBOOK_HOLD_GRACE_SECONDS": "4",
+    "TOLLBOOK_STRIPE_WEBHOOK_SECRET": "whsec_end_to_end",
 }
 """Holds of killed processes have to expire within a test, not within the two minutes and more of a real installation."""
 

@@ -21,6 +21,7 @@ from services.settlement.hold_store import HoldLane
 from services.settlement.refunds import Refund
 from tests.integration.settlement.corrections import CASES, SAID
 from tests.integration.settlement.ledger import Ledger
+from tests.integration.settlement.processes import until
 from tests.integration.settlement.requests_made import completion, hold_for
 
 UNIT = 1_000_000_000
@@ -89,6 +90,30 @@ def test_one_key_refunds_once_however_many_ask(funded: Ledger) -> None:
     assert len({txn for txn, _ in answers}) == 1
     assert [new for _, new in answers].count(True) == 1
     assert funded.balance("a") == (10 * UNIT - 1_375_000 + 300_000, 0)
+    funded.assert_sound()
+
+
+def test_whoever_waits_while_all_is_refunded_under_the_same_key_gets_the_stored_answer(funded: Ledger) -> None:
+    request = hold_for("a")
+    funded.held(request)
+    funded.complete(completion(request))
+    answers: list[tuple[str, bool]] = []
+
+    def give(connection: Connection) -> None:
+        answer, new = refund_store.refund(connection, refund_of(request.request_id, None, "one key"))
+        answers.append((answer["txn_id"], new))
+
+    with funded.connection.transaction():
+        # All of them have looked, and wait for the bucket, when the first may post.
+        funded.connection.execute("select account from bucket_balance where holder = 'a' for update")
+        threads = [threading.Thread(target=at_once, args=(funded, *[give] * 6))]
+        threads[0].start()
+        until(lambda: funded.rows("select count(*) = 6 as waiting from pg_locks where not granted")[0]["waiting"])
+    threads[0].join(60)
+    assert len(answers) == 6
+    assert len({txn for txn, _ in answers}) == 1
+    assert [new for _, new in answers].count(True) == 1
+    assert funded.balance("a") == (10 * UNIT, 0)
     funded.assert_sound()
 
 

@@ -18,17 +18,28 @@ from schemas.envelope import now
 from schemas.money import Usage
 from schemas.requests import KeyRef
 from services.settlement import expiry_store, limit_store, topup_store
+from services.settlement.book_store import BookStore
 from services.settlement.database import connect
-from services.settlement.errors import RacedError
+from services.settlement.errors import ConflictError, InvalidError, RacedError
 from services.settlement.hold_progress import renew
 from services.settlement.hold_store import HoldLane
 from services.settlement.money_in import LimitChange, TopUp
 from services.settlement.records import Record
+from services.settlement.statement_store import read_statement
+from tests.integration.settlement.corrections import Corrections
 from tests.integration.settlement.ledger import Ledger
 from tests.integration.settlement.requests_made import attempt_on, completion, hold_for
 
 KEYS = [KeyRef(project_id=f"p{n % 2}", key_id=f"k{n}") for n in range(3)]
 SETTLED = 600
+
+
+class OwnCorrections(Corrections):
+    """Corrections over a connection of one's own."""
+
+    def __init__(self, connection: psycopg.Connection[TupleRow], books: BookStore) -> None:
+        self.connection = connection
+        self.books = books
 
 
 class Crowd:
@@ -37,9 +48,12 @@ class Crowd:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.open: list[HoldRequest] = []
+        self.settled: list[HoldRequest] = []
+        self.payments: list[str] = []
         self.lock = threading.Lock()
         self.done = threading.Event()
         self.errors: list[BaseException] = []
+        self.refused: set[str] = set()
 
     def run(self, *parts: Callable[[psycopg.Connection[TupleRow], random.Random], None]) -> None:
         """Run each part again and again in a thread with a connection of its own; `settle` ends them."""
@@ -100,10 +114,28 @@ class Crowd:
 
     def top_up(self, connection: psycopg.Connection[TupleRow], dice: random.Random) -> None:
         """Payments."""
-        asked = TopUp(
-            account_id="a", bucket="credit", amount=f"0.{dice.randint(1, 9)}", provider="bank", payment_id=uuid4().hex
-        )
+        payment = uuid4().hex
+        asked = TopUp(account_id="a", bucket="credit", amount=f"0.{dice.randint(1, 9)}", provider="bank", payment_id=payment)
         topup_store.top_up(connection, asked, self.ledger.books.in_force)
+        self.payments.append(payment)
+
+    def correct(self, connection: psycopg.Connection[TupleRow], dice: random.Random) -> None:
+        """Refunds, adjustments, promotions that are soon over, chargebacks: those that do not apply are refused."""
+        mine = OwnCorrections(connection, self.ledger.books)
+        steps: list[Callable[[], object]] = [
+            lambda: mine.adjust("a", "credit", dice.choice(["0.01", "-0.01", "-5"])),
+            lambda: mine.promote("a", "credit", "0.05", now() + timedelta(milliseconds=dice.randint(20, 300))),
+            mine.expire_promotions,
+        ]
+        if self.settled:
+            request = dice.choice(self.settled)
+            steps += [lambda: mine.refund("a", request.request_id, dice.choice([None, "0.0001"]))] * 3
+        if self.payments:
+            steps.append(lambda: mine.charge_back(dice.choice(self.payments), dice.choice([None, "0.05"])))
+        try:
+            dice.choice(steps)()
+        except (ConflictError, InvalidError) as error:
+            self.refused.add(error.code)
 
     def limit(self, connection: psycopg.Connection[TupleRow], dice: random.Random) -> None:
         """Limits: new ones, changed ones, removed ones."""
@@ -149,6 +181,7 @@ class Crowd:
                 except RacedError:
                     worker = self.ledger.new_worker(connection)
             settled += len(taken)
+            self.settled += taken
         self.done.set()
 
     def _record(self, request: HoldRequest, dice: random.Random) -> Record:
@@ -159,6 +192,22 @@ class Crowd:
     def _some(self, dice: random.Random, count: int) -> list[UUID]:
         with self.lock:
             return [request.hold_id for request in dice.sample(self.open, min(count, len(self.open)))]
+
+
+def test_corrections_among_everything_else_leave_the_books_in_order(ledger: Ledger) -> None:
+    ledger.top_up("a", "credit", "20")
+    crowd = Crowd(ledger)
+    crowd.run(crowd.settle, crowd.place, crowd.top_up, crowd.limit, crowd.correct, crowd.correct, crowd.expire)
+    kinds = {row["kind"] for row in ledger.rows("select distinct kind from txn")}
+    assert kinds >= {"capture", "refund", "adjustment", "promotion", "credit_expiry", "chargeback"}
+    assert crowd.refused <= {
+        *("refund_exceeds_charge", "nothing_to_refund", "not_settled", "several_charges"),
+        *("insufficient_balance", "chargeback_exceeds_payment", "invalid_expiry"),
+    }
+    ledger.expire_promotions(now() + timedelta(days=1))
+    ledger.assert_sound()
+    statement = read_statement(ledger.connection, "a", f"{now():%Y-%m}", None, now=now())
+    assert [section.closing_nano for section in statement.sections] == [ledger.balance("a")[0]]
 
 
 def test_everything_at_once_leaves_the_books_in_order(ledger: Ledger) -> None:
