@@ -11,7 +11,7 @@ from schemas.envelope import new_id, now
 from schemas.money import Usage, format_amount
 from services.settlement.errors import ConflictError, InvalidError, NotFoundError
 from tests.integration.settlement.ledger import Ledger
-from tests.integration.settlement.requests_made import attempt_on, completion, hold_for
+from tests.integration.settlement.requests_made import KEY, attempt_on, completion, hold_for
 
 CHARGE = 1_375_000
 """374 tokens in and 44 out of gpt-4o."""
@@ -180,3 +180,16 @@ def test_the_receipt_shows_refunds(funded: Ledger) -> None:
     assert (shown["amount"], shown["bucket"], shown["reason"]) == ("0.001", "credit", "a test")
     assert receipt["charge"]["refunded_nano"] == 1_000_000
     assert any("0.001 USD of it was given back to bucket credit" in sentence for sentence in receipt["explanation"])
+
+
+def test_the_limit_of_a_run_is_restored_while_the_run_is_open(funded: Ledger) -> None:
+    run = funded.open_run("a", KEY, {"credit": "3"}, reserve=False)
+    request = charged(funded, run_id=run)
+    assert windows(funded) == [("run", CHARGE, 0)]
+    assert funded.refund("a", request.request_id, "0.001")["run_id"] is None
+    assert windows(funded) == [("run", 375_000, 0)]
+    funded.close_run("a", run, KEY)
+    funded.refund("a", request.request_id)
+    assert windows(funded) == [("run", 375_000, 0)]
+    assert funded.balance("a") == (10_000_000_000, 0)
+    funded.assert_sound()
