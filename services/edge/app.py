@@ -33,7 +33,7 @@ from services.edge.housekeeping import keep_house
 from services.edge.key_cache import KeyCache
 from services.edge.key_store import KeyStore
 from services.edge.logs import configure_logs
-from services.edge.lookups import Answer, LookupEndpoint, Lookups
+from services.edge.lookups import Answer, LookupEndpoint, Lookups, PublicEndpoint
 from services.edge.memberships import memberships_of
 from services.edge.peers import client, transport
 from services.edge.publisher import Publisher
@@ -138,9 +138,13 @@ class Edge:
             "/v1/topups": ("topups", lookups.topups),
             "/v1/statements/{month}": ("statement", lookups.statement),
         }
+        keys = PublicEndpoint("signing_keys", lookups.signing_keys)
         return [
-            Route(path, OnlyMethods(LookupEndpoint(name, authenticator, answer), "GET", "HEAD"))
-            for path, (name, answer) in answers.items()
+            Route("/v1/signing-keys", OnlyMethods(keys, "GET", "HEAD")),
+            *(
+                Route(path, OnlyMethods(LookupEndpoint(name, authenticator, answer), "GET", "HEAD"))
+                for path, (name, answer) in answers.items()
+            ),
         ]
 
     def _runs(self, authenticator: Authenticator) -> list[BaseRoute]:

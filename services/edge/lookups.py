@@ -22,7 +22,7 @@ from services.edge.errors import (
 )
 from services.edge.receipt_text import render_receipt
 from services.edge.rejections import Rejections
-from services.edge.replies import TEXT_TYPE, Reply, json_reply, send_error
+from services.edge.replies import JSON_TYPE, TEXT_TYPE, Reply, json_reply, send_error
 from services.edge.router import Router
 from services.edge.settlement import Settlement
 
@@ -53,10 +53,12 @@ class Lookups:
         return json_reply(found[0])
 
     async def receipt(self, request: Request, caller: Caller) -> Reply:
-        """`GET /v1/requests/{id}`: JSON, or text for people with `?format=text` or `Accept: text/plain`."""
+        """`GET /v1/requests/{id}`: JSON, text for people (`?format=text`), or a file that proves itself (`?signed=true`)."""
         request_id = request.path_params["request_id"]
         if len(request_id) > MAX_ID:
             raise NotFoundError("receipt_not_found", "There is no receipt under this id.")
+        if request.query_params.get("signed") == "true":
+            return Reply(200, await self._signed(caller.account_id, request_id), [JSON_TYPE])
         receipt = await self._receipt(caller.account_id, request_id)
         if wants_text(request):
             return Reply(200, render_receipt(receipt).encode(), [TEXT_TYPE])
@@ -70,6 +72,19 @@ class Lookups:
             if refused is None:
                 raise
             return refused
+
+    async def _signed(self, account_id: str, request_id: str) -> bytes:
+        try:
+            return await self._settlement.signed_receipt(account_id, request_id)
+        except NotFoundError:
+            refused = await self._rejections.find(account_id, request_id)
+            if refused is None:
+                raise
+            return await self._settlement.sign_refused(account_id, request_id, refused)
+
+    async def signing_keys(self, _request: Request) -> Reply:
+        """`GET /v1/signing-keys`: the public keys that receipts and checkpoints are checked with. For everybody."""
+        return json_reply(await self._settlement.signing_keys())
 
     async def balances(self, _request: Request, caller: Caller) -> Reply:
         """`GET /v1/balances`: every bucket in nano and as decimal text."""
@@ -133,6 +148,17 @@ class LookupEndpoint:
     async def _refuse(self, error: ApiError, send: Send) -> None:
         metrics.REQUESTS.labels(self._name, error.status).inc()
         await send_error(send, error)
+
+
+class PublicEndpoint(LookupEndpoint):
+    """An answer that is the same for everybody, with or without a key."""
+
+    def __init__(self, name: str, answer: Callable[[Request], Awaitable[Reply]]) -> None:
+        self._name = name
+        self._for_all = answer
+
+    async def _reply(self, request: Request) -> Reply:
+        return await self._for_all(request)
 
 
 def _balance(row: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def render_receipt(receipt: Receipt) -> str:
         _balance(receipt),
         _refunds(receipt),
         _refusal(receipt),
+        _seal(receipt),
         _explanation(receipt),
     ]
     return "\n".join("\n".join(section) for section in sections if section) + "\n"
@@ -132,6 +133,16 @@ def _to(refund: Mapping[str, Any]) -> str:
 def _refusal(receipt: Receipt) -> list[str]:
     refusal: Mapping[str, Any] | None = receipt.get("refusal")
     return ["", f"REFUSED      {refusal.get('code')}: {refusal.get('message')}"] if refusal else []
+
+
+def _seal(receipt: Receipt) -> list[str]:
+    seal: Mapping[str, Any] = receipt.get("seal") or {}
+    if seal.get("status") == "sealed":
+        places = ", ".join(f"{entry['seq']}" for entry in seal["entries"])
+        entry = "entry" if len(seal["entries"]) == 1 else "entries"
+        return ["", f"SEAL         {entry} {places} of {seal['checkpoint_size']}, signed at {seal['checkpoint_at']}"]
+    said = {"pending": "pending seal", "none": "nothing to seal: no money moved"}.get(str(seal.get("status")))
+    return ["", f"SEAL         {said}"] if said else []
 
 
 def _explanation(receipt: Receipt) -> list[str]:

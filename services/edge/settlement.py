@@ -15,6 +15,7 @@ from services.edge.errors import NotFoundError, PassedOnError, PeerUnavailableEr
 PRICE_BOOK_TTL_S = 5.0
 DOCUMENT_TIMEOUT_S = 60.0
 DOCUMENT_HEADERS = ("content-type", "content-disposition")
+SIGNING_KEYS_TTL_S = 60.0
 PASSED_ON = frozenset({400, 402, 403, 404, 409, 422})
 """Statuses with which settlement answers the customer; any other is between it and edge."""
 WEBHOOK_STATUSES = frozenset({200, 400, 413, 422, 503})
@@ -27,6 +28,7 @@ class Settlement:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._prices: tuple[float, list[dict[str, Any]]] | None = None
+        self._keys: tuple[float, dict[str, Any]] | None = None
 
     async def balances(self, account_id: str) -> list[dict[str, Any]]:
         """The account's buckets."""
@@ -39,6 +41,27 @@ class Settlement:
         if reply.status_code == 404:
             raise NotFoundError("receipt_not_found", f"There is no receipt of request {request_id}.", param="request_id")
         return json_object(reply)
+
+    async def signed_receipt(self, account_id: str, request_id: str) -> bytes:
+        """The receipt as a signed file, to be passed on byte by byte. Raises :class:`NotFoundError`."""
+        path = _of_account(account_id, "receipts", request_id)
+        reply = await self._call("GET", path, params={"signed": "true"})
+        if reply.status_code == 404:
+            raise NotFoundError("receipt_not_found", f"There is no receipt of request {request_id}.", param="request_id")
+        return _signed_file(reply)
+
+    async def sign_refused(self, account_id: str, request_id: str, receipt: Mapping[str, Any]) -> bytes:
+        """The signed file of a receipt that edge made itself, of a request that settlement never heard of."""
+        path = _of_account(account_id, "receipts", request_id, "signed")
+        sent = {"content": orjson.dumps(receipt), "headers": {"content-type": "application/json"}}
+        return _signed_file(await self._call("POST", path, **sent))
+
+    async def signing_keys(self) -> dict[str, Any]:
+        """The public keys that receipts are checked with, remembered for a minute."""
+        if self._keys is None or self._keys[0] < time.monotonic():
+            found = json_object(await self._get("/internal/signing-keys"))
+            self._keys = (time.monotonic() + SIGNING_KEYS_TTL_S, found)
+        return self._keys[1]
 
     async def read(self, account_id: str, *path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """What settlement says under a path of the account's. Raises :class:`PassedOnError` for what it refuses."""
@@ -94,6 +117,12 @@ class Settlement:
             return await self._client.request(method, path, **parts)
         except httpx.HTTPError as error:
             raise PeerUnavailableError(f"settlement cannot be reached: {error!r}") from error
+
+
+def _signed_file(reply: httpx.Response) -> bytes:
+    if reply.status_code != 200:
+        raise PeerUnavailableError(f"settlement answered {reply.status_code} instead of signing a receipt")
+    return reply.content
 
 
 def _of_account(*parts: str) -> str:

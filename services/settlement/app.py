@@ -40,10 +40,12 @@ from services.settlement.internal_api import InternalApi
 from services.settlement.logs import configure_logs
 from services.settlement.partitions import partitions_of
 from services.settlement.pricebook import parse_book
+from services.settlement.receipt_api import ReceiptApi
 from services.settlement.reconcile_api import reconcile_router
 from services.settlement.redriving import Redriver
 from services.settlement.settings import Settings
 from services.settlement.signals import end_without_signal
+from services.settlement.signed_receipt import ReceiptSigner
 from services.settlement.webhook_api import webhook_router
 
 log = structlog.get_logger(__name__)
@@ -175,6 +177,9 @@ def build(settings: Settings) -> Asgi:
         connect=service.pool.connection,
         books=service.books,
         gate=service.gate,
+        receipts=ReceiptApi(
+            service.pool.connection, service.books, ReceiptSigner(settings.signer(), service.books), published_keys(settings)
+        ),
         router=Tokens([settings.router_token]),
         services=Tokens([settings.edge_token, settings.router_token]),
     )
@@ -186,6 +191,13 @@ def build(settings: Settings) -> Asgi:
             await fast(scope, receive, send)
 
     return application
+
+
+def published_keys(settings: Settings) -> list[dict[str, str]]:
+    """The public keys that anybody may check receipts and checkpoints with: today's first, then those that it replaced."""
+    signer = settings.signer()
+    today = signer.public.id if signer else None
+    return [key.described("current" if key.id == today else "former") for key in settings.public_keys().values()]
 
 
 def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:

@@ -30,7 +30,7 @@ from services.settlement.http_edges import (
     send_error,
     send_json,
 )
-from services.settlement.receipt_store import read_receipt
+from services.settlement.receipt_api import ReceiptApi
 from services.settlement.run_api import RunApi
 from services.settlement.statement_documents import Document
 
@@ -48,6 +48,7 @@ class InternalApi:
         connect: Connect,
         books: BookStore,
         gate: ingress.IngressGate,
+        receipts: ReceiptApi,
         router: Tokens,
         services: Tokens,
     ) -> None:
@@ -55,6 +56,7 @@ class InternalApi:
         self._connect = connect
         self._books = books
         self._gate = gate
+        self._receipts = receipts
         self._router = router
         self._services = services
         self._runs = RunApi(connect, books)
@@ -87,11 +89,11 @@ class InternalApi:
             return self._ingress(receive)
         if route == ("GET", "/internal/price-book"):
             return self._price_book()
+        if (receipts := self._receipts.find(scope, receive)) is not None:
+            return receipts
         match scope["path"].split("/"):
             case ["", "internal", "accounts", account, "balances"] if scope["method"] == "GET":
                 return self._balances(account)
-            case ["", "internal", "accounts", account, "receipts", request] if scope["method"] == "GET":
-                return self._receipt(account, request)
             case ["", "internal", "accounts", *_] if (history := self._history.find(scope)) is not None:
                 return history
             case ["", "internal", "accounts", *_] if (found := self._runs.find(scope, receive)) is not None:
@@ -140,14 +142,3 @@ class InternalApi:
     def _read_balances(self, account: str) -> list[dict[str, Any]]:
         with self._connect() as connection:
             return balances(connection, account)
-
-    async def _receipt(self, account: str, request: str) -> Answer:
-        try:
-            request_id = UUID(request)
-        except ValueError:
-            raise NotFoundError("a request's id is a UUID", code="receipt_not_found") from None
-        return 200, orjson.dumps(await asyncio.to_thread(self._read_receipt, account, request_id))
-
-    def _read_receipt(self, account: str, request_id: UUID) -> dict[str, Any]:
-        with self._connect() as connection:
-            return read_receipt(connection, self._books, account, request_id)

@@ -12,6 +12,8 @@ from services.settlement.refusals import stored, utc_text
 
 BookOf = Callable[[int], PriceBook | None]
 Row = dict[str, Any]
+OPERATORS_OWN = {"operator_cost_nano", "operator_cost_currency"}
+"""Fields of an attempt that are no business of the customer who reads the receipt."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -129,7 +131,7 @@ def _attempts(event: RequestCompleted | None, holds: Sequence[Row], book_of: Boo
     rows = []
     for attempt in event.data.attempts:
         priced = _priced(attempt, by_id.get(attempt.hold_id), book_of)
-        row = attempt.model_dump(mode="json")
+        row = attempt.model_dump(mode="json", exclude=OPERATORS_OWN)
         row["charged"] = attempt.attempt == event.data.charged_attempt
         row["cost_nano"], row["cost_currency"] = priced if priced else (None, None)
         rows.append(row)
@@ -152,7 +154,8 @@ def _charge(event: RequestCompleted | None, settled: Row | None, paid: Row | Non
     attempt = _charged_attempt(event)
     book = book_of(paid["price_version"])
     prices = book.prices.get((attempt.route_type, attempt.upstream_model)) if book and attempt else None
-    amount = settled["charge_nano"] if settled and settled["status"] == "settled" else paid["captured_nano"]
+    by_usage = settled is not None and settled["status"] == "settled"
+    amount = settled["charge_nano"] if settled and by_usage else paid["captured_nano"]
     return {
         "bucket": paid["bucket"],
         "currency": paid["currency"],
@@ -164,7 +167,7 @@ def _charge(event: RequestCompleted | None, settled: Row | None, paid: Row | Non
         "hold_nano": paid["amount_nano"],
         "released_nano": paid["released_nano"],
         "overrun_nano": settled["overrun_nano"] if settled else 0,
-        "arithmetic": arithmetic(prices, attempt.usage, amount) if prices and attempt else None,
+        "arithmetic": arithmetic(prices, attempt.usage, amount) if by_usage and prices and attempt else None,
     }
 
 

@@ -125,6 +125,10 @@ select r.status, r.txn, r.charged_hold, r.charge_nano, r.overrun_nano, r.written
 from receipt r left join balance_move m on m.txn = r.txn
 where r.request_id = %(request_id)s and r.holder = %(holder)s;
 
+-- name: request_is_known
+(select 1 from hold where request_id = %(request_id)s limit 1)
+union all (select 1 from receipt where request_id = %(request_id)s limit 1);
+
 -- name: request_holds
 select id, project_id, key_id, bucket, currency, state, amount_nano, captured_nano, released_nano, price_version, output_cap,
     placed_at, ended_at, progress_input, progress_output, detail, refusal, run, reserved

@@ -49,6 +49,16 @@ from unnest(%(levels)s::smallint[], %(numbers)s::bigint[], %(hashes)s::text[]) a
 -- name: write_checkpoint
 insert into seal_checkpoint (size, note) values (%(size)s, %(note)s);
 
+-- name: request_entries
+-- The transactions of one request, in the order in which they were sealed; those that wait come last.
+with its as (
+    select t.id from txn t where t.idem_key = any(%(idem_keys)s::text[])
+    union all
+    select t.id from txn t where t.kind = 'refund' and t.hold_id = any(%(holds)s::uuid[])
+)
+select i.id, s.seq, s.salt, s.hash, p.hash
+from its i left join seal s on s.txn = i.id left join seal p on p.seq = s.seq - 1 order by s.seq, i.id;
+
 -- name: txns
 -- A transaction with all that was committed with it. The holds that a settlement ended are those of its request that did not
 -- expire: it is the only one of its request, and none of them ends later.

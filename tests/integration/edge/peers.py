@@ -38,6 +38,9 @@ SCRIPTED_ERRORS = {
 """What router answers to a model, and the mark of a refusal before any upstream call."""
 START_TIMEOUT_S = 10.0
 
+SIGNED_FILE = b'{"object":"signed_receipt", "any": 1.50,"signature":{}}\n'
+"""Bytes that nobody who reads and writes JSON would leave as they are."""
+
 
 @dataclass(frozen=True)
 class Received:
@@ -71,6 +74,7 @@ class Peers:
             Route("/internal/v1/chat/completions", self.chat, methods=["POST"]),
             Route("/internal/models", self.models),
             Route("/internal/price-book", self.price_book),
+            Route("/internal/signing-keys", self.signing_keys),
             Route("/internal/accounts/{account_id}/balances", self.balances),
             Route("/internal/accounts/{account_id}/receipts/{request_id}", self.receipt),
             Route("/internal/accounts/{account_id}/topups", self.topups),
@@ -145,9 +149,15 @@ class Peers:
         expires = {"promotion_id": "019a1f3c", "amount_nano": 1_500_000_000, "expires_at": "2026-06-30T00:00:00Z"}
         return JSONResponse({"data": [bucket | amounts | {"promotional_nano": 1_500_000_000, "promotions": [expires]}]})
 
+    async def signing_keys(self, _request: Request) -> Response:
+        """One public key."""
+        return JSONResponse({"object": "list", "data": [{"key_id": "0a0b0c0d", "status": "current"}]})
+
     async def receipt(self, request: Request) -> Response:
         """A receipt of the account that owns it, 404 for every other."""
         found = self.receipts.get((request.path_params["account_id"], request.path_params["request_id"]))
+        if found and request.query_params.get("signed") == "true":
+            return Response(SIGNED_FILE, media_type="application/json")
         return JSONResponse(found) if found else _error(404, "receipt_not_found")
 
     async def topups(self, request: Request) -> Response:

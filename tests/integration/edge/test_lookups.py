@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.integration.edge.peers import Peers
+from tests.integration.edge.peers import SIGNED_FILE, Peers
 from tests.integration.edge.processes import EdgeProcess, Key
 
 REQUEST_ID = "019a1f3c-5b7e-7c41-9d52-3f0b8e6a1c27"
@@ -54,6 +54,19 @@ def test_a_receipt_comes_as_text_on_request(edge: EdgeProcess, key: Key) -> None
     assert by_query.headers["content-type"] == by_header.headers["content-type"] == "text/plain; charset=utf-8"
     assert by_query.text == by_header.text
     assert f"RECEIPT  {REQUEST_ID}   SETTLED" in by_query.text
+
+
+@pytest.mark.usefixtures("receipt")
+def test_a_signed_receipt_passes_byte_by_byte(edge: EdgeProcess, key: Key) -> None:
+    reply = get(edge, key, f"/v1/requests/{REQUEST_ID}?signed=true")
+    assert (reply.status_code, reply.content, reply.headers["content-type"]) == (200, SIGNED_FILE, "application/json")
+    theirs = get(edge, edge.new_key(), f"/v1/requests/{REQUEST_ID}?signed=true")
+    assert (theirs.status_code, theirs.json()["error"]["code"]) == (404, "receipt_not_found")
+
+
+def test_the_keys_that_receipts_are_checked_with_are_told_to_everybody(edge: EdgeProcess) -> None:
+    reply = edge.client.get("/v1/signing-keys")
+    assert reply.json() == {"object": "list", "data": [{"key_id": "0a0b0c0d", "status": "current"}]}
 
 
 @pytest.mark.parametrize("request_id", ["x", "..%2F..%2Fbalances", "x" * 65, "%00"])

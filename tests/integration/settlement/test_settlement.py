@@ -249,6 +249,8 @@ def test_usage_after_expiry_is_written_off_and_never_charged(funded: Ledger) -> 
     assert funded.balance("a") == (10_000_000_000 - 100_000, 0)
     receipt = funded.receipt("a", request.request_id)
     assert (receipt["status"], receipt["charge"]["amount_nano"]) == ("expired", 100_000)
+    # The usage that came later does not make this amount: no equation may say that it does.
+    assert receipt["charge"]["arithmetic"] is None
     assert "0.001275 USD, is not charged to you" in " ".join(receipt["explanation"])
     assert funded.rows("select written_off_nano from receipt") == [{"written_off_nano": CHARGE - 100_000}]
     funded.assert_sound()

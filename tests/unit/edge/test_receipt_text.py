@@ -125,3 +125,12 @@ def test_refunds_say_where_they_went() -> None:
     assert "  2026-03-15T08:00:00Z  0.001 USD to credit: cut short" in text
     assert "0.001 USD to the reserve of run run_1: cut short" in text
     assert "REFUNDS" not in render_receipt(RECEIPT)
+
+
+def test_the_seal_is_told_in_words() -> None:
+    entries = [{"txn_id": "t", "seq": 12, "leaf_hash": "00"}]
+    sealed = {"status": "sealed", "entries": entries, "checkpoint_size": 40, "checkpoint_at": "2026-03-16T10:00:00+00:00"}
+    assert "SEAL         entry 12 of 40, signed at 2026-03-16T10:00:00+00:00" in render_receipt(RECEIPT | {"seal": sealed})
+    assert "SEAL         pending seal" in render_receipt(RECEIPT | {"seal": {"status": "pending"}})
+    assert "SEAL         nothing to seal: no money moved" in render_receipt(RECEIPT | {"seal": {"status": "none"}})
+    assert "SEAL" not in render_receipt(RECEIPT)
