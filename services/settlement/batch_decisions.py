@@ -102,7 +102,7 @@ class BatchDecisions:
             return (
                 {event_id: bytes(digest).hex() for event_id, digest in known.fetchall()},
                 {row[0] for row in settled.fetchall()},
-                {row[0]: HoldRow(**dict(zip(HOLD_COLUMNS, row, strict=True))) for row in holds.fetchall()},
+                {row[0]: HoldRow(*row) for row in holds.fetchall()},
             )
 
     def _run(self, name: str, parameters: dict[str, Any]) -> psycopg.Cursor[TupleRow]:

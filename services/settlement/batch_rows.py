@@ -6,7 +6,7 @@ from typing import Any
 from schemas import topics
 from services.settlement import outgoing
 from services.settlement.accounts import LedgerAccount
-from services.settlement.arrays import plain, texts, uuids
+from services.settlement.arrays import packed, plain, texts, uuids
 from services.settlement.balances import Buckets, Capture
 from services.settlement.batch import Decided
 from services.settlement.entries import Outbox, Postings, Txns, Windows, post_overrun
@@ -59,7 +59,7 @@ def hold_ends(settlements: Sequence[Settlement]) -> dict[str, str]:
 def add_txn(txns: Txns, incoming: Incoming, settlement: Settlement) -> None:
     event = incoming.event
     charge = settlement.capture or settlement.late
-    detail: dict[str, Any] = {"event_id": str(event.event_id), "key_id": event.data.key.key_id}
+    detail: dict[str, Any] = {"event_id": event.event_id, "key_id": event.data.key.key_id}
     if charge:
         detail |= {
             "project_id": charge.hold.project_id,
@@ -81,9 +81,10 @@ def add_txn(txns: Txns, incoming: Incoming, settlement: Settlement) -> None:
     )
 
 
-def receipt_rows(settlements: Sequence[tuple[Incoming, Settlement]]) -> dict[str, str]:
+def receipt_rows(settlements: Sequence[tuple[Incoming, Settlement]]) -> dict[str, str | bytes]:
     charges = [settlement.capture or settlement.late for _, settlement in settlements]
     captures = [settlement.capture for _, settlement in settlements]
+    completed, starts, sizes = packed([incoming.record.value or b"" for incoming, _ in settlements])
     return {
         "request_ids": uuids([incoming.event.request_id for incoming, _ in settlements]),
         "holders": texts([incoming.event.account_id for incoming, _ in settlements]),
@@ -93,7 +94,9 @@ def receipt_rows(settlements: Sequence[tuple[Incoming, Settlement]]) -> dict[str
         "charges": plain([capture.nano if capture else 0 for capture in captures]),
         "overruns": plain([max(capture.nano - capture.hold.amount_nano, 0) if capture else 0 for capture in captures]),
         "written_off": plain([settlement.late_nano for _, settlement in settlements]),
-        "completed": texts([incoming.payload for incoming, _ in settlements]),
+        "completed": completed,
+        "starts": starts,
+        "sizes": sizes,
     }
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from services.settlement import accounts
 from services.settlement.accounts import CREDIT, DEBIT, LedgerAccount, Side
-from services.settlement.arrays import plain, texts, uuids
+from services.settlement.arrays import packed, plain, texts, uuids
 from services.settlement.balances import Capture
 from services.settlement.settling import CaseDraft, Settlement
 
@@ -123,15 +123,18 @@ class Outbox:
         """One event, keyed as on its topic."""
         self.rows.append((topic, key, event_type, ref, payload))
 
-    def parameters(self) -> dict[str, str]:
-        """The arrays of `write_outbox`."""
+    def parameters(self) -> dict[str, str | bytes]:
+        """The arrays of `write_outbox`, and the payloads packed."""
         topics, keys, types, refs, payloads = columns(self.rows, 5)
+        packed_payloads, starts, sizes = packed([payload.encode() for payload in payloads])
         return {
             "topics": plain(topics),
             "keys": texts(keys),
             "types": plain(types),
             "refs": uuids(refs),
-            "payloads": texts(payloads),
+            "payloads": packed_payloads,
+            "starts": starts,
+            "sizes": sizes,
         }
 
 

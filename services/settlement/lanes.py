@@ -133,9 +133,10 @@ def observe(batch: Batch, decided: Decided, seconds: float) -> None:
     """Count one committed batch."""
     metrics.BATCH_SECONDS.observe(seconds)
     metrics.BATCH_EVENTS.observe(len(batch.incoming) + len(batch.poison))
+    for kind, count in Counter(settlement.kind for _, settlement in decided.settlements).items():
+        metrics.settled(kind, count)
     instant = now()
     for incoming, settlement in decided.settlements:
-        metrics.settled(settlement.kind)
         metrics.EVENT_AGE_SECONDS.observe((instant - incoming.event.occurred_at).total_seconds())
         if settlement.capture and settlement.capture.nano > settlement.capture.hold.amount_nano:
             metrics.OVERRUNS.inc()

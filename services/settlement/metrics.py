@@ -65,9 +65,9 @@ def _outcome(outcome: str) -> Counter:
     return HOLDS.labels(outcome)
 
 
-def settled(kind: str) -> None:
-    """Count one posted event."""
-    _settled(kind).inc()
+def settled(kind: str, count: int) -> None:
+    """Count posted events of a kind."""
+    _settled(kind).inc(count)
 
 
 @cache

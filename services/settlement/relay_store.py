@@ -1,10 +1,10 @@
 """The outbox and the ingress table, as the relays read and clear them."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import TupleRow
 
 from services.settlement.arrays import plain
 from services.settlement.outgoing import hold_decided
@@ -36,9 +36,9 @@ class OutboxSource:
 
     def next(self, connection: psycopg.Connection[TupleRow], limit: int) -> list[Pending]:
         """The oldest rows; those of holds are written out from the hold."""
-        with connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(statements("relay.sql")["next_events"], {"limit": limit}, binary=True).fetchall()
-        return [(row["id"], Message(row["topic"], row["key"], row["type"], _payload(row))) for row in rows]
+        cursor = connection.execute(statements("relay.sql")["next_events"], {"limit": limit}, binary=True)
+        names = [column.name for column in cursor.description or ()]
+        return [_pending(row, names) for row in cursor.fetchall()]
 
     def published(self, connection: psycopg.Connection[TupleRow], ids: Sequence[int]) -> None:
         """Count and remove."""
@@ -60,6 +60,6 @@ class IngressSource:
         connection.execute(statements("relay.sql")["ingress_published"], {"ids": plain(ids)})
 
 
-def _payload(row: dict[str, Any]) -> str:
-    payload: str | None = row["payload"]
-    return hold_decided(row) if payload is None else payload
+def _pending(row: TupleRow, names: Sequence[str]) -> Pending:
+    row_id, topic, key, kind, _, payload = row[:6]
+    return row_id, Message(topic, key, kind, hold_decided(dict(zip(names, row, strict=True))) if payload is None else payload)

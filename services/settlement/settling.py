@@ -21,9 +21,12 @@ Kind = Literal["capture", "release", "late_usage"]
 BookOf = Callable[[int], PriceBook | None]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class HoldRow:
-    """A hold as the ledger has it. `state` changes here as the batch is decided, so that its later events see it."""
+    """A hold as the ledger has it: the columns of the statement `holds` in their order.
+
+    `state` changes here as the batch is decided, so that its later events see it.
+    """
 
     id: UUID
     request_id: UUID

@@ -60,9 +60,13 @@ select * from unnest(%(txns)s::uuid[], %(lines)s::smallint[], %(accounts)s::bigi
     %(amounts)s::bigint[]);
 
 -- name: write_receipts
+-- The events lie end to end in one value: `starts` (from 1) and `sizes` say where.
 insert into receipt (request_id, holder, status, txn, charged_hold, charge_nano, overrun_nano, written_off_nano, completed)
-select * from unnest(%(request_ids)s::uuid[], %(holders)s::text[], %(statuses)s::text[], %(txns)s::uuid[], %(holds)s::uuid[],
-    %(charges)s::bigint[], %(overruns)s::bigint[], %(written_off)s::bigint[], %(completed)s::text[]);
+select u.request_id, u.holder, u.status, u.txn, u.hold, u.charge, u.overrun, u.written_off,
+    convert_from(substring(%(completed)b::bytea from u.start for u.size), 'UTF8')
+from unnest(%(request_ids)s::uuid[], %(holders)s::text[], %(statuses)s::text[], %(txns)s::uuid[], %(holds)s::uuid[],
+    %(charges)s::bigint[], %(overruns)s::bigint[], %(written_off)s::bigint[], %(starts)s::integer[], %(sizes)s::integer[])
+    as u (request_id, holder, status, txn, hold, charge, overrun, written_off, start, size);
 
 -- name: open_cases
 insert into "case" (id, kind, holder, request_id, hold_id, currency, exposure_nano, detail, owner, due_at)
@@ -100,5 +104,8 @@ update envelope_window s set held = s.held - m.released, spent = s.spent + m.spe
 from moved m join locked l on l.id = m.id where s.id = m.id;
 
 -- name: write_outbox
+-- The payloads lie end to end in one value: `starts` (from 1) and `sizes` say where.
 insert into outbox (topic, key, type, ref, payload)
-select * from unnest(%(topics)s::text[], %(keys)s::text[], %(types)s::text[], %(refs)s::uuid[], %(payloads)s::text[]);
+select u.topic, u.key, u.type, u.ref, convert_from(substring(%(payloads)b::bytea from u.start for u.size), 'UTF8')
+from unnest(%(topics)s::text[], %(keys)s::text[], %(types)s::text[], %(refs)s::uuid[], %(starts)s::integer[], %(sizes)s::integer[])
+    as u (topic, key, type, ref, start, size);

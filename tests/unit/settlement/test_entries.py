@@ -174,7 +174,9 @@ def test_events_become_one_array_for_each_column() -> None:
         "keys": '{"a","b\\""}',
         "types": "{Captured,Released}",
         "refs": "{" + f"{ONE_HEX},{TWO_HEX}" + "}",
-        "payloads": '{"{}","[]"}',
+        "payloads": b"{}[]",
+        "starts": "{1,3}",
+        "sizes": "{2,2}",
     }
 
 
