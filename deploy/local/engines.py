@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.environment import POSTGRES_PASSWORD, own
+from deploy.local.environment import POSTGRES_PASSWORD, SERVICE_PASSWORDS, own
 from deploy.local.home import Home
 from deploy.local.kafka.jars import resolve
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.postgres.account import unprivileged
 from deploy.local.postgres.binaries import binaries
+from deploy.local.postgres.logins import urls_of
 from deploy.local.postgres.server import PostgresServer, answers
 from deploy.local.processes import ENGINES
 from deploy.local.readiness import Check, port_open
@@ -22,9 +23,13 @@ KAFKA_STOP_S = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Engines:
-    """Where the ledger and the record live. `postgres` and `kafka` are None when they are somebody else's."""
+    """Where the ledger and the record live. `postgres` and `kafka` are None when they are somebody else's.
+
+    `database_url` is the tables' owner's; `service_urls` are those of the services that log in as themselves.
+    """
 
     database_url: str
+    service_urls: Mapping[str, str]
     kafka_bootstrap_servers: str
     postgres: PostgresServer | None
     kafka: KafkaNode | None
@@ -69,10 +74,16 @@ def engines_of(home: Home, environ: Mapping[str, str], ports: Mapping[str, int],
     kafka = None if bootstrap_servers else _kafka(home, ports)
     return Engines(
         database_url=database_url or (postgres.dsn(DATABASE) if postgres else ""),
+        service_urls=_service_urls(postgres, secret) if postgres else urls_of(environ),
         kafka_bootstrap_servers=bootstrap_servers or (kafka.bootstrap_servers if kafka else ""),
         postgres=postgres,
         kafka=kafka,
     )
+
+
+def _service_urls(postgres: PostgresServer, secret: Mapping[str, str]) -> dict[str, str]:
+    logins = {service: (f"{service}_login", secret[name]) for service, name in SERVICE_PASSWORDS.items()}
+    return {service: postgres.dsn(DATABASE, login) for service, login in logins.items()}
 
 
 def postgres_check(dsn: str) -> Check:

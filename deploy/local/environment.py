@@ -6,12 +6,16 @@ from collections.abc import Mapping
 
 from deploy.local.home import Home, write_private
 from deploy.local.ports import HOST
+from deploy.local.postgres.logins import variable
+from deploy.local.processes import MIGRATIONS
 
 # Told to each process in its own words, so the caller's environment cannot set them for all.
-PER_PROCESS = frozenset({"TOLLBOOK_HOME", "TOLLBOOK_PORT", "TOLLBOOK_DATA_DIR", "TOLLBOOK_PROCESS"})
+PER_PROCESS = frozenset({"TOLLBOOK_HOME", "TOLLBOOK_PORT", "TOLLBOOK_DATA_DIR", "TOLLBOOK_PROCESS", *map(variable, MIGRATIONS)})
 NAMED_URLS = ("edge", "router", "settlement", "analytics", "provider")
 TOKENS = ("ADMIN", "EDGE", "ROUTER", "SETTLEMENT", "ANALYTICS")
 POSTGRES_PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the variable's name
+# The database's passwords: the owner's, and with a service's name behind it each service's own.
+SERVICE_PASSWORDS = {service: f"{POSTGRES_PASSWORD}_{service.upper()}" for service in MIGRATIONS}
 
 
 def load_secrets(home: Home) -> dict[str, str]:
@@ -32,7 +36,10 @@ def shared(
     kafka_bootstrap_servers: str,
     caller: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return the variables that every process gets. The caller's own TOLLBOOK_* variables win."""
+    """Return the variables that every process gets, and DATABASE_URL as the migrations get it: as the tables' owner.
+
+    The caller's own TOLLBOOK_* variables win.
+    """
     generated = {
         "DATABASE_URL": database_url,
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
@@ -42,16 +49,17 @@ def shared(
         "PYTHONUNBUFFERED": "1",
     }
     urls = {f"TOLLBOOK_{name.upper()}_URL": f"http://{HOST}:{ports[name]}" for name in NAMED_URLS if name in ports}
-    kept = {name: value for name, value in secret.items() if name != POSTGRES_PASSWORD}
+    kept = {name: value for name, value in secret.items() if not name.startswith(POSTGRES_PASSWORD)}
     overrides = {name: value for name, value in caller.items() if name.startswith("TOLLBOOK_")}
     merged = generated | urls | kept | overrides
     return {name: value for name, value in merged.items() if name not in PER_PROCESS}
 
 
-def own(home: Home, name: str, port: int | None) -> dict[str, str]:
+def own(home: Home, name: str, port: int | None, database_url: str | None = None) -> dict[str, str]:
     """Return the variables that only the named process gets, and by which it can be recognised later."""
     variables = {"TOLLBOOK_HOME": str(home.path), "TOLLBOOK_PROCESS": name, "TOLLBOOK_DATA_DIR": str(home.data / name)}
-    return variables if port is None else variables | {"TOLLBOOK_PORT": str(port)}
+    given = {"TOLLBOOK_PORT": None if port is None else str(port), "DATABASE_URL": database_url}
+    return variables | {name: value for name, value in given.items() if value is not None}
 
 
 def _read(home: Home) -> dict[str, str]:
@@ -64,7 +72,7 @@ def _read(home: Home) -> dict[str, str]:
 def _fresh_secrets() -> dict[str, str]:
     tokens = {f"TOLLBOOK_{name}_TOKEN": secrets.token_urlsafe(32) for name in TOKENS}
     return tokens | {
-        POSTGRES_PASSWORD: secrets.token_urlsafe(24),
+        **{name: secrets.token_urlsafe(24) for name in (POSTGRES_PASSWORD, *SERVICE_PASSWORDS.values())},
         "TOLLBOOK_KEY_PEPPERS": json.dumps({"1": secrets.token_hex(32)}, separators=(",", ":")),
         "TOLLBOOK_SECRETS_KEY": secrets.token_hex(32),
         "TOLLBOOK_SIGNING_KEY": secrets.token_hex(32),

@@ -7,7 +7,7 @@ from deploy.local import environment, prerequisites
 from deploy.local.engines import Engines, engines_of, wanted_ports
 from deploy.local.home import Home, read_json, write_json, write_private
 from deploy.local.ports import assign
-from deploy.local.processes import ENGINE_PORTS, PROCESSES, Process
+from deploy.local.processes import ENGINE_PORTS, MIGRATIONS, PROCESSES, Process
 from deploy.local.programs import programs_of
 from deploy.local.progress import Progress
 from deploy.local.supervisor_config import render
@@ -15,7 +15,10 @@ from deploy.local.supervisor_config import render
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The decisions. `environment` is the whole environment of a process, but for what only it is told."""
+    """The decisions. `environment` is the whole environment of a process, but for what only it is told.
+
+    Its DATABASE_URL is the tables' owner's: for migrations, never for a service.
+    """
 
     processes: tuple[Process, ...]
     ports: Mapping[str, int]
@@ -36,7 +39,8 @@ def prepare(
     with progress.step("Fetching and preparing Postgres and Kafka"):
         layout = _layout(home, environ, wanted, ports)
         layout.engines.prepare()
-    programs = [*layout.engines.programs(home), *programs_of(home, wanted, ports)]
+    urls = {service: layout.engines.database_url for service in MIGRATIONS} | dict(layout.engines.service_urls)
+    programs = [*layout.engines.programs(home), *programs_of(home, wanted, ports, urls)]
     write_private(home.supervisor_config, render(home, programs))
     return layout
 

@@ -15,9 +15,13 @@ TIMEOUT_S = 300
 LOCK_TABLE = "yoyo_lock"
 
 
-def run(processes: Sequence[Process], environment: Mapping[str, str]) -> None:
-    """Migrate the services among the processes, in the table's order; raises StepFailedError with the output."""
+def run(processes: Sequence[Process], environment: Mapping[str, str]) -> list[str]:
+    """Migrate the services among the processes, in the table's order; raises StepFailedError with the output.
+
+    Returns the lines that a person should see: what a service that was migrated said to standard error in its own name.
+    """
     wanted = {process.service for process in processes}
+    notes: list[str] = []
     for service in (name for name in MIGRATIONS if name in wanted):
         command = [sys.executable, "-m", f"services.{service}.migrate"]
         done = subprocess.run(
@@ -25,6 +29,8 @@ def run(processes: Sequence[Process], environment: Mapping[str, str]) -> None:
         )
         if done.returncode != 0:
             raise StepFailedError(f"the migration of {service} failed", done.stdout + done.stderr)
+        notes += [line for line in done.stderr.splitlines() if line.startswith(f"{service}: ")]
+    return notes
 
 
 def forget_locks(dsn: str) -> None:

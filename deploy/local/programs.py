@@ -10,11 +10,16 @@ from deploy.local.readiness import READY_PATH, Check, http_ready, port_open
 from deploy.local.supervisor_config import Program
 
 
-def programs_of(home: Home, processes: Sequence[Process], ports: Mapping[str, int]) -> list[Program]:
-    """Return the processes as supervisord runs them: in the checkout, by this very Python."""
+def programs_of(
+    home: Home, processes: Sequence[Process], ports: Mapping[str, int], database_urls: Mapping[str, str]
+) -> list[Program]:
+    """Return the processes as supervisord runs them: in the checkout, by this very Python.
+
+    `database_urls` are those of the services that log in to Postgres.
+    """
     for process in processes:
         (home.data / process.name).mkdir(exist_ok=True)
-    return [_program(home, process, ports[process.name]) for process in processes]
+    return [_program(home, process, ports[process.name], database_urls.get(process.service or "")) for process in processes]
 
 
 def checks_of(processes: Sequence[Process], ports: Mapping[str, int]) -> list[Check]:
@@ -22,14 +27,14 @@ def checks_of(processes: Sequence[Process], ports: Mapping[str, int]) -> list[Ch
     return [_check(process, ports[process.name]) for process in processes]
 
 
-def _program(home: Home, process: Process, port: int) -> Program:
+def _program(home: Home, process: Process, port: int, database_url: str | None) -> Program:
     arguments = [argument.format(port=port) for argument in process.arguments]
     return Program(
         name=process.name,
         group=SERVICES,
         command=[sys.executable, "-m", process.module, *arguments],
         directory=CHECKOUT,
-        environment=own(home, process.name, port),
+        environment=own(home, process.name, port, database_url),
     )
 
 

@@ -1,10 +1,11 @@
 """What the person at the terminal sees while the stack is set up."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 
 class Progress:
@@ -23,3 +24,8 @@ class Progress:
         else:
             yield
         self.console.print(f"[green]✔[/green] {title} [dim]{time.monotonic() - began:.1f} s[/dim]")
+
+    def note(self, lines: Iterable[str]) -> None:
+        """Show what a person should know although the step was done."""
+        for line in lines:
+            self.console.print(f"[yellow]![/yellow] {escape(line)}")

@@ -14,6 +14,7 @@ from deploy.local.engines import DATABASE, kafka_check, postgres_check
 from deploy.local.errors import StackError
 from deploy.local.home import Home, home_of, read_json
 from deploy.local.layout import Layout, prepare
+from deploy.local.postgres import logins
 from deploy.local.postgres.server import running_pid
 from deploy.local.processes import PROCESSES, Process, select
 from deploy.local.programs import checks_of
@@ -142,7 +143,12 @@ class Stack:
             if layout.engines.postgres:
                 layout.engines.postgres.create_database(DATABASE)
                 migrations.forget_locks(layout.engines.database_url)
-            migrations.run(wanted, layout.environment)
+            notes = migrations.run(wanted, layout.environment)
+            if layout.engines.postgres:
+                mine = {process.service for process in wanted}
+                urls = {service: url for service, url in layout.engines.service_urls.items() if service in mine}
+                logins.create(layout.engines.database_url, urls)
+        self._progress.note(notes)
         with self._progress.step("Creating the topics"):
             self._wait_engine("kafka", layout)
             asyncio.run(topics.create(layout.engines.kafka_bootstrap_servers))
@@ -157,8 +163,9 @@ class Stack:
         return described
 
     def _launch(self, layout: Layout) -> None:
-        own = environment.own(self.home, "supervisord", None)
-        self._supervisor.launch(dict(layout.environment) | own)
+        # Every process inherits this: each gets the database's URL by itself, and the owner's is nobody's.
+        inherited = {name: value for name, value in layout.environment.items() if name != "DATABASE_URL"}
+        self._supervisor.launch(inherited | environment.own(self.home, "supervisord", None))
         for check in layout.engines.checks():
             self._supervisor.start(check.process)
 

@@ -1,4 +1,4 @@
-"""supervisord's settings, as text. Secrets are not in them: processes inherit those from supervisord's environment."""
+"""supervisord's settings, as text. The secret in them is each service's own database login; all others are inherited."""
 
 import configparser
 import io

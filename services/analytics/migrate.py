@@ -4,12 +4,14 @@ ClickHouse's migrations are applied by the process that owns the store (`service
 admits one process only.
 """
 
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from yoyo import get_backend, read_migrations
 
+from services.analytics.roles import separate
 from services.analytics.settings import MigrationSettings
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
@@ -17,7 +19,11 @@ SCHEMA = "analytics"
 
 
 def migrate(database_url: str) -> None:
-    """Apply every migration that was not applied yet. Concurrent callers wait for each other."""
+    """Apply every migration that was not applied yet, then grant the service's role its privileges.
+
+    Concurrent callers wait for each other. Where this login may not separate the role, everything works without, and one
+    line says what to do.
+    """
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     backend = get_backend(_yoyo_url(database_url))
@@ -26,6 +32,9 @@ def migrate(database_url: str) -> None:
             backend.apply_migrations(backend.to_apply(read_migrations(str(MIGRATIONS_DIR))))
     finally:
         backend.connection.close()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        if obstacle := separate(connection):
+            sys.stderr.write(f"analytics: {obstacle}\n")
 
 
 def _yoyo_url(database_url: str) -> str:

@@ -8,12 +8,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import psycopg
 from yoyo import get_backend, read_migrations
 
+from services.edge.roles import separate
+
 SCHEMA = "edge"
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 
 
 def migrate(database_url: str) -> list[str]:
-    """Apply what is missing and return the names of what was applied."""
+    """Apply what is missing, grant the service's role its privileges, and return the names of what was applied.
+
+    Where this login may not separate the role, everything works without, and one line says what to do.
+    """
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     backend = get_backend(yoyo_url(database_url))
@@ -21,9 +26,12 @@ def migrate(database_url: str) -> list[str]:
         with backend.lock():
             missing = backend.to_apply(read_migrations(str(MIGRATIONS_DIR)))
             backend.apply_migrations(missing)
-            return [migration.id for migration in missing]
     finally:
         backend.connection.close()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        if obstacle := separate(connection):
+            sys.stderr.write(f"edge: {obstacle}\n")
+    return [migration.id for migration in missing]
 
 
 def yoyo_url(database_url: str) -> str:

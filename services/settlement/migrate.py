@@ -1,5 +1,6 @@
 """`python -m services.settlement.migrate`: bring the database to today's schema."""
 
+import sys
 from pathlib import Path
 
 import psycopg
@@ -7,13 +8,17 @@ from psycopg import sql
 from yoyo import get_backend, read_migrations
 
 from services.settlement.database import SCHEMA, yoyo_url
+from services.settlement.roles import separate
 from services.settlement.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(database_url: str) -> int:
-    """Apply what is missing, under yoyo's lock. Returns how many migrations were applied."""
+    """Apply what is missing, under yoyo's lock, then grant the roles their privileges. Returns how many were applied.
+
+    Where this login may not separate the roles, everything works without, and one line says what to do.
+    """
     with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
         connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(SCHEMA)))
     backend = get_backend(yoyo_url(database_url))
@@ -22,9 +27,12 @@ def migrate(database_url: str) -> int:
         with backend.lock():
             missing = backend.to_apply(migrations)
             backend.apply_migrations(missing)
-            return len(missing)
     finally:
         backend.connection.close()
+    with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+        if obstacle := separate(connection):
+            print(f"settlement: {obstacle}", file=sys.stderr)
+    return len(missing)
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ class Offsets:
         self._charged = 0
         self._skipped = 0
         ledger.top_up(HOLDER, "credit", "100")
-        ledger.connection.execute("delete from consumer_offset")
+        ledger.as_owner("delete from consumer_offset")
 
     def prove(self, progress: Progress) -> dict[str, Outcome]:
         """Every tampering and what came of it. Fails when that is not what must."""
@@ -109,9 +109,8 @@ class Offsets:
     def _without_inbox(self) -> Outcome:
         """Nothing remembers the events any more: their requests are settled all the same, so that each is a case."""
         events = self._ledger.count("inbox")
-        with connect(self._ledger.url, statement_timeout_ms=TIMEOUT_MS) as connection:
-            connection.execute("truncate inbox")
-            connection.execute("update consumer_offset set next = first, consumed = 0")
+        self._ledger.as_owner("truncate inbox")
+        self._ledger.as_owner("update consumer_offset set next = first, consumed = 0")
         postings = self._postings()
         with self._loop():
             self._until(lambda: self._ledger.count("inbox") >= events)
@@ -153,7 +152,7 @@ class Offsets:
 
     def _tamper(self, tampering: Tampering) -> None:
         asked = {"topic": topics.ATTEMPTS, "partition": self._partition}
-        with connect(self._ledger.url, statement_timeout_ms=TIMEOUT_MS) as connection:
+        with connect(self._ledger.owner_url, statement_timeout_ms=TIMEOUT_MS) as connection:
             connection.execute(tampering.statement.encode(), asked)
 
     def _row(self) -> dict[str, Any]:

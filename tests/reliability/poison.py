@@ -68,7 +68,7 @@ def prove(on: Ground, messages: int, *, progress: Progress) -> Report:
     with running_ledger(on.database_url) as ledger:
         names = accounts(ledger, ACCOUNTS)
         good = placed(ledger, names, messages)
-        ledger.connection.execute("delete from consumer_offset")
+        ledger.as_owner("delete from consumer_offset")
     records: list[Raw] = []
     reasons: dict[str, str] = {}
     for number, hold in enumerate(good):

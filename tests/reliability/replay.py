@@ -49,7 +49,7 @@ def prove_replay(on: Ground, events: int, *, progress: Progress) -> Report:
     """Settle, then read everything again from offset 0, with a new worker process each time."""
     with running_ledger(on.database_url) as ledger:
         requests = placed(ledger, accounts(ledger, ACCOUNTS), events)
-        ledger.connection.execute("delete from consumer_offset")
+        ledger.as_owner("delete from consumer_offset")
     dice = random.Random(3)
     publish(on.kafka, [usual_end(request, dice) for request in requests])
     first, rows = _read_all(on, events, progress)

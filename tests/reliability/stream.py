@@ -81,7 +81,7 @@ def _settled(on: Ground, asked: Sequence[HoldRequest], records: Sequence[Sent], 
     """Place the holds, write the records, let a worker read them all. The books, and the seconds that the worker took."""
     with running_ledger(on.database_url) as ledger:
         _place(ledger, asked, progress)
-        ledger.connection.execute("delete from consumer_offset")  # the lease of the test's own ledger
+        ledger.as_owner("delete from consumer_offset")  # the lease of the test's own ledger
     asyncio.run(_write(on.kafka, records))
     progress.say(f"{len(asked):,} holds are placed, {len(records):,} events are written")
     with worker(on, **EAGER) as run:

@@ -43,7 +43,7 @@ def test_a_snapshot_shows_every_amount_that_is_not_what_it_should_be(database_ur
         with connect(database_url, statement_timeout_ms=TIMEOUT_MS, analytic=True) as connection:
             snapshots.take(connection)
             assert snapshots.violations == []
-            ledger.connection.execute(tampering.encode())
+            ledger.as_owner(tampering)
             snapshots.take(connection)
         assert snapshots.violations != []
 

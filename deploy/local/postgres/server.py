@@ -45,9 +45,10 @@ class PostgresServer:
     port: int
     password: str
 
-    def dsn(self, database: str) -> str:
-        """Return the connection URL of a database of this server."""
-        return f"postgresql://{ROLE}:{quote(self.password, safe='')}@127.0.0.1:{self.port}/{database}"
+    def dsn(self, database: str, login: tuple[str, str] | None = None) -> str:
+        """Return the connection URL of a database of this server, for the superuser or a login (user, password) of it."""
+        user, password = login or (ROLE, self.password)
+        return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     def prepare(self) -> None:
         """Create the cluster the first time; write today's settings; forget a lock file whose server is gone."""

@@ -1,6 +1,7 @@
 -- name: lock_tables
--- One writer at a time: versions stay gapless and the same content posted twice at once makes one version.
-LOCK TABLE router.route_table IN SHARE ROW EXCLUSIVE MODE
+-- One writer at a time: versions stay gapless and the same content posted twice at once makes one version. Not a lock of the
+-- table: that would need the privilege to change rows that are written once.
+SELECT pg_advisory_xact_lock(hashtextextended('router.route_table', 0))
 
 -- name: latest
 SELECT version, fingerprint FROM router.route_table ORDER BY version DESC LIMIT 1

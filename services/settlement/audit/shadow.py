@@ -40,7 +40,8 @@ class Shadow:
         self._sql = statements("shadow.sql")
 
     def make(self) -> None:
-        """An empty schema; what an earlier audit left is dropped."""
+        """Empty tables; what an earlier audit left is dropped."""
+        self._connection.execute(self._sql["become_the_service"])
         for statement in self._sql["make"].split(";"):
             self._connection.execute(statement)
 

@@ -1,8 +1,13 @@
 -- The shadow schema: the topics' contents, what they are rebuilt to, and the ledger as it was at one instant beside it.
 
+-- name: become_the_service
+-- The tables belong to the service's role, so that every login of the service may drop what another has left.
+select set_config('role', rolname, false) from pg_roles where rolname = 'tollbook_settlement' and pg_has_role(oid, 'set');
+
 -- name: make
-drop schema if exists settlement_shadow cascade;
-create schema settlement_shadow;
+drop table if exists settlement_shadow.event_id, settlement_shadow.completion, settlement_shadow.ledger_event, settlement_shadow.beyond,
+    settlement_shadow.ledger_bucket, settlement_shadow.ledger_window, settlement_shadow.ledger_envelope, settlement_shadow.dead_letter,
+    settlement_shadow.bucket, settlement_shadow.spending, settlement_shadow.line;
 create unlogged table settlement_shadow.event_id (
     topic text not null,
     partition integer not null,

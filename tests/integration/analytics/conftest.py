@@ -12,6 +12,7 @@ from services.analytics import warehouse_schema
 from services.analytics.migrate import migrate
 from services.analytics.warehouse import connector
 from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, Analytics
+from tests.logins import as_service
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def migrated_url(database_url: str) -> str:
 def analytics(migrated_url: str, kafka_bootstrap_servers: str, tmp_path: Path) -> Analytics:
     """The loader and its API as a process, not started, over a store that is empty."""
     environment = {
-        "DATABASE_URL": migrated_url,
+        "DATABASE_URL": as_service(migrated_url, "analytics"),
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
         "CLICKHOUSE_URL": "",
         "TOLLBOOK_DATA_DIR": str(tmp_path / "data"),

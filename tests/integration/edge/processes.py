@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from deploy.local.ports import free_port
+from tests.logins import as_service
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
@@ -80,11 +81,15 @@ class Key:
 
 @contextmanager
 def running_edge(log: Path, database_url: str, kafka: str, peers_url: str, **settings: str) -> Iterator[EdgeProcess]:
-    """Run an edge until the block ends; ready when it begins, unless `wait=""` is given."""
+    """Run an edge until the block ends; ready when it begins, unless `wait=""` is given.
+
+    It logs in as edge does, to the database that the owner's URL names, unless DATABASE_URL is given.
+    """
     wait = settings.pop("wait", "/readyz")
     port = settings.pop("port", None) or str(free_port())
     environment = os.environ | ENVIRONMENT | settings
-    environment |= {"DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": kafka, "TOLLBOOK_PORT": port}
+    environment |= {"DATABASE_URL": settings.get("DATABASE_URL") or as_service(database_url, "edge")}
+    environment |= {"KAFKA_BOOTSTRAP_SERVERS": kafka, "TOLLBOOK_PORT": port}
     environment |= {"TOLLBOOK_ROUTER_URL": peers_url, "TOLLBOOK_SETTLEMENT_URL": peers_url}
     with log.open("ab") as output:
         process = subprocess.Popen([sys.executable, "-m", "services.edge"], env=environment, stdout=output, stderr=output)

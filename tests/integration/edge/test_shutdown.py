@@ -88,7 +88,8 @@ def test_without_postgres_keys_cannot_be_proven_and_calls_are_refused_with_503(
     tmp_path: Path, kafka_bootstrap_servers: str, peers: Peers
 ) -> None:
     away = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
-    with running_edge(tmp_path / "log", away, kafka_bootstrap_servers, peers.url, wait="/healthz") as edge:
+    settings = {"wait": "/healthz", "DATABASE_URL": away}
+    with running_edge(tmp_path / "log", away, kafka_bootstrap_servers, peers.url, **settings) as edge:
         token = "sk-tb-Q7mZk2XvB9tL-" + "a" * 43
         assert edge.client.get("/v1/models", headers={"x-api-key": token}).status_code == 401  # a typo needs no store
         key = Key(PresentedKey.mint().token(), "", "", "")

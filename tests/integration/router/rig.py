@@ -23,6 +23,7 @@ from schemas.money import Prices, Usage, charge_nano
 from schemas.registry import decode
 from schemas.topics import ATTEMPTS
 from tests.integration.router.processes import CHECKOUT, Process
+from tests.logins import as_service
 
 ADMIN, EDGE, ROUTER = "admin-token", "edge-token", "router-token"
 LANES = 60
@@ -114,9 +115,9 @@ class Rig:
         self.migrations = [
             self._process(f"services.{name}.migrate", directory / "migrate.log") for name in ("settlement", "router")
         ]
-        self.settlement = self._process("services.settlement", directory / "settlement.log", port="settlement")
-        self.worker = self._process("services.settlement.worker", directory / "worker.log")
-        self.router = self._process("services.router", self.log, port="router")
+        self.settlement = self._process("services.settlement", directory / "settlement.log", "settlement", port="settlement")
+        self.worker = self._process("services.settlement.worker", directory / "worker.log", "settlement")
+        self.router = self._process("services.router", self.log, "router", port="router")
         self.provider = Process(
             "deploy.local.provider",
             {},
@@ -128,8 +129,11 @@ class Rig:
         )
         self.http = httpx.Client(timeout=60, trust_env=False, headers={"authorization": f"Bearer {ADMIN}"})
 
-    def _process(self, module: str, log: Path, port: str | None = None) -> Process:
+    def _process(self, module: str, log: Path, login: str | None = None, port: str | None = None) -> Process:
+        """A process that logs in to the database as the service, or without one as the tables' owner."""
         own = {} if port is None else {"TOLLBOOK_PORT": str(self.ports[port])}
+        if login is not None:
+            own["DATABASE_URL"] = as_service(self.environment["DATABASE_URL"], login)
         return Process(module, {**self.environment, **own}, log)
 
     def start(self) -> None:

@@ -33,6 +33,7 @@ from services.settlement.pricebook import parse_book
 from services.settlement.receipt_store import read_receipt
 from services.settlement.records import Record
 from services.settlement.relay_store import OutboxSource
+from services.settlement.roles import separate
 from services.settlement.run_closing import close_due_runs, close_run
 from services.settlement.run_reader import run, run_account
 from services.settlement.run_store import extend_run, open_run
@@ -40,6 +41,7 @@ from services.settlement.settle_store import SettleStore
 from services.settlement.statements import SQL_DIR
 from services.settlement.topup_store import top_up
 from tests.integration.settlement.corrections import Corrections
+from tests.logins import as_service
 
 PRICES = Path(__file__).parents[3] / "deploy" / "catalog" / "prices.yaml"
 TIMEOUT_MS = 20_000
@@ -47,17 +49,18 @@ NEVER_S = 1e9
 
 
 class Ledger(Corrections):
-    """One database. Offsets of partition 0 of the attempts topic stand for Kafka."""
+    """One database, as settlement logs in to it. Offsets of partition 0 of the attempts topic stand for Kafka."""
 
     def __init__(self, database_url: str, *, batch: int = 200, default_output: int = 4096) -> None:
         configure_json()
         rebuild(database_url)
-        self.url = database_url
-        self.connection: psycopg.Connection[TupleRow] = connect(database_url, statement_timeout_ms=TIMEOUT_MS)
+        self.owner_url = database_url
+        self.url = as_service(database_url, "settlement")
+        self.connection: psycopg.Connection[TupleRow] = connect(self.url, statement_timeout_ms=TIMEOUT_MS)
         self.books = BookStore(self._own)
         self.frozen = Frozen()
         self.lane = HoldLane(
-            database_url,
+            self.url,
             books=self.books,
             frozen=self.frozen.code,
             default_output=default_output,
@@ -75,6 +78,12 @@ class Ledger(Corrections):
         self._runner.run(self.lane.close())
         self._runner.close()
         self.connection.close()
+
+    def as_owner(self, statement: str, *parameters: Any) -> None:
+        """Do to the tables what settlement itself may not, past their triggers: for tests that tamper with them."""
+        with connect(self.owner_url, statement_timeout_ms=TIMEOUT_MS) as connection:
+            connection.execute("set session_replication_role = replica")
+            connection.execute(statement.encode(), parameters or None)
 
     def publish(self, prices: str) -> int:
         """Put a price book in force; its version."""
@@ -197,8 +206,10 @@ def rebuild(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"drop schema if exists {SCHEMA} cascade".encode())
         connection.execute(f"create schema {SCHEMA}".encode())
+        connection.execute("create schema if not exists settlement_shadow")
         connection.execute(f"set search_path = {SCHEMA}".encode())
         connection.execute((SQL_DIR / "schema.sql").read_bytes())
+        assert separate(connection) is None
 
 
 class Worker:

@@ -21,6 +21,7 @@ from schemas import topics
 from schemas.attempts import RequestCompleted
 from schemas.calls import HoldBatch, HoldRequest
 from schemas.topics import topics as described
+from tests.logins import as_service
 
 PRICES = Path(__file__).parents[3] / "deploy" / "catalog" / "prices.yaml"
 TOKENS = {"TOLLBOOK_ADMIN_TOKEN": "admin", "TOLLBOOK_EDGE_TOKEN": "edge", "TOLLBOOK_ROUTER_TOKEN": "router"}
@@ -71,11 +72,15 @@ class Service:
 
 @contextmanager
 def running(module: str, log: Path, database_url: str, kafka: str, **settings: str) -> Iterator[Service]:
-    """Run a module of settlement until the block ends; ready when it begins, unless `wait=""` is given."""
+    """Run a module of settlement until the block ends; ready when it begins, unless `wait=""` is given.
+
+    It logs in as settlement does, to the database that the owner's URL names.
+    """
     wait = settings.pop("wait", "/readyz")
     port = str(free_port())
     environment = os.environ | TOKENS | {"TOLLBOOK_PRICE_BOOK_FILE": str(PRICES)} | settings
-    environment |= {"DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": kafka, "TOLLBOOK_PORT": port}
+    environment |= {"DATABASE_URL": as_service(database_url, "settlement")}
+    environment |= {"KAFKA_BOOTSTRAP_SERVERS": kafka, "TOLLBOOK_PORT": port}
     with log.open("ab") as output:
         process = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=output, stderr=output)
     try:

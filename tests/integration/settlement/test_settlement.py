@@ -11,7 +11,8 @@ from schemas import registry, topics
 from schemas.attempts import Fallback
 from schemas.envelope import new_id, now
 from schemas.money import Usage
-from tests.integration.settlement.ledger import Ledger
+from services.settlement.database import connect
+from tests.integration.settlement.ledger import TIMEOUT_MS, Ledger
 from tests.integration.settlement.requests_made import KEY, attempt_on, candidate, completion, hold_for
 
 CHARGE = 1_375_000
@@ -277,12 +278,14 @@ def test_a_batch_larger_than_the_bound_is_several_transactions(funded: Ledger) -
     funded.assert_sound()
 
 
-def test_postings_transactions_and_moves_cannot_be_changed(funded: Ledger) -> None:
+def test_postings_transactions_and_moves_cannot_be_changed_not_even_by_their_owner(funded: Ledger) -> None:
+    owner = connect(funded.owner_url, statement_timeout_ms=TIMEOUT_MS)
     for table in ("posting", "txn", "balance_move"):
         for statement in (f"delete from {table}", f"update {table} set account = 1", f"truncate {table}"):
             query = statement.replace("account = 1", "kind = 'x'") if table == "txn" else statement
             with pytest.raises(psycopg.Error, match="insert-only"):
-                funded.connection.execute(query.encode())
+                owner.execute(query.encode())
+    owner.close()
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,6 @@ def test_a_month_ends_where_the_next_begins_to_the_unit(ledger: Ledger) -> None:
     eventful(ledger)
     answered(ledger)
     before, present = month_before(this_month()), this_month()
-    ledger.connection.execute("alter table txn disable trigger user")
     # Moved apart by months, and within a moment of each other the other way round than they were numbered.
     shift = "update txn set committed_at = %s where id = %s"
     rows = ledger.rows(
@@ -144,7 +143,7 @@ def test_a_month_ends_where_the_next_begins_to_the_unit(ledger: Ledger) -> None:
     boundary = datetime.strptime(present, "%Y-%m").replace(tzinfo=UTC)
     for index, row in enumerate(rows):
         off = timedelta(seconds=20 * (index - 10)) if index % 2 else timedelta(seconds=20 * (index - 10) + 90)
-        ledger.connection.execute(shift, (boundary + off, row["txn"]))
+        ledger.as_owner(shift, boundary + off, row["txn"])
     first, second = statement(ledger, before, "credit").sections[0], statement(ledger, present, "credit").sections[0]
     assert statement(ledger, before).period.complete
     assert first.closing_nano == second.opening_nano
@@ -157,8 +156,7 @@ def test_a_month_ends_where_the_next_begins_to_the_unit(ledger: Ledger) -> None:
 
 def test_a_statement_that_does_not_add_up_is_refused(ledger: Ledger) -> None:
     eventful(ledger)
-    ledger.connection.execute("alter table posting disable trigger user")
-    ledger.connection.execute(
+    ledger.as_owner(
         "update posting set amount = amount + 1 where (txn, line) = (select txn, line from posting p join account k"
         " on k.id = p.account and k.kind = 'customer_bucket' limit 1)"
     )

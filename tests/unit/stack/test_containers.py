@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from deploy.local.home import CHECKOUT
-from deploy.local.processes import MIGRATIONS, PROCESSES
+from deploy.local.postgres.logins import urls_of, variable
+from deploy.local.processes import MIGRATIONS, PROCESSES, Process
 from deploy.local.readiness import READY_PATH
 
 DEPLOY = CHECKOUT / "deploy"
@@ -35,14 +37,26 @@ def _containers(kind: str) -> dict[str, dict[str, Any]]:
     return {manifest["metadata"]["name"]: manifest["spec"]["template"]["spec"]["containers"][0] for manifest in found}
 
 
-def _kubernetes_environment() -> Any:
-    config = next(manifest for manifest in _manifests() if manifest["kind"] == "ConfigMap")
-    secret = yaml.safe_load((DEPLOY / "k8s" / "secret.example.yaml").read_text())
-    return config["data"] | secret["stringData"]
+def _compose_environment(name: str) -> dict[str, str]:
+    found: dict[str, str] = _compose()["services"][name]["environment"]
+    return found
 
 
-def _settings() -> list[type[BaseSettings]]:
-    modules = [importlib.import_module(f"services.{service}.settings") for service in MIGRATIONS]
+def _kubernetes_environment(name: str) -> dict[str, str]:
+    """What the container's `envFrom` gives it, of the config map and the example's secrets."""
+    config = {"configMapRef": {m["metadata"]["name"]: m["data"] for m in _manifests() if m["kind"] == "ConfigMap"}}
+    secrets = yaml.safe_load_all((DEPLOY / "k8s" / "secret.example.yaml").read_text())
+    config["secretRef"] = {secret["metadata"]["name"]: secret["stringData"] for secret in secrets}
+    sources = (_containers("Deployment") | _containers("Job"))[name]["envFrom"]
+    given: dict[str, str] = {}
+    for source in sources:
+        ((kind, reference),) = source.items()
+        given |= config[kind][reference["name"]]
+    return given
+
+
+def _settings(*services: str) -> list[type[BaseSettings]]:
+    modules = [importlib.import_module(f"services.{service}.settings") for service in services]
     classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
     return [found for found in classes if issubclass(found, BaseSettings) and found is not BaseSettings]
 
@@ -59,22 +73,32 @@ def _variable(model: type[BaseSettings], name: str, field: FieldInfo) -> str:
     return str(alias or f"{model.model_config.get('env_prefix', '')}{name}").upper()
 
 
-ENVIRONMENTS = [
-    pytest.param(lambda: _compose()["x-environment"], id="compose"),
-    pytest.param(_kubernetes_environment, id="kubernetes"),
-]
+ENVIRONMENTS = [pytest.param(_compose_environment, id="compose"), pytest.param(_kubernetes_environment, id="kubernetes")]
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_containers_get_every_variable_that_a_service_insists_on(environment: Any) -> None:
-    for model in _settings():
-        assert _variables(model, required=True) <= set(environment()), model
+@pytest.mark.parametrize("process", OURS, ids=lambda process: process.name)
+@pytest.mark.parametrize("environment_of", ENVIRONMENTS)
+def test_containers_get_every_variable_that_their_service_insists_on(environment_of: Any, process: Process) -> None:
+    for model in _settings(str(process.service)):
+        assert _variables(model, required=True) <= set(environment_of(process.name)), model
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_containers_get_no_variable_that_nobody_reads(environment: Any) -> None:
-    read = set().union(*(_variables(model, required=False) for model in _settings()))
-    assert set(environment()) <= read | ELSEWHERE
+@pytest.mark.parametrize("environment_of", ENVIRONMENTS)
+def test_containers_get_no_variable_that_nobody_reads(environment_of: Any) -> None:
+    read = set().union(*(_variables(model, required=False) for model in _settings(*MIGRATIONS)))
+    for process in OURS:
+        assert set(environment_of(process.name)) <= read | ELSEWHERE
+    assert set(environment_of("setup")) <= read | ELSEWHERE | set(map(variable, MIGRATIONS))
+
+
+@pytest.mark.parametrize("environment_of", ENVIRONMENTS)
+def test_each_service_logs_in_as_itself_and_setup_makes_exactly_these_logins(environment_of: Any) -> None:
+    made = urls_of(environment_of("setup"))
+    assert set(made) == set(MIGRATIONS)
+    assert len({conninfo_to_dict(url)["user"] for url in made.values()}) == len(MIGRATIONS)
+    for process in OURS:
+        assert environment_of(process.name)["DATABASE_URL"] == made[str(process.service)]
+    assert environment_of("setup")["DATABASE_URL"] not in made.values()
 
 
 def test_compose_runs_every_process_of_the_table() -> None:
@@ -96,6 +120,7 @@ def test_setup_migrates_every_service_in_the_tables_order(name: str) -> None:
         script = _containers("Job")["setup"]["args"][0]
     assert f"for service in {' '.join(MIGRATIONS)}; do python -m services.$service.migrate; done" in script
     assert "python -m deploy.local.topics" in script
+    assert script.index("migrate; done") < script.index("python -m deploy.local.postgres.logins")
 
 
 def test_kubernetes_probes_exactly_the_services_that_have_an_endpoint() -> None:
