@@ -1,12 +1,10 @@
-"""One process of the product: started as its supervisor starts it, killed without warning, frozen, thawed."""
+"""One process of the product: started again after its death, killed without warning, frozen, thawed."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -14,26 +12,26 @@ from pathlib import Path
 
 import httpx
 
-CHECKOUT = Path(__file__).parents[3]
+from deploy.local.liveness import is_alive
+from tests.reliability.crash.nursery import CHECKOUT, Nursery
+
 READY_TIMEOUT_S = 60.0
-POLL_S = 0.02
-PR_SET_PDEATHSIG = 1
-PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+END_TIMEOUT_S = 20.0
+POLL_S = 0.01
 
 
 class Process:
-    """`python -m <module>`. Its log is appended to by every life that it has."""
+    """A program with its settings. Its log is appended to by every life that it has."""
 
     def __init__(
-        self, module: str, environment: Mapping[str, str], log: Path, *arguments: str, ready_path: str = "/readyz"
+        self, nursery: Nursery, environment: Mapping[str, str], log: Path, *arguments: str, ready_path: str = "/readyz"
     ) -> None:
-        self.module = module
         self.log = log
-        self.kills = 0
-        self._command = [sys.executable, "-m", module, *arguments]
-        self._environment = {**os.environ, **environment}
+        self._nursery = nursery
+        self._environment = environment
+        self._arguments = arguments
         self._ready_path = ready_path
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
 
     @property
     def url(self) -> str:
@@ -41,22 +39,13 @@ class Process:
         return f"http://127.0.0.1:{self._environment['TOLLBOOK_PORT']}"
 
     @property
-    def pid(self) -> int:
-        """The running life's process id."""
-        assert self._process is not None
-        return self._process.pid
+    def alive(self) -> bool:
+        """Whether a life of it runs."""
+        return self._pid is not None and is_alive(self._pid)
 
     def begin(self) -> None:
         """Start it, without waiting until it is ready."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=CHECKOUT,
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent if PRCTL else None,  # noqa: PLW1509 - one system call, nothing that could lock
-            )
+        self._pid = self._nursery.begin(self._environment, self.log, self._arguments)
 
     async def start(self) -> None:
         """Start it, and wait until it can do its work."""
@@ -68,9 +57,8 @@ class Process:
         give_up_at = time.monotonic() + READY_TIMEOUT_S
         async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
             while not await self._answers(http):
-                assert self._process is not None
-                assert self._process.poll() is None, f"{self.module} ended by itself:\n{self.tail()}"
-                assert time.monotonic() < give_up_at, f"{self.module} is not ready:\n{self.tail()}"
+                assert self.alive, f"{self._nursery.module} ended by itself:\n{self.said()[-4000:]}"
+                assert time.monotonic() < give_up_at, f"{self._nursery.module} is not ready:\n{self.said()[-4000:]}"
                 await asyncio.sleep(POLL_S)
 
     async def _answers(self, http: httpx.AsyncClient) -> bool:
@@ -81,29 +69,24 @@ class Process:
 
     async def kill9(self) -> None:
         """SIGKILL by its id, and its end."""
-        assert self._process is not None
-        assert self._process.poll() is None, f"{self.module} had ended before it was killed:\n{self.tail()}"
-        self._process.kill()
-        await asyncio.to_thread(self._process.wait, 20)
-        self.kills += 1
+        assert self.alive, f"{self._nursery.module} had ended before it was killed:\n{self.said()[-4000:]}"
+        self.signal(signal.SIGKILL)
+        async with asyncio.timeout(END_TIMEOUT_S):
+            while self.alive:  # noqa: ASYNC110 - another process's child
+                await asyncio.sleep(POLL_S)
 
     def freeze(self) -> None:
         """SIGSTOP."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
-    def end(self) -> None:
-        """No life is left of it when this returns."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(20)
-
-    def tail(self) -> str:
-        """The end of its log."""
-        return self.log.read_text("utf-8", errors="replace")[-4000:]
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the running life."""
+        assert self._pid is not None
+        os.kill(self._pid, number)
 
     def said(self) -> str:
         """All that it has written into its log."""
@@ -118,14 +101,8 @@ async def run(module: str, environment: Mapping[str, str]) -> None:
         module,
         cwd=CHECKOUT,
         env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await made.communicate()
     assert made.returncode == 0, f"{module}: {output.decode(errors='replace')[-4000:]}"
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when the test is gone (Linux)."""
-    assert PRCTL is not None
-    PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -21,6 +21,7 @@ from tests.reliability.crash.clients import Clients
 from tests.reliability.crash.http_wire import HttpConversation, Tap
 from tests.reliability.crash.kafka_wire import KafkaConversation
 from tests.reliability.crash.ledger import Ledger
+from tests.reliability.crash.nursery import Nursery
 from tests.reliability.crash.postgres_wire import PostgresConversation
 from tests.reliability.crash.processes import Process, run
 from tests.reliability.crash.proxy import Proxy
@@ -61,6 +62,7 @@ class Rig:
         self._database_url = database_url
         self._kafka = kafka
         self._stack = AsyncExitStack()
+        self._nurseries: dict[str, Nursery] = {}
         self._ports = {name: free_port() for name in (*SERVICES, "provider")}
         postgres = urlsplit(database_url)
         assert postgres.hostname
@@ -152,9 +154,11 @@ class Rig:
         data = self._home / (name or f"worker-{port}")
         data.mkdir(exist_ok=True)
         environment = {"TOLLBOOK_PORT": str(port), "TOLLBOOK_DATA_DIR": str(data)} | own
-        made = Process(module, self._environment() | environment, data / "log", *arguments, ready_path=ready_path)
-        self._stack.callback(made.end)
-        return made
+        if module not in self._nurseries:
+            self._nurseries[module] = Nursery(module)
+            self._stack.callback(self._nurseries[module].end)
+        every = self._environment() | environment
+        return Process(self._nurseries[module], every, data / "log", *arguments, ready_path=ready_path)
 
     def _through(self, proxy: Proxy) -> dict[str, str]:
         parts = urlsplit(self._database_url)
