@@ -39,6 +39,12 @@ def ground(*, kafka: bool) -> Iterator[Ground]:
             yield Ground(url, bootstrap_servers)
 
 
+def empty_topics(on: Ground) -> None:
+    """Make every topic begin again at offset 0."""
+    asyncio.run(topics.delete_all(on.kafka))
+    asyncio.run(topics.create(on.kafka))
+
+
 def engine_pids(on: Ground) -> dict[str, int]:
     """The process ids of the embedded engines, by name: their CPU is quoted beside the rates."""
     with psycopg.connect(on.database_url) as connection:

@@ -5,7 +5,6 @@ something else than it must ends it with an assertion.
 """
 
 import argparse
-import asyncio
 import logging
 import random
 import sys
@@ -15,11 +14,10 @@ import psycopg
 import structlog
 from psycopg.rows import TupleRow
 
-from deploy.local import topics as kafka_topics
 from services.settlement.database import connect
 from tests.integration.settlement.ledger import running_ledger
 from tests.reliability.books import Books, read_books
-from tests.reliability.ground import Ground, ground, second_database
+from tests.reliability.ground import Ground, empty_topics, ground, second_database
 from tests.reliability.offsets import Offsets
 from tests.reliability.population import accounts, placed, usual_end
 from tests.reliability.progress import Progress
@@ -65,8 +63,7 @@ def prove_replay(on: Ground, events: int, *, progress: Progress) -> Report:
 
 def prove_offsets(on: Ground, *, progress: Progress) -> dict[str, Outcome]:
     """Every tampering with offsets and what came of it."""
-    asyncio.run(kafka_topics.delete_all(on.kafka))
-    asyncio.run(kafka_topics.create(on.kafka))
+    empty_topics(on)
     with running_ledger(on.database_url) as ledger:
         return Offsets(on, ledger).prove(progress)
 

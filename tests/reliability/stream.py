@@ -11,13 +11,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.local import topics as kafka_topics
 from schemas import topics
 from schemas.calls import HoldRequest
 from services.settlement.publisher import Message, Publisher
 from tests.integration.settlement.ledger import Ledger, running_ledger
 from tests.reliability.books import Books, read_books
-from tests.reliability.ground import Ground, ground, second_database
+from tests.reliability.ground import Ground, empty_topics, ground, second_database
 from tests.reliability.population import accounts, limit_three_ways
 from tests.reliability.progress import Progress
 from tests.reliability.stream_order import Sent, Stream, abused, end, holds, is_late, true_events
@@ -59,7 +58,7 @@ def prove(on: Ground, events: int, *, progress: Progress) -> Report:
     progress.say(str(stream))
     with second_database(on) as beside:
         clean, _ = _settled(beside, asked, [sent for sent, _ in true], progress)
-        asyncio.run(_empty_topics(on.kafka))
+        empty_topics(on)
         found, seconds = _settled(on, asked, stream.records, progress)
     return Report(stream, clean, found, seconds, _wrong(stream, clean, found))
 
@@ -105,11 +104,6 @@ async def _write(kafka: str, records: Sequence[Sent]) -> None:
         some = records[start : start + AT_ONCE]
         await publisher.send([Message(topics.ATTEMPTS, each.account, SETTLING_TYPE, each.value.decode()) for each in some])
     await publisher.close()
-
-
-async def _empty_topics(kafka: str) -> None:
-    await kafka_topics.delete_all(kafka)
-    await kafka_topics.create(kafka)
 
 
 def main() -> int:
