@@ -14,7 +14,14 @@ _BY_FIELD: Mapping[str, tuple[str, str]] = {
     "CaseOpened": (CASE, "case_id"),
     "CaseClosed": (CASE_CLOSED, "case_id"),
 }
+_CHARGING = frozenset({"Captured", "Expired"})
 _UNDER_THE_TXNS_ID = frozenset({"Expired", "LateUsage"})
+
+
+def hold_ended_by(event: Event) -> UUID | None:
+    """The hold that the event tells to have been charged at its end, if it does."""
+    data: Any = getattr(event, "data", None)
+    return data.hold_id if event.type in _CHARGING else None
 
 
 def fact_of(event: Event) -> tuple[str, UUID | None]:

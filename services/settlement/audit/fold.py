@@ -14,11 +14,11 @@ from uuid import UUID
 from schemas.attempts import RequestCompleted
 from schemas.corrections import Refunded
 from schemas.envelope import Event
-from schemas.ledger import Captured, Expired, HoldPlaced, RunOpened
+from schemas.ledger import Captured, Expired, HoldPlaced, LimitChanged, RunExtended, RunOpened
 from services.settlement import accounts
 from services.settlement.accounts import CREDIT, LedgerAccount
 from services.settlement.audit.given import given
-from services.settlement.audit.spending import Envelope, Spending
+from services.settlement.audit.spending import Envelope, Placed, Spending
 from services.settlement.balances import Buckets, BucketState, Capture
 from services.settlement.entries import Postings, post_fixed, post_overrun
 from services.settlement.errors import PoisonError
@@ -34,10 +34,12 @@ REMEMBERED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What some events need beside themselves: completions by request, and for refunds the holds that were charged."""
+    """What some events need beside themselves: completions by request, and for refunds how the charged holds were placed and
+    where in the account's story they ended."""
 
     completions: Mapping[UUID, RequestCompleted] = field(default_factory=dict)
-    placed: Mapping[UUID, HoldPlaced] = field(default_factory=dict)
+    placed: Mapping[UUID, tuple[int, HoldPlaced]] = field(default_factory=dict)
+    ended: Mapping[UUID, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,6 @@ class Pot:
 
 
 @dataclass(slots=True)
-class Placed:
-    """A hold and when it was placed."""
-
-    hold: HoldRow
-    at: datetime
-
-
-@dataclass(slots=True)
 class Output:
     """What the fold has to tell since it was last asked."""
 
@@ -117,19 +111,16 @@ class AccountFold:
         for bucket, currency in cost_centres:
             self._open(bucket, "", currency, unlimited=True)
 
-    def apply(self, event: Event, around: Around) -> None:
-        """Apply the account's next event. `around` has what it may name."""
+    def apply(self, event: Event, around: Around, position: int) -> None:
+        """Apply the account's next event, at its place in the account's story. `around` has what it may name."""
         if isinstance(event, HoldPlaced):
-            self._place(event)
+            self._place(event, position)
         elif event.type in SETTLING:
             self._told(event, around)
         elif isinstance(event, Expired):
             self._expire(event)
         else:
-            if isinstance(event, RunOpened) and event.data.reserved:
-                self._reserving.add(event.data.run_id)
-            if isinstance(event, Refunded):
-                self._refund(event, around.placed.get(event.data.hold_id))
+            self._note(event, around, position)
             self._give(event)
 
     def finish(self, completions: Iterable[RequestCompleted]) -> None:
@@ -143,14 +134,14 @@ class AccountFold:
         """Requests whose holds were not settled yet."""
         return list({placed.hold.request_id for placed in self.holds.values()})
 
-    def _place(self, event: HoldPlaced) -> None:
+    def _place(self, event: HoldPlaced, position: int) -> None:
         hold = self._hold_of(event)
         pot = self._pot_of(hold)
         if pot is not None:
             hold.account = pot.number
             pot.state.held += hold.amount_nano
-        self.holds[hold.id] = Placed(hold, event.occurred_at)
-        self.spending.held(hold, event.occurred_at, hold.amount_nano)
+        placed = self.holds[hold.id] = Placed(hold, event.occurred_at, position)
+        self.spending.held(placed)
 
     def _hold_of(self, event: HoldPlaced) -> HoldRow:
         data, run = event.data, event.run_id or ""
@@ -173,19 +164,39 @@ class AccountFold:
             reserved=run in self._reserving,
         )
 
-    def _refund(self, event: Refunded, placed: HoldPlaced | None) -> None:
+    def _note(self, event: Event, around: Around, position: int) -> None:
+        """What later events, or windows, need to know of an event that is taken as given."""
+        if isinstance(event, RunOpened | RunExtended):
+            self._note_run(event, position)
+        elif isinstance(event, LimitChanged):
+            of = event.data.envelope
+            self.spending.opened(Envelope(of.kind, of.id, event.data.currency, of.window or ""), position)
+        elif isinstance(event, Refunded):
+            self._refund(event, around)
+
+    def _note_run(self, event: RunOpened | RunExtended, position: int) -> None:
+        """Whether a reserve pays for the run, or else which limits it has."""
+        run = event.data.run_id
+        if isinstance(event, RunOpened) and event.data.reserved:
+            self._reserving.add(run)
+        if run not in self._reserving:
+            for budget in event.data.budgets:
+                self.spending.opened(Envelope("run", f"{run}/{budget.bucket}", budget.currency, "run"), position)
+
+    def _refund(self, event: Refunded, around: Around) -> None:
         """What a refund gives back to windows; to buckets it does what it says."""
         data = event.data
-        if placed is None:
+        if data.hold_id not in around.placed:
             self._remark("unknown_hold", f"Refunded {event.event_id}: hold {data.hold_id} was never placed")
             return
-        hold = self._hold_of(placed)
+        position, event_placed = around.placed[data.hold_id]
+        hold = self._hold_of(event_placed)
         before = data.refunded_nano - data.amount_nano
         beyond = min(data.amount_nano, max(data.charged_nano - hold.amount_nano - before, 0))
         closing = self._closings.get(hold.run)
         self.spending.refunded(
-            hold,
-            placed.occurred_at,
+            Placed(hold, event_placed.occurred_at, position),
+            around.ended.get(data.hold_id, -1),
             event.occurred_at,
             nano=data.amount_nano,
             beyond=beyond,
@@ -228,11 +239,11 @@ class AccountFold:
         paid = None
         for hold in settlement.releases:
             self._buckets(hold).release(hold.account, hold.amount_nano)
-            self.spending.ended(hold, self.holds[hold.id].at, 0)
+            self.spending.ended(self.holds[hold.id], 0)
         if settlement.capture:
             hold, nano = settlement.capture.hold, settlement.capture.nano
             paid = self._buckets(hold).capture(hold.account, hold.amount_nano, nano)
-            self.spending.ended(hold, self.holds[hold.id].at, nano)
+            self.spending.ended(self.holds[hold.id], nano)
         return paid
 
     def _add_lines(self, settlement: Settlement, paid: Capture | None) -> None:
@@ -266,7 +277,7 @@ class AccountFold:
         hold = placed.hold
         hold.state, hold.captured_nano = EXPIRED, data.charged_nano
         self._buckets(hold).capture(hold.account, hold.amount_nano, data.charged_nano)
-        self.spending.ended(hold, placed.at, data.charged_nano)
+        self.spending.ended(placed, data.charged_nano)
         if hold.account is not None:
             postings = Postings()
             postings.move(event.event_id, hold.account, accounts.revenue(hold.currency), hold.currency, data.charged_nano)

@@ -147,7 +147,7 @@ class Rebuild:
         fold: AccountFold | None = None
         account = ""
         for rows in self._shadow.story():
-            events = [(row.account, decode(topics.LEDGER, row.type, row.payload.encode())) for row in rows]
+            events = [(row.account, row.offset, decode(topics.LEDGER, row.type, row.payload.encode())) for row in rows]
             for holder, of_account in account_events(events):
                 if fold is None or holder != account:
                     self._finish(account, fold)
@@ -167,17 +167,20 @@ class Rebuild:
             book_of=self._books.get,
         )
 
-    def _apply(self, fold: AccountFold, events: Sequence[Event]) -> None:
+    def _apply(self, fold: AccountFold, story: Sequence[tuple[int, Event]]) -> None:
+        events = [event for _, event in story]
+        refunded = refunded_holds(events)
         completions = self._beside.completions_of(requests_of(events), self._consumed)
-        placed = self._beside.holds_placed(refunded_holds(events))
+        placed = self._beside.holds_placed(refunded)
         around = Around(
             {request: RequestCompleted.model_validate_json(payload) for request, payload in completions.items()},
-            {hold: HoldPlaced.model_validate_json(payload) for hold, payload in placed.items()},
+            {hold: (at, HoldPlaced.model_validate_json(payload)) for hold, (at, payload) in placed.items()},
+            self._beside.holds_ended(refunded),
         )
-        for event in events:
+        for position, event in story:
             if isinstance(event, PriceBookPublished):
                 self._published_book(event)
-            fold.apply(event, around)
+            fold.apply(event, around, position)
         self._take(fold.drain())
 
     def _published_book(self, event: PriceBookPublished) -> None:

@@ -148,11 +148,18 @@ class Shadow:
         """When each of the account's runs began to close; no event tells that."""
         return dict(self._connection.execute(self._sql["run_closings"], {"holder": holder}).fetchall())
 
-    def holds_placed(self, holds: Sequence[UUID]) -> dict[UUID, str]:
-        """HoldPlaced of each hold, as JSON."""
+    def holds_placed(self, holds: Sequence[UUID]) -> dict[UUID, tuple[int, str]]:
+        """Where in its account's story each hold was placed, and HoldPlaced as JSON."""
         if not holds:
             return {}
-        return dict(self._connection.execute(self._sql["holds_placed"], {"holds": uuids(holds)}).fetchall())
+        rows = self._connection.execute(self._sql["holds_placed"], {"holds": uuids(holds)}).fetchall()
+        return {hold: (offset, payload) for hold, offset, payload in rows}
+
+    def holds_ended(self, holds: Sequence[UUID]) -> dict[UUID, int]:
+        """Where in its account's story each hold ended with a charge."""
+        if not holds:
+            return {}
+        return dict(self._connection.execute(self._sql["holds_ended"], {"holds": uuids(holds)}).fetchall())
 
     def story(self) -> Iterator[Sequence[Told]]:
         """Every event up to the cut once, account by account in order, in pieces; no transaction stays open in between."""
@@ -185,14 +192,14 @@ class Shadow:
         return row[0]
 
 
-def account_events(rows: Iterable[tuple[str, Event]]) -> Iterator[tuple[str, list[Event]]]:
-    """Neighbours of one account together."""
-    account, events = None, list[Event]()
-    for holder, event in rows:
+def account_events(rows: Iterable[tuple[str, int, Event]]) -> Iterator[tuple[str, list[tuple[int, Event]]]]:
+    """Neighbours of one account together: (offset, event), which is the order of an account's story."""
+    account, events = None, list[tuple[int, Event]]()
+    for holder, offset, event in rows:
         if holder != account:
             if account is not None:
                 yield account, events
             account, events = holder, []
-        events.append(event)
+        events.append((offset, event))
     if account is not None:
         yield account, events

@@ -31,39 +31,59 @@ class Spent:
     overrun: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A hold, when it was placed, and where in the account's story that is."""
+
+    hold: HoldRow
+    at: datetime
+    position: int
+
+
 class Spending:
-    """The windows of one account's envelopes."""
+    """The windows of one account's envelopes.
+
+    A limit that is set counts the holds of its present period from before, too. Only a run's own limit does not: it begins
+    with the budget that sets it.
+    """
 
     def __init__(self, envelopes: Iterable[Envelope]) -> None:
         self._by_entity: Mapping[tuple[str, str, str], list[Envelope]] = _grouped(envelopes)
         self.windows: dict[Window, Spent] = defaultdict(Spent)
+        self._opened: dict[Envelope, int] = {}
 
-    def held(self, hold: HoldRow, placed_at: datetime, nano: int) -> None:
-        """The hold counts as held (or, below zero, no longer) in every window that it was placed in."""
-        for spent in self._windows(hold, placed_at):
-            spent.held += nano
+    def opened(self, envelope: Envelope, position: int) -> None:
+        """The envelope was set at a place of the account's story: for the first time, or again, which changes nothing here."""
+        self._opened.setdefault(envelope, position)
 
-    def ended(self, hold: HoldRow, placed_at: datetime, charge_nano: int) -> None:
-        """The hold has ended with a charge."""
-        for spent in self._windows(hold, placed_at):
-            spent.held -= hold.amount_nano
+    def held(self, placed: Placed) -> None:
+        """The hold counts as held in every window that it was placed in."""
+        for _, spent in self._found(placed):
+            spent.held += placed.hold.amount_nano
+
+    def ended(self, placed: Placed, charge_nano: int) -> None:
+        """The hold has ended with a charge, or with none."""
+        for _, spent in self._found(placed):
+            spent.held -= placed.hold.amount_nano
             spent.spent += charge_nano
-            spent.overrun += max(charge_nano - hold.amount_nano, 0)
+            spent.overrun += max(charge_nano - placed.hold.amount_nano, 0)
 
-    def refunded(self, hold: HoldRow, placed_at: datetime, at: datetime, *, nano: int, beyond: int, run_open: bool) -> None:
-        """Part of the hold's charge was given back at an instant: windows that were over by then stay as they were."""
-        for (envelope, start), spent in self._found(hold, placed_at):
+    def refunded(self, placed: Placed, ended: int, at: datetime, *, nano: int, beyond: int, run_open: bool) -> None:
+        """Part of the charge of a hold that ended at a place was given back at an instant.
+
+        Windows that were over by then stay as they were, and so do those of envelopes that were set after the hold had ended:
+        the hold was never stamped with them.
+        """
+        for (envelope, start), spent in self._found(placed):
             still_open = run_open if envelope.window == "run" else start == period_start(envelope.window, at)
-            if still_open:
+            if still_open and self._opened.get(envelope, -1) < ended:
                 spent.spent -= nano
                 spent.overrun -= beyond
 
-    def _windows(self, hold: HoldRow, placed_at: datetime) -> Iterable[Spent]:
-        return [spent for _, spent in self._found(hold, placed_at)]
-
-    def _found(self, hold: HoldRow, placed_at: datetime) -> Iterable[tuple[Window, Spent]]:
+    def _found(self, placed: Placed) -> Iterable[tuple[Window, Spent]]:
         if not self._by_entity:
             return
+        hold = placed.hold
         entities = (
             ("account", hold.holder),
             ("bucket", hold.bucket),
@@ -73,7 +93,9 @@ class Spending:
         )
         for kind, entity in entities:
             for envelope in self._by_entity.get((kind, entity, hold.currency), ()):
-                window = (envelope, period_start(envelope.window, placed_at))
+                if kind == "run" and self._opened.get(envelope, placed.position) >= placed.position:
+                    continue
+                window = (envelope, period_start(envelope.window, placed.at))
                 yield window, self.windows[window]
 
 

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from schemas import topics
 from schemas.registry import UnknownEventError, decode
-from services.settlement.audit.facts import fact_of
+from services.settlement.audit.facts import fact_of, hold_ended_by
 from services.settlement.errors import PoisonError
 from services.settlement.records import Record, read, settles, type_of
 
 CompletionRow = tuple[int, int, UUID | None, UUID | None, str | None, str | None, str | None]
 """Partition, offset, event id, request id, digest, payload, why it is poison."""
-LedgerRow = tuple[int, int, UUID, str, str, str, UUID | None, str, str]
-"""Partition, offset, event id, account, type, kind of fact, the fact's id, digest, payload."""
+LedgerRow = tuple[int, int, UUID, str, str, str, UUID | None, UUID | None, str, str]
+"""Partition, offset, event id, account, type, kind of fact, the fact's id, the hold that it ended, digest, payload."""
 
 
 def completion_rows(records: Iterable[Any]) -> list[CompletionRow]:
@@ -81,7 +81,7 @@ def _ledger_event(record: Any) -> LedgerRow:
     fact, ref = fact_of(event)
     digest = blake2b(value, digest_size=16).hexdigest()
     place = (record.partition, record.offset)
-    return (*place, event.event_id, event.account_id, event.type, fact, ref, digest, payload)
+    return (*place, event.event_id, event.account_id, event.type, fact, ref, hold_ended_by(event), digest, payload)
 
 
 def _event_id(value: bytes | None) -> UUID | None:

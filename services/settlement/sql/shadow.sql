@@ -32,6 +32,7 @@ create unlogged table settlement_shadow.ledger_event (
     type text not null,
     fact text not null,
     ref uuid,
+    ended_hold uuid,
     hash text not null,
     payload text not null,
     primary key (partition, "offset")
@@ -112,7 +113,7 @@ copy settlement_shadow.event_id (topic, partition, "offset", event_id) from stdi
 copy settlement_shadow.completion (partition, "offset", event_id, request_id, hash, payload, poison) from stdin;
 
 -- name: copy_ledger_events
-copy settlement_shadow.ledger_event (partition, "offset", event_id, account, type, fact, ref, hash, payload) from stdin;
+copy settlement_shadow.ledger_event (partition, "offset", event_id, account, type, fact, ref, ended_hold, hash, payload) from stdin;
 
 -- name: copy_buckets
 copy settlement_shadow.bucket (holder, bucket, run, currency, posted, held, owed) from stdin;
@@ -128,6 +129,7 @@ create index completion_request on settlement_shadow.completion (request_id);
 create index completion_event on settlement_shadow.completion (event_id);
 create index ledger_event_event on settlement_shadow.ledger_event (event_id);
 create index ledger_event_ref on settlement_shadow.ledger_event (ref, fact);
+create index ledger_event_ended on settlement_shadow.ledger_event (ended_hold) where ended_hold is not null;
 create index ledger_event_account on settlement_shadow.ledger_event (account, partition, "offset");
 analyze settlement_shadow.completion, settlement_shadow.ledger_event;
 
@@ -301,7 +303,10 @@ select bucket, currency from settlement_shadow.ledger_bucket where holder = %(ho
 select id, closing_at from run where holder = %(holder)s and closing_at is not null;
 
 -- name: holds_placed
-select ref, payload from settlement_shadow.ledger_event where ref = any(%(holds)s::uuid[]) and type = 'HoldPlaced';
+select ref, "offset", payload from settlement_shadow.ledger_event where ref = any(%(holds)s::uuid[]) and type = 'HoldPlaced';
+
+-- name: holds_ended
+select ended_hold, min("offset") from settlement_shadow.ledger_event where ended_hold = any(%(holds)s::uuid[]) group by ended_hold;
 
 -- name: price_books
 select version, sha256, document from price_book order by version;

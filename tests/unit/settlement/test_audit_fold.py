@@ -1,5 +1,6 @@
 """An account's books from its events alone."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ BOOK = PriceBook(
 )
 CHARGE = charge_nano(PRICES, USAGE)
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
+POSITIONS = itertools.count()
 ENVELOPE = Envelope("key", "k", "USD", "day")
 
 
@@ -65,7 +67,8 @@ class Told:
 
     @property
     def around(self) -> Around:
-        return Around({self.hold.request_id: self.completion}, {self.hold.hold_id: self.placed()})
+        completions, placed = {self.hold.request_id: self.completion}, {self.hold.hold_id: (0, self.placed())}
+        return Around(completions, placed, {self.hold.hold_id: 10**9})
 
     def placed(self) -> HoldPlaced:
         data = HoldPlacedData(
@@ -140,6 +143,11 @@ class Told:
         return event.model_copy(update={"request_id": self.hold.request_id, "occurred_at": self.at})
 
 
+def apply(books: AccountFold, event: Event, around: Around) -> None:
+    """At the end of what was applied so far."""
+    books.apply(event, around, next(POSITIONS))
+
+
 def state(books: AccountFold) -> tuple[int, int, int]:
     """Posted, held, owed."""
     found = books.pots["credit", ""].state
@@ -149,7 +157,7 @@ def state(books: AccountFold) -> tuple[int, int, int]:
 def test_a_capture_is_priced_anew_and_its_lines_are_told() -> None:
     books, told = fold(), Told()
     for event in (paid(20_000_000), told.placed(), told.captured()):
-        books.apply(event, told.around)
+        apply(books, event, told.around)
     assert state(books) == (20_000_000 - CHARGE, 0, 0)
     output = books.drain()
     assert output.remarks == []
@@ -161,7 +169,7 @@ def test_a_capture_is_priced_anew_and_its_lines_are_told() -> None:
 def test_a_charge_that_does_not_follow_from_the_completion_is_named() -> None:
     books, told = fold(), Told()
     for event in (paid(20_000_000), told.placed(), told.captured(CHARGE - 1)):
-        books.apply(event, told.around)
+        apply(books, event, told.around)
     [remark] = books.drain().remarks
     assert remark.kind == "mispriced"
     assert str(told.hold.request_id) in remark.what
@@ -170,22 +178,22 @@ def test_a_charge_that_does_not_follow_from_the_completion_is_named() -> None:
 def test_what_exceeds_hold_and_balance_is_owed_until_a_payment() -> None:
     books, told = fold(), Told(amount=1_000)
     for event in (paid(1_500), told.placed(), told.captured(), paid(500, repaid=500)):
-        books.apply(event, told.around)
+        apply(books, event, told.around)
     assert state(books) == (0, 0, CHARGE - 1_500 - 500)
 
 
 def test_a_settlement_without_a_completion_is_named_and_not_believed() -> None:
     books, told = fold(), Told()
     for event in (paid(20_000_000), told.placed(), told.captured()):
-        books.apply(event, Around())
+        apply(books, event, Around())
     assert state(books) == (20_000_000, told.amount, 0)
     assert [remark.kind for remark in books.drain().remarks] == ["no_completion"]
 
 
 def test_a_completion_whose_settlement_is_not_told_is_settled_at_the_end() -> None:
     books, told = fold(), Told()
-    books.apply(paid(20_000_000), Around())
-    books.apply(told.placed(), Around())
+    apply(books, paid(20_000_000), Around())
+    apply(books, told.placed(), Around())
     assert books.waiting() == [told.hold.request_id]
     books.finish([told.completion])
     assert state(books) == (20_000_000 - CHARGE, 0, 0)
@@ -194,7 +202,7 @@ def test_a_completion_whose_settlement_is_not_told_is_settled_at_the_end() -> No
 def test_a_request_is_settled_once_however_often_it_is_told() -> None:
     books, told = fold(), Told()
     for event in (paid(20_000_000), told.placed(), told.captured(), told.captured(), told.released()):
-        books.apply(event, told.around)
+        apply(books, event, told.around)
     assert state(books) == (20_000_000 - CHARGE, 0, 0)
 
 
@@ -202,7 +210,7 @@ def test_an_expiry_is_taken_as_given_and_late_usage_moves_no_bucket() -> None:
     books, told = fold(), Told()
     late = told.released().model_copy(update={"type": "LateUsage"})
     for event in (paid(20_000_000), told.placed(), told.expired(300), late):
-        books.apply(event, told.around)
+        apply(books, event, told.around)
     assert state(books) == (20_000_000 - 300, 0, 0)
     lines = {line.account: line.credit for line in books.drain().lines if line.idem_key == f"settle:{told.hold.request_id}"}
     assert lines == {"write_off/USD": -(CHARGE - 300), "revenue/USD": CHARGE - 300}
@@ -210,14 +218,14 @@ def test_an_expiry_is_taken_as_given_and_late_usage_moves_no_bucket() -> None:
 
 def test_an_expiry_of_a_hold_that_is_not_open_is_named() -> None:
     books, told = fold(), Told()
-    books.apply(told.expired(0), Around())
+    apply(books, told.expired(0), Around())
     assert [remark.kind for remark in books.drain().remarks] == ["unknown_hold"]
 
 
 def test_a_balance_that_does_not_follow_is_named_once_per_bucket() -> None:
     books = fold()
     for event in (paid(10), paid(10, before=11), paid(10, before=31)):
-        books.apply(event, Around())
+        apply(books, event, Around())
     assert [remark.kind for remark in books.drain().remarks] == ["diverged"]
 
 
@@ -227,7 +235,7 @@ def test_a_window_has_what_was_held_and_spent_of_the_holds_placed_in_it() -> Non
     around = Around({**today.around.completions, **tomorrow.around.completions})
     events: list[Event] = [paid(50_000_000), today.placed(), tomorrow.placed(), open_hold.placed()]
     for event in (*events, tomorrow.captured(), today.captured()):
-        books.apply(event, around)
+        apply(books, event, around)
     found = {start.day: (spent.held, spent.spent, spent.overrun) for (_, start), spent in books.spending.windows.items()}
     assert found == {14: (77, CHARGE, 0), 15: (0, CHARGE, 0)}
 
@@ -236,7 +244,7 @@ def test_a_window_has_what_was_held_and_spent_of_the_holds_placed_in_it() -> Non
 def test_a_refund_is_given_back_to_the_window_only_while_it_is_open(days: int, spent: int) -> None:
     books, told = fold(envelopes=[ENVELOPE]), Told(amount=CHARGE - 200)
     for event in (paid(50_000_000), told.placed(), told.captured(), told.refunded(500, NOON + timedelta(days=days))):
-        books.apply(event, told.around)
+        apply(books, event, told.around)
     [found] = books.spending.windows.values()
     assert (found.held, found.spent, found.overrun) == (0, spent, 0 if days == 0 else 200)
     assert state(books) == (50_000_000 - CHARGE + 500, 0, 0)
@@ -246,14 +254,14 @@ def test_a_refund_is_given_back_to_the_window_only_while_it_is_open(days: int, s
 def test_a_refund_of_a_hold_that_was_never_placed_is_named() -> None:
     books, told = fold(), Told()
     for event in (paid(50_000_000), told.placed(), told.captured(), told.refunded(500, NOON)):
-        books.apply(event, Around(told.around.completions))
+        apply(books, event, Around(told.around.completions))
     assert [remark.kind for remark in books.drain().remarks] == ["unknown_hold"]
 
 
 def test_a_cost_centre_goes_below_zero_and_owes_nothing() -> None:
     books, told = fold(cost_centres=[("credit", "USD")]), Told(amount=1_000)
     for event in (told.placed(), told.captured()):
-        books.apply(event, told.around)
+        apply(books, event, told.around)
     assert state(books) == (-CHARGE, 0, 0)
 
 
