@@ -144,18 +144,115 @@ def test_charges_say_what_was_paid_and_what_is_owed() -> None:
     assert (lost.kind, lost.model, lost.run_id) == ("charge_of_lost_request", "", "r")
 
 
-def test_json_has_every_amount_twice() -> None:
-    body = as_json(STATEMENT)
-    (bucket,) = body["buckets"]
-    assert (body["month"], body["from"], body["until"], body["complete"]) == (
-        "2026-03",
-        "2026-03-01T00:00:00Z",
-        "2026-04-01T00:00:00Z",
-        True,
-    )
-    assert (bucket["opening"], bucket["closing"], bucket["closing_nano"]) == ("1.00", "25.998625", 25_998_625_000)
-    assert [line["amount"] for line in bucket["lines"]] == ["25.00", "-0.001375"]
-    assert [line["amount_nano"] for line in bucket["in_runs"]] == [-7]
+CHARGE_JSON = {
+    "date": "2026-03-14",
+    "kind": "charge",
+    "amount_nano": -1_375_000,
+    "amount": "-0.001375",
+    "text": "",
+    "reference": "",
+    "project_id": "prj_1",
+    "key_id": "Q7mZk2XvB9tL",
+    "model": "gpt-4o",
+    "route_type": "direct",
+    "run_id": "",
+    "requests": 3,
+    "owed_nano": 5,
+}
+
+
+def test_json_says_everything_and_every_amount_twice() -> None:
+    empty = dict.fromkeys(("project_id", "key_id", "model", "route_type", "run_id"), "")
+    top_up = {"kind": "top_up", "amount_nano": 25_000_000_000, "amount": "25.00", "text": "payment", "reference": "stripe:pi_1"}
+    assert as_json(STATEMENT) == {
+        "object": "statement",
+        "account_id": "acc_1",
+        "month": "2026-03",
+        "from": "2026-03-01T00:00:00Z",
+        "until": "2026-04-01T00:00:00Z",
+        "complete": True,
+        "generated_at": "2026-04-02T09:00:00Z",
+        "buckets": [
+            {
+                "bucket": "credit",
+                "currency": "USD",
+                "opening_nano": 1_000_000_000,
+                "opening": "1.00",
+                "totals": [
+                    {"kind": "top_up", "amount_nano": 25_000_000_000, "amount": "25.00"},
+                    {"kind": "charge", "amount_nano": -1_375_000, "amount": "-0.001375"},
+                ],
+                "lines": [
+                    {"date": "2026-03-14", "requests": 0, "owed_nano": 0} | empty | top_up,
+                    CHARGE_JSON,
+                ],
+                "in_runs": [CHARGE_JSON | {"run_id": "run_1", "amount_nano": -7, "amount": "-0.000000007"}],
+                "closing_nano": 25_998_625_000,
+                "closing": "25.998625",
+            }
+        ],
+    }
+
+
+def test_every_kind_of_transaction_becomes_its_whole_line() -> None:
+    day = NOW.date()
+    found = [
+        row("topup", credit=10, idem_key="topup:bank:p"),
+        row("promotion", credit=1, reason="welcome", expires_at="2026-06-30T00:00:00Z", promotion_id="p"),
+        row("refund", credit=4, request_id="q", reason="cut short", run_id=None),
+        row("run_close", credit=3, run_id="r"),
+        row("something_new", debit=2),
+    ]
+    assert other_lines(found) == [
+        Line(day=day, kind="top_up", nano=10, text="payment", reference="bank:p"),
+        Line(day=day, kind="promotion", nano=1, text="welcome (expires 2026-06-30T00:00:00Z)", reference="p"),
+        Line(day=day, kind="refund", nano=4, text="cut short", reference="q"),
+        Line(day=day, kind="run_return", nano=3, reference="r", run_id="r"),
+        Line(day=day, kind="something_new", nano=-2),
+    ]
+    (full, repaid) = other_lines([row("run_close", credit=9, debit=2, run_id="r")])
+    assert full == Line(day=day, kind="run_return", nano=9, reference="r", run_id="r")
+    assert repaid == Line(day=day, kind="debt_repaid", nano=-2, text="paid what was owed", reference="r", run_id="r")
+
+
+def test_a_charge_keeps_every_name_it_was_summed_by() -> None:
+    found = {"day": DAY, "kind": "capture", "project_id": "p", "key_id": "k", "model": "m", "route_type": "direct", "run": "r"}
+    assert charge_lines([found | {"requests": 2, "paid": 70, "charged": 100}]) == [
+        Line(
+            day=DAY,
+            kind="charge",
+            nano=-70,
+            project_id="p",
+            key_id="k",
+            model="m",
+            route_type="direct",
+            run_id="r",
+            requests=2,
+            owed_nano=30,
+        )
+    ]
+    bare = dict.fromkeys(("project_id", "key_id", "model", "route_type"), None)
+    assert charge_lines([{"day": DAY, "kind": "expire", "requests": 1, "paid": 5, "charged": 5} | bare]) == [
+        Line(day=DAY, kind="charge_of_lost_request", nano=-5, requests=1)
+    ]
+
+
+def test_a_refused_statement_names_the_amounts() -> None:
+    with pytest.raises(
+        StatementError, match=r"^bucket credit: 1.00 \+ 25.00 is not 25.998625 USD: the statement is not issued"
+    ):
+        replace(SECTION, lines=[TOP_UP]).require_sound()
+
+
+def test_a_refused_month_says_what_is_wrong_with_it() -> None:
+    said = {"2026-3": "write the month as YYYY-MM", "2026-13": "there is no such month", "2026-05": "the month has not begun"}
+    for name, why in said.items():
+        with pytest.raises(InvalidError, match=f"^{why}") as refused:
+            period(name, NOW)
+        assert refused.value.param == "month"
+    assert period("2000-01", NOW).start == datetime(2000, 1, 1, tzinfo=UTC)
+    assert period("2026-04", datetime(2026, 4, 1, tzinfo=UTC)).complete is False
+    assert period("2026-03", datetime(2026, 4, 1, tzinfo=UTC)).complete is True
 
 
 def test_csv_adds_up_from_the_first_row_to_the_last() -> None:

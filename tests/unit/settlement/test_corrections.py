@@ -195,6 +195,31 @@ def test_the_charged_hold_is_the_one_that_is_meant() -> None:
     assert refused.value.code == "nothing_to_refund"
 
 
+def test_one_billionth_is_money_too() -> None:
+    assert refundable(charge(charged_nano=1), None) == 1
+    assert chosen([charge(charged_nano=1)], Refund(**REFUND)).charged_nano == 1
+    assert chargeable(payment((99, 0)), None) == chargeable(payment(), 1) == 1
+
+
+def test_a_refusal_names_the_amounts() -> None:
+    with pytest.raises(
+        ConflictError, match=r"^0.0000001 USD was charged and 0.00000004 refunded: 0.00000006 USD is left to refund$"
+    ):
+        refundable(charge(refunded_nano=40), 61)
+    with pytest.raises(ConflictError, match=r"^of payment p, 0.0000001 USD, 0.00000004 is left to take back$"):
+        chargeable(payment((60, 0)), 41)
+    with pytest.raises(ConflictError, match=r"^dispute d took 0.00000006: give again at most that$"):
+        reinstatable(Dispute(dispute_id="d", amount_nano=60, reinstated_nano=0), 61)
+    with pytest.raises(ConflictError, match=f"^request {REQUEST} is not settled yet: refund it when it is$"):
+        chosen([charge(state="HELD", charged_nano=0)], Refund(**REFUND))
+    with pytest.raises(ConflictError, match=f"^request {REQUEST} was charged nothing: there is nothing to refund$"):
+        chosen([], Refund(**REFUND))
+    with pytest.raises(InvalidError, match=r"^the amount must be more than zero$"):
+        _ = Chargeback(**CHARGEBACK | {"amount": "0"}).amount_nano
+    with pytest.raises(ValidationError, match="at most nine decimal places"):
+        Adjustment(**ADJUSTMENT | {"amount": "0.0000000001"})
+
+
 def test_chargebacks_take_at_most_the_payment() -> None:
     assert chargeable(payment(), None) == 100
     assert chargeable(payment((60, 0)), None) == 40

@@ -147,6 +147,27 @@ def test_a_hold_that_came_too_late_is_paid_from_other_money_as_long_as_there_is_
     assert [nano for _, nano in lapsing(funded().credit, [(at(5.5), 85)], at(6))] == [15]
 
 
+def test_several_late_holds_share_the_paid_money() -> None:
+    # 20 of the lot that lasts and 50 paid: the first hold takes 20 and 10, the second 30, and 10 of the third are left to pay.
+    holds = [(at(5.1), 30), (at(5.2), 30), (at(5.3), 15)]
+    assert [nano for _, nano in lapsing(funded().credit, holds, at(6))] == [25]
+    assert [nano for _, nano in lapsing(funded().credit, list(reversed(holds)), at(6))] == [25]
+
+
+def test_credit_expires_at_its_instant_to_the_last_unit() -> None:
+    assert lapsing(funded().credit, [], at(4.999)) == []
+    assert [nano for _, nano in lapsing(funded().credit, [], at(5))] == [30]
+    assert [nano for _, nano in lapsing(funded().then("capture", -29).credit, [], at(5))] == [1]
+    assert lapsing(funded().then("capture", -30).credit, [], at(5)) == []
+
+
+def test_a_fold_ends_where_its_last_move_does() -> None:
+    story = funded().then("capture", -10)
+    assert (story.credit.seq, story.credit.posted_nano) == (4, 90)
+    with pytest.raises(ValueError, match="move 4 does not follow move 4"):
+        fold(story.credit, [LotMove(seq=4, txn=SOON, kind="topup", before_nano=90, after_nano=91, credit_at=at(0))])
+
+
 def test_moves_must_follow_each_other() -> None:
     moves = funded().moves
     with pytest.raises(ValueError, match="does not follow"):

@@ -124,6 +124,8 @@ def test_what_cannot_be_read_with_certainty_is_refused(minor: int, currency: str
     with pytest.raises(InvalidError) as refused:
         nano_of(minor, currency)
     assert refused.value.code == code
+    assert refused.value.param == ("currency" if code == "unclear_currency" else "amount")
+    assert repr(currency) in refused.value.message or str(minor) in refused.value.message
 
 
 @pytest.mark.parametrize("signature", [None, "", "t=1", "v1=abc", "t=x,v1=abc", "t=1,v1=\u00e9", "=,=", "t=1,v1=abc"])
