@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes schemas logs clean requirements
+.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering schemas logs clean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ prove-crashes: .venv/dev.stamp  ## kill -9 at every row of the crash matrix, and
 bench-ledger: .venv/dev.stamp  ## holds per second on one wallet, settling events per second of the worker, and the CPU of each
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.rates
+prove-tampering: .venv/dev.stamp  ## change, remove, swap and forge sealed rows as the database's owner: all are found (TAMPERINGS=10000)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.tampering --tamperings $(or $(TAMPERINGS),10000)
 
 schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events
 	@$(PY) -m schemas.export

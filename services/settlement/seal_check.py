@@ -12,7 +12,7 @@ from schemas.notes import Checkpoint, Keys, NoteError, open_checkpoint, read_che
 from schemas.sealing import ORIGIN
 from services.settlement.arrays import plain
 from services.settlement.errors import BrokenSealError
-from services.settlement.seal_facts import Subject, entry, read_facts
+from services.settlement.seal_facts import Subject, entry, hides, read_facts
 from services.settlement.seal_tree import KEPT_LEVELS, SealTree
 from services.settlement.statements import statements
 
@@ -109,6 +109,8 @@ def _chunk(connection: psycopg.Connection[TupleRow], walk: _Walk, rows: Sequence
             walk.report(str(subject), f"was sealed as entry {seq} and is not there")
         elif leaf_hash(entry(facts[subject], subject, seq=seq, prev=walk.prev, salt=_bytes(salt))) != kept:
             walk.report(str(subject), f"is not what was sealed as entry {seq}")
+        elif salt is not None and not hides(facts[subject]):
+            walk.report(f"entry {seq}", "has a salt and hides nothing")
         # What is kept goes on: one changed row is reported once, and what was promised tells whether the seal was changed.
         walk.prev = bytes(kept)
         for subtree, node in walk.frontier.append(walk.prev):

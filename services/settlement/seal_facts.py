@@ -51,6 +51,11 @@ def entry(facts: Facts, subject: Subject, *, seq: int, prev: bytes, salt: bytes 
     return price_book_entry(facts, seq=seq, prev=prev)
 
 
+def hides(facts: Facts) -> bool:
+    """Whether the entry has postings that no receipt shows: only then it has a salt."""
+    return isinstance(facts, TxnFacts) and bool(facts.own)
+
+
 def txn_facts(text: str) -> TxnFacts:
     """The facts in a row of the statement `txns`."""
     txn, postings, moves, holds, receipt = orjson.loads(text)

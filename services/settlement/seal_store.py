@@ -14,10 +14,10 @@ from schemas import topics
 from schemas.ledger import OPERATOR, CheckpointPublished, CheckpointPublishedData
 from schemas.merkle import Frontier, Subtree, leaf_hash
 from schemas.notes import Checkpoint, SigningKey
-from schemas.sealing import ORIGIN, SALT_BYTES, TxnFacts
+from schemas.sealing import ORIGIN, SALT_BYTES
 from services.settlement.arrays import plain, uuids
 from services.settlement.entries import Outbox
-from services.settlement.seal_facts import Facts, Subject, entry, read_facts
+from services.settlement.seal_facts import Facts, Subject, entry, hides, read_facts
 from services.settlement.seal_tree import KEPT_LEVELS, SealTree
 from services.settlement.statements import statements
 
@@ -98,7 +98,7 @@ class SealStore:
 
     def _add(self, rows: _Rows, subject: Subject, facts: Facts) -> None:
         seq = self._frontier.size
-        salt = secrets.token_bytes(SALT_BYTES) if isinstance(facts, TxnFacts) and facts.own else None
+        salt = secrets.token_bytes(SALT_BYTES) if hides(facts) else None
         leaf = leaf_hash(entry(facts, subject, seq=seq, prev=self._prev, salt=salt))
         for subtree, node in self._frontier.append(leaf):
             if subtree.level and subtree.level % KEPT_LEVELS == 0:
