@@ -7,6 +7,7 @@ or set aside for another reason than its own.
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -33,6 +35,7 @@ from tests.integration.settlement.requests_made import attempt_on, completion
 from tests.reliability.books import Books, read_books
 from tests.reliability.ground import Ground, ground
 from tests.reliability.poison_kinds import KINDS, TEN_MEGABYTES, Raw
+from tests.reliability.poison_redrive import redrive
 from tests.reliability.population import accounts, placed
 from tests.reliability.progress import Progress
 from tests.reliability.worker_run import TIMEOUT_MS, worker
@@ -54,21 +57,37 @@ class Report:
     kinds: int
     reasons: dict[str, int]
     seconds: float
+    redriven: int
     wrong: list[str]
 
     def __str__(self) -> str:
         verdict = "all set aside for their own reason, every good one settled" if not self.wrong else f"WRONG: {self.wrong[:5]}"
         sizes = f"{self.poison:,} poison messages of {self.kinds} kinds between {self.good:,} good ones"
-        return f"{sizes}, read in {self.seconds:.0f} s: {verdict}; {self.reasons}"
+        return f"{sizes}, read in {self.seconds:.0f} s: {verdict}; {self.reasons}; {self.redriven} mended and redriven"
 
 
 def prove(on: Ground, messages: int, *, progress: Progress) -> Report:
-    """Write poison and good events in turn, let the worker read them, and account for every one of them."""
-    dice = random.Random(4)
+    """Write poison and good events in turn, let the worker read them, account for every one, and have the poison read again."""
     with running_ledger(on.database_url) as ledger:
         names = accounts(ledger, ACCOUNTS)
         good = placed(ledger, names, messages)
         ledger.as_owner("delete from consumer_offset")
+        records, reasons = _records(good)
+        asyncio.run(_write(on.kafka, names, records))
+        progress.say(f"{len(records):,} records are written")
+        with worker(on) as run:
+            seconds = run.until_read(len(records), progress)
+            run.until_published()
+        books = read_books(on.database_url)
+        wrong = _wrong(on, books, Counter(reasons[digest(r.key, r.value)] for r in records[::2]), reasons)
+        progress.say("all are read: the dead letters are read again")
+        redriven, wrong_again = redrive(ledger, names[0])
+    return Report(messages, len(good), len(KINDS), books.dead_letters, seconds, redriven, wrong + wrong_again)
+
+
+def _records(good: Sequence[HoldRequest]) -> tuple[list[Raw], dict[str, str]]:
+    """For each hold a poison record and then its event; and the reason that is right for each poison record."""
+    dice = random.Random(4)
     records: list[Raw] = []
     reasons: dict[str, str] = {}
     for number, hold in enumerate(good):
@@ -79,14 +98,7 @@ def prove(on: Ground, messages: int, *, progress: Progress) -> Report:
         bad = kind.make(hold.account_id, charged(hold).to_json(), dice)
         records += [bad, Raw(hold.account_id.encode(), charged(hold).to_json())]
         reasons[digest(bad.key, bad.value)] = kind.reason
-    asyncio.run(_write(on.kafka, names, records))
-    progress.say(f"{len(records):,} records are written")
-    with worker(on) as run:
-        seconds = run.until_read(len(records), progress)
-        run.until_published()
-    books = read_books(on.database_url)
-    wrong = _wrong(on, books, Counter(reasons[digest(r.key, r.value)] for r in records[::2]), reasons)
-    return Report(messages, len(good), len(KINDS), books.dead_letters, seconds, wrong)
+    return records, reasons
 
 
 def _wrong(on: Ground, books: Books, wanted: Counter[str], reasons: dict[str, str]) -> list[str]:
@@ -174,6 +186,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=10_000)
     messages = parser.parse_args().messages
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with ground(kafka=True) as on:
         report = prove(on, messages, progress=Progress("poison", 2 * messages))
     print(report)

@@ -49,7 +49,7 @@ def measure(on: Ground, *, events: int, holders: int, progress: Progress) -> Set
         free_partitions(ledger)
         dice = random.Random(1)
         publish(on.kafka, [usual_end(request, dice) for request in requests])
-        ledger.connection.execute("checkpoint")
+        ledger.as_owner("checkpoint")
         progress.say(f"{events:,} holds of {holders} account(s) placed, their ends published")
         return _watch(on, events, holders, progress)
     finally:
