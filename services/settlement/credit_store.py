@@ -22,7 +22,8 @@ from services.settlement.statements import statements
 
 Connection = psycopg.Connection[TupleRow]
 CHUNK = 2_000
-"""How many moves one transaction folds: a few milliseconds."""
+"""How many moves one transaction folds: a few dozen milliseconds, without the bucket's lock."""
+MOST_TO_SHOW = 10_000
 
 
 @dataclass(slots=True)
@@ -131,14 +132,15 @@ def catch_up(connection: Connection, account: int) -> int:
 def promotional(connection: Connection, holder: str) -> dict[str, Credit]:
     """The credit of every bucket of a holder that has lots, up to date with the snapshot that the caller reads in.
 
-    Of a bucket whose moves do not fold it is what was last known: the sweeper has opened a case for it.
+    Of a bucket whose moves do not fold it is what was last known: the sweeper has opened a case for it. And if the sweeper has
+    not come for long, it is as of some thousands of moves later: a look at a balance reads no long history.
     """
     found = {}
     for account, bucket in connection.execute(statements("credit.sql")["credit_of_holder"], {"holder": holder}).fetchall():
         folded = read(connection, account, lock=False)
         assert folded is not None, "the row was just listed in the same snapshot"
         with suppress(ValueError):
-            folded.add(moves(connection, account, folded.credit.seq, limit=None))
+            folded.add(moves(connection, account, folded.credit.seq, limit=MOST_TO_SHOW))
         found[bucket] = folded.credit
     return found
 
