@@ -46,6 +46,7 @@ class Audit:
 
     async def after_a_kill(self) -> None:
         """Everything that does not wait for a deadline: invariants, counts of all records, requests that were settled."""
+        await self._until_settled([probe for probe, (_, fate) in self._fates.items() if fate == "settled"])
         await self._quiet(lambda row: row["outbox"] + row["ingress"] == 0)
         await self._same_everywhere()
         assert await self._rig.ledger.violations(GRACE_S + PATIENCE_S) == []
@@ -60,6 +61,13 @@ class Audit:
             row = await self._rig.ledger.balance(account_id, "credit")
             assert (row["held"], row["overrun"]) == (0, 0)
             assert amount(row["posted"]) == credit - self._charged[account_id], account_id
+
+    async def _until_settled(self, probes: list[str]) -> None:
+        """Wait for those whose reply goes on without its reader, or without the process that was killed."""
+        deadline = time.monotonic() + QUIET_TIMEOUT_S
+        while any(hold["state"] == "HELD" for holds in (await self._rig.ledger.holds(probes)).values() for hold in holds):
+            assert time.monotonic() < deadline, "a hold that had to be settled is open"
+            await asyncio.sleep(POLL_S)
 
     async def _quiet(self, enough: Any) -> None:
         """Wait until the worker has read everything, and what must leave Postgres has left it."""
