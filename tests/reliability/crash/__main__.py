@@ -27,13 +27,15 @@ def main(  # noqa: PLR0917 - each is an option of the command
     random: Annotated[int, typer.Option(help="kills at random under load, after the matrix")] = 0,
     seed: Annotated[int, typer.Option(help="of the random kills")] = 1,
     first_turn: Annotated[int, typer.Option(help="where the variants begin, to go on with an earlier run")] = 0,
-    home: Annotated[Path | None, typer.Option(help="keep the processes' logs here")] = None,
+    home: Annotated[Path | None, typer.Option(help="keep data and logs in this empty directory")] = None,
 ) -> None:
     """Play the matrix and the storm on engines of their own. Ends with an error at the first thing that does not hold."""
     wanted = [each for each in ROWS if not row or any(name in each.name for name in row)]
     with tempfile.TemporaryDirectory(prefix="tollbook-crash-") as temporary:
         place = home or Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
+        if any(place.iterdir()):
+            raise typer.BadParameter(f"{place} is not empty: data of an earlier run would be taken for this one's")
         if times:
             _play_on_engines(place, wanted, times, first_turn)
         if random:
