@@ -44,3 +44,21 @@ class Addresses:
                 f"{service} at {url} wants an admin token: give --admin-token or set TOLLBOOK_ADMIN_TOKEN"
             )
         return Address(url=url.rstrip("/"), token=token)
+
+    def of_customer(self, api_key: str | None) -> Address:
+        """Edge's address for a customer with this API key; without one the demo's key, for the stack's own edge only.
+
+        Raises UnknownAddressError when nobody named the URL or the key.
+        """
+        given, own = self.urls.get("edge"), self.stack.get("edge_url")
+        url = given or own
+        if not url:
+            raise UnknownAddressError(
+                f"where is edge? Give --edge-url, set TOLLBOOK_EDGE_URL, or start the stack with `make up` "
+                f"({self.stack_file} does not name it)"
+            )
+        demo = self.stack.get("demo") or {}
+        key = api_key or (demo.get("api_key") if url == own else None)
+        if not key:
+            raise UnknownAddressError(f"edge at {url} wants an API key: give --api-key or set TOLLBOOK_API_KEY")
+        return Address(url=url.rstrip("/"), token=key)

@@ -59,7 +59,11 @@ def begin(
         addresses = Addresses(urls=urls, token=admin_token, stack=read_stack(file), stack_file=str(file))
         return ServiceClient(service, addresses.of(service))
 
-    context.obj = Session(connect=connect, terminal=_terminal())
+    def connect_customer(api_key: str | None) -> ServiceClient:
+        addresses = Addresses(urls=urls, token=None, stack=read_stack(file), stack_file=str(file))
+        return ServiceClient("edge", addresses.of_customer(api_key))
+
+    context.obj = Session(connect=connect, connect_customer=connect_customer, terminal=_terminal())
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -45,6 +46,29 @@ def verify(
         raise typer.Exit(FOUND_WRONG)
     if verdict.outcome == "pending":
         raise typer.Exit(NOT_YET)
+
+
+@app.command()
+def get(
+    context: typer.Context,
+    request_id: Annotated[str, typer.Argument(help="The reply's x-request-id.", metavar="REQUEST_ID")],
+    *,
+    signed: Annotated[bool, typer.Option("--signed", help="The file that proves itself, byte by byte.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write it to a file instead of to the terminal.")] = None,
+    api_key: Annotated[str | None, typer.Option(envvar="TOLLBOOK_API_KEY", help="By default the demo's of the stack.")] = None,
+) -> None:
+    """Get a receipt: as text for people, or signed."""
+    session = session_of(context)
+    query = {"signed": "true"} if signed else {"format": "text"}
+    with session.connect_customer(api_key) as edge:
+        receipt = edge.read(f"/v1/requests/{quote(request_id, safe='')}", **query)
+    if output is None:
+        typer.echo(receipt, nl=False)
+        return
+    try:
+        output.write_bytes(receipt)
+    except OSError as error:
+        raise BadFileError(f"{output} cannot be written: {error.strerror}") from error
 
 
 def _tell(session: Session, file: Path, verdict: Verdict) -> None:

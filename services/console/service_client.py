@@ -35,11 +35,23 @@ class ServiceClient:
         """The reply's JSON; query values of None are left out."""
         return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 
+    def read(self, path: str, **query: str) -> bytes:
+        """The reply's bytes as they came: what is signed must not be written anew."""
+        return self._answer("GET", path, params=query).content
+
     def post(self, path: str, body: Any = None) -> Any:
         """The reply's JSON."""
         return self._ask("POST", path, json={} if body is None else body)
 
     def _ask(self, method: str, path: str, **sent: Any) -> Any:
+        try:
+            return self._answer(method, path, **sent).json()
+        except ValueError as error:
+            raise UnreachableError(
+                f"what answers at {self._http.base_url} is not {self._service}: its reply is no JSON"
+            ) from error
+
+    def _answer(self, method: str, path: str, **sent: Any) -> httpx.Response:
         try:
             reply = self._http.request(method, path, **sent)
         except httpx.InvalidURL as error:
@@ -51,12 +63,7 @@ class ServiceClient:
             ) from error
         if not reply.is_success:
             raise self._refused(reply)
-        try:
-            return reply.json()
-        except ValueError as error:
-            raise UnreachableError(
-                f"what answers at {self._http.base_url} is not {self._service}: its reply is no JSON"
-            ) from error
+        return reply
 
     def _refused(self, reply: httpx.Response) -> RefusedError:
         said = _json_object(reply)

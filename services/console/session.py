@@ -28,6 +28,8 @@ class Session:
     """Addresses are looked up when a command asks for a service, so that offline commands need none."""
 
     connect: Callable[[str], ServiceClient]
+    connect_customer: Callable[[str | None], ServiceClient]
+    """Edge, with a customer's API key: the given one, or the demo's of the stack."""
     terminal: Terminal
 
 

@@ -28,3 +28,19 @@ def test_the_stacks_token_is_never_sent_to_an_address_that_the_stack_does_not_na
 def test_an_address_that_nobody_named_is_asked_for_by_flag_variable_and_file() -> None:
     with pytest.raises(UnknownAddressError, match=r"--analytics-url.*TOLLBOOK_ANALYTICS_URL.*stack\.json"):
         addresses().of("analytics")
+
+
+def test_a_customers_key_is_the_given_one_or_the_demos_for_the_stacks_own_edge_only() -> None:
+    stack = {"edge_url": "http://own", "demo": {"api_key": "demo"}}
+    own = Addresses(urls={}, token=None, stack=stack)
+    assert own.of_customer(None) == Address(url="http://own", token="demo")
+    assert own.of_customer("mine") == Address(url="http://own", token="mine")
+    elsewhere = Addresses(urls={"edge": "http://elsewhere/"}, token=None, stack=stack)
+    assert elsewhere.of_customer("mine") == Address(url="http://elsewhere", token="mine")
+    for unknown in (
+        elsewhere,
+        Addresses(urls={}, token=None),
+        Addresses(urls={}, token=None, stack={"edge_url": "http://own"}),
+    ):
+        with pytest.raises(UnknownAddressError):
+            unknown.of_customer(None)
