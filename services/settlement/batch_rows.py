@@ -113,7 +113,19 @@ def dead_letter_row(record: Record, error: PoisonError) -> dict[str, Any]:
     }
 
 
-def end_settlement(settlement: Settlement, buckets: Buckets, windows: Windows, outbox: Outbox) -> Capture | None:
+def captured_heads(settlements: Sequence[Settlement]) -> list[str]:
+    """What each capture's event says without its balance, "" where nothing is captured: written before anybody waits."""
+    return [
+        outgoing.captured_head(each.event, charge.attempt, charge.hold, txn_id=each.txn_id, charge_nano=charge.nano)
+        if (charge := each.capture)
+        else ""
+        for each in settlements
+    ]
+
+
+def end_settlement(
+    settlement: Settlement, captured_head: str, buckets: Buckets, windows: Windows, outbox: Outbox
+) -> Capture | None:
     """Move the balances of one settlement and write its events. Returns how its capture was paid."""
     event, key = settlement.event, settlement.event.account_id
     paid = None
@@ -126,10 +138,7 @@ def end_settlement(settlement: Settlement, buckets: Buckets, windows: Windows, o
         hold, nano = settlement.capture.hold, settlement.capture.nano
         paid = buckets.capture(hold.account, hold.amount_nano, nano)
         windows.add(hold.windows, released=hold.amount_nano, spent=nano, overrun=max(nano - hold.amount_nano, 0))
-        payload = outgoing.captured(
-            event, settlement.capture.attempt, hold, txn_id=settlement.txn_id, charge_nano=nano, move=paid.move
-        )
-        outbox.add(topics.LEDGER, key, "Captured", settlement.txn_id, payload)
+        outbox.add(topics.LEDGER, key, "Captured", settlement.txn_id, outgoing.captured(captured_head, paid.move))
     if settlement.late:
         payload = outgoing.late_usage(
             event, settlement.late.attempt, settlement.late.hold, txn_id=settlement.txn_id, amount_nano=settlement.late_nano

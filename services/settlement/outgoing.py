@@ -80,10 +80,8 @@ def hold_decided(row: dict[str, Any]) -> str:
     return dumps(body)
 
 
-def captured(
-    event: RequestCompleted, attempt: Attempt, hold: HoldRow, *, txn_id: UUID, charge_nano: int, move: tuple[int, int, int]
-) -> str:
-    """Captured, under the transaction's own id. `move` is the bucket's balance before, after, and what is held after."""
+def captured_head(event: RequestCompleted, attempt: Attempt, hold: HoldRow, *, txn_id: UUID, charge_nano: int) -> str:
+    """Captured, under the transaction's own id, as far as it is known before the bucket is locked: all but three amounts."""
     taken = min(charge_nano, hold.amount_nano)
     body = envelope("Captured", txn_id, event)
     body["data"] = {
@@ -100,16 +98,14 @@ def captured(
         "captured_nano": taken,
         "released_nano": hold.amount_nano - taken,
         "overrun_nano": charge_nano - taken,
-        "balance": {
-            "bucket": hold.bucket,
-            "currency": hold.currency,
-            "before_nano": move[0],
-            "after_nano": move[1],
-            "held_after_nano": move[2],
-            "run": hold.reserve,
-        },
+        "balance": {"bucket": hold.bucket, "currency": hold.currency, "run": hold.reserve},
     }
-    return dumps(body)
+    return dumps(body).removesuffix("}}}")
+
+
+def captured(head: str, move: tuple[int, int, int]) -> str:
+    """The whole of Captured. `move` is the bucket's balance before, after, and what is held after."""
+    return f'{head},"before_nano":{move[0]},"after_nano":{move[1]},"held_after_nano":{move[2]}}}}}}}'
 
 
 def released(event: RequestCompleted, hold: HoldRow) -> str:

@@ -15,6 +15,7 @@ from services.settlement.batch import Batch, Decided, Posting, Redriven
 from services.settlement.batch_decisions import BatchDecisions
 from services.settlement.batch_rows import (
     add_txn,
+    captured_heads,
     dead_letter_row,
     end_settlement,
     ended_holds,
@@ -87,10 +88,11 @@ class SettleStore:
         marked = self._mark(batch.redriven) if batch.redriven else None
         self._remember(decided)
         self._write_facts(decided, postings)
+        heads = captured_heads(settlements)
+        ends = hold_ends(settlements)
         # From here on others wait. Buckets, then holds, then windows: the order of everybody who takes more than one of them.
         accounts = {hold.account for hold in ended_holds(settlements) if hold.account is not None}
         locked = self._run("lock_buckets", {"accounts": plain(sorted(accounts))}) if accounts else None
-        ends = hold_ends(settlements)
         ended = self._run("end_holds", ends) if ends["ids"] != "{}" else None
         pipeline.sync()
         if advances.rowcount != len(batch.advances):
@@ -99,7 +101,7 @@ class SettleStore:
             raise RacedError("the dead letter was redriven meanwhile")
         if ended is not None and ended.rowcount != ends["ids"].count(",") + 1:
             raise RacedError("a hold ended meanwhile")
-        self._write_balances(decided, postings, Buckets(locked.fetchall() if locked else ()))
+        self._write_balances(decided, heads, postings, Buckets(locked.fetchall() if locked else ()))
 
     def _mark(self, redriven: Redriven) -> psycopg.Cursor[TupleRow]:
         record = redriven.record
@@ -158,11 +160,11 @@ class SettleStore:
         for record, error in decided.poison:
             self._run("write_dead_letter", dead_letter_row(record, error))
 
-    def _write_balances(self, decided: Decided, postings: Postings, buckets: Buckets) -> None:
+    def _write_balances(self, decided: Decided, heads: Sequence[str], postings: Postings, buckets: Buckets) -> None:
         outbox, windows = Outbox(), Windows()
         moves: list[Move] = []
-        for _, settlement in decided.settlements:
-            paid = end_settlement(settlement, buckets, windows, outbox)
+        for (_, settlement), head in zip(decided.settlements, heads, strict=True):
+            paid = end_settlement(settlement, head, buckets, windows, outbox)
             if paid is not None and settlement.capture is not None:
                 post_overrun(postings, settlement, paid)
                 if settlement.capture.hold.account is not None:
