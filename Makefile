@@ -69,9 +69,10 @@ prove-crashes: .venv/dev.stamp  ## kill -9 at every row of the crash matrix, and
 bench-ledger: .venv/dev.stamp  ## holds per second on one wallet, settling events per second of the worker, and the CPU of each
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.rates
-prove-tampering: .venv/dev.stamp  ## change, remove, swap and forge sealed rows as the database's owner: all are found (TAMPERINGS=10000)
+prove-tampering: .venv/dev.stamp  ## change, remove, swap and forge sealed rows, flip every bit of receipts: all found (TAMPERINGS=10000 RECEIPTS=20)
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.tampering --tamperings $(or $(TAMPERINGS),10000)
+	@$(PY) -m tests.reliability.receipt_bits --receipts $(or $(RECEIPTS),20)
 
 schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events
 	@$(PY) -m schemas.export

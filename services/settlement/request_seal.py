@@ -12,6 +12,7 @@ from schemas.notes import read_checkpoint
 from schemas.sealing import ORIGIN, TxnFacts, disclosed
 from services.settlement.arrays import texts, uuids
 from services.settlement.errors import UnavailableError
+from services.settlement.refusals import utc_text
 from services.settlement.seal_facts import Subject, read_facts
 from services.settlement.seal_tree import SealTree
 from services.settlement.statements import statements
@@ -44,8 +45,8 @@ class RequestSeal:
         if self.status != "sealed":
             return {"status": self.status}
         entries = [{"txn_id": str(each.txn_id), "seq": each.seq, "leaf_hash": each.leaf.hex()} for each in self.entries]
-        sealed_by = read_checkpoint(self.note.partition("\n\n")[0] + "\n").at
-        return {"status": "sealed", "entries": entries, "checkpoint_size": self.size, "checkpoint_at": sealed_by.isoformat()}
+        signed_at = read_checkpoint(self.note.partition("\n\n")[0] + "\n").at
+        return {"status": "sealed", "entries": entries, "checkpoint_size": self.size, "checkpoint_at": utc_text(signed_at)}
 
 
 def read_request_seal(

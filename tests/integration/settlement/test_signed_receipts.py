@@ -168,21 +168,6 @@ def test_without_a_key_nothing_is_signed(funded: Ledger) -> None:
         ReceiptSigner(None, funded.books).signed(funded.connection, "a", settled(funded))
 
 
-def test_no_receipt_with_one_bit_flipped_is_believed(funded: Ledger) -> None:
-    request_id = settled(funded)
-    seal_all(funded)
-    file = signed(funded, request_id)
-    bent = bytearray(file)
-    believed = []
-    for bit in range(8 * len(file)):
-        bent[bit // 8] ^= 1 << bit % 8
-        if check_receipt(bytes(bent), KEYS).outcome != "invalid":
-            believed.append(bit)
-        bent[bit // 8] ^= 1 << bit % 8
-    assert believed == []
-    assert check_receipt(bytes(bent), KEYS).outcome == "valid"
-
-
 def lie(file: bytes, change: Change) -> Verdict:
     """What comes of a file that the ledger's own key signed after somebody had changed what it says."""
     document = json.loads(file)
