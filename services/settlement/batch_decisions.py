@@ -52,12 +52,18 @@ class BatchDecisions:
         if not batch.incoming:
             return self._leave_out_what_is_known(decided)
         known, settled, holds = self._read(batch.incoming)
+        # Set aside once, read again after its request was settled by another event: it stays what it was.
+        second = [each.record for each in batch.incoming if each.event.request_id in settled and each.event_id not in known]
+        set_aside = self._dead_letters(second) if second and not again else set()
         for incoming in batch.incoming:
             seen = known.get(incoming.event_id)
             if seen is not None:
                 decided.repeats += 1
                 if seen != incoming.hash:
                     decided.cases.append(forged(incoming.event, place_of(incoming.record)))
+                continue
+            if (incoming.record.partition, incoming.record.offset) in set_aside:
+                decided.repeats += 1
                 continue
             self._decide_one(incoming, settled, holds, decided)
             known[incoming.event_id] = incoming.hash
@@ -66,13 +72,20 @@ class BatchDecisions:
     def _leave_out_what_is_known(self, decided: Decided, *, again: bool = False) -> Decided:
         """Poison that is set aside already, and cases that are open already: rare, so that nothing is asked otherwise."""
         if decided.poison and not again:
-            places = {"topic": topics.ATTEMPTS, "places": plain([record.offset for record, _ in decided.poison])}
-            known = set(self._run("known_dead_letters", places).fetchall())
+            known = self._dead_letters([record for record, _ in decided.poison])
             decided.poison = [each for each in decided.poison if (each[0].partition, each[0].offset) not in known]
         if decided.cases:
-            rows = self._run("known_cases", {"ids": uuids([case.id for case in decided.cases])}).fetchall()
-            decided.cases = [case for case in decided.cases if (case.id,) not in rows]
+            opened = self._known_cases([case.id for case in decided.cases])
+            decided.cases = [case for case in decided.cases if case.id not in opened]
         return decided
+
+    def _dead_letters(self, records: Sequence[Record]) -> set[tuple[int, int]]:
+        """Which of the records are dead letters already, as (partition, offset)."""
+        places = {"topic": topics.ATTEMPTS, "places": plain([record.offset for record in records])}
+        return {(row[0], row[1]) for row in self._run("known_dead_letters", places).fetchall()}
+
+    def _known_cases(self, ids: Sequence[UUID]) -> set[UUID]:
+        return {row[0] for row in self._run("known_cases", {"ids": uuids(ids)}).fetchall()}
 
     def _decide_one(self, incoming: Incoming, settled: set[UUID], holds: dict[UUID, HoldRow], decided: Decided) -> None:
         event = incoming.event

@@ -74,6 +74,19 @@ def test_an_event_that_contradicts_itself_is_set_aside(funded: Ledger, changes: 
     funded.assert_sound()
 
 
+def test_a_dead_letter_stays_one_when_all_is_read_again_after_its_request_was_settled(funded: Ledger) -> None:
+    request = hold_for("a")
+    funded.held(request)
+    records = [funded.record(completion(request, charged=7)), funded.record(completion(request))]
+    funded.worker.settle(records)
+    funded.connection.execute("update consumer_offset set next = 0, consumed = 0, settled = 0")
+    funded.worker = funded.new_worker(funded.connection)
+    assert funded.worker.settle(records).repeats == 2
+    assert [funded.count(table) for table in ("dead_letter", "inbox", "receipt", "case")] == [1, 1, 1, 0]
+    assert funded.balance("a") == (10_000_000_000 - CHARGE, 0)
+    funded.assert_sound()
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
