@@ -65,8 +65,9 @@ class BatchDecisions:
             if (incoming.record.partition, incoming.record.offset) in set_aside:
                 decided.repeats += 1
                 continue
-            self._decide_one(incoming, settled, holds, decided)
-            known[incoming.event_id] = incoming.hash
+            # What is set aside is not known: it comes to the same in one batch and in several.
+            if self._decide_one(incoming, settled, holds, decided):
+                known[incoming.event_id] = incoming.hash
         return self._leave_out_what_is_known(decided, again=again)
 
     def _leave_out_what_is_known(self, decided: Decided, *, again: bool = False) -> Decided:
@@ -87,22 +88,24 @@ class BatchDecisions:
     def _known_cases(self, ids: Sequence[UUID]) -> set[UUID]:
         return {row[0] for row in self._run("known_cases", {"ids": uuids(ids)}).fetchall()}
 
-    def _decide_one(self, incoming: Incoming, settled: set[UUID], holds: dict[UUID, HoldRow], decided: Decided) -> None:
+    def _decide_one(self, incoming: Incoming, settled: set[UUID], holds: dict[UUID, HoldRow], decided: Decided) -> bool:
+        """Whether the inbox takes the event; what is poison is set aside."""
         event = incoming.event
         assert event.request_id is not None
         if event.request_id in settled:
             decided.fresh.append(incoming)
             decided.cases.append(repeated(event))
-            return
+            return True
         try:
             settlement = decide(event, holds, self._book_of)
         except PoisonError as error:
             decided.poison.append((incoming.record, error))
-            return
+            return False
         settled.add(event.request_id)
         decided.fresh.append(incoming)
         decided.settlements.append((incoming, settlement))
         decided.cases.extend(settlement.cases)
+        return True
 
     def _read(self, incoming: Sequence[Incoming]) -> tuple[dict[UUID, str], set[UUID], dict[UUID, HoldRow]]:
         """What the ledger knows about the batch: inbox digests, settled requests, holds."""

@@ -87,6 +87,18 @@ def test_a_dead_letter_stays_one_when_all_is_read_again_after_its_request_was_se
     funded.assert_sound()
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_is_set_aside_twice_is_set_aside_twice_in_one_batch_and_in_two(funded: Ledger, at_once: bool) -> None:
+    request = hold_for("a")
+    funded.held(request)
+    event = completion(request, charged=7)
+    records = [funded.record(event), funded.record(event.model_copy(update={"environment": "forged"}))]
+    for part in [records] if at_once else [records[:1], records[1:]]:
+        funded.worker.settle(part)
+    assert [funded.count(table) for table in ("dead_letter", "inbox", "case")] == [2, 0, 0]
+    funded.assert_sound()
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
