@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering schemas logs clean requirements
+.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering schemas logs clean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,11 @@ bench-peers: .venv/dev.stamp  ## the same, with LiteLLM's proxy beside it on the
 
 prove-mutation: .venv/dev.stamp  ## break pricing, postings and holds in a thousand ways: the tests must notice 90%
 	@$(PY) -m tests.reliability.mutation
+
+prove-property: .venv/dev.stamp  ## any sequence of operations keeps the ledger sound (SEQUENCES=20000 STEPS=50 BACKEND=memory|postgres)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.property.settlement.prove --backend $(or $(BACKEND),memory) --sequences $(or $(SEQUENCES),20000) \
+		--steps $(or $(STEPS),50) $(if $(SEED),--seed $(SEED))
 
 prove-bank: .venv/dev.stamp  ## 64 clients on one wallet in nested envelopes: nothing is overspent (ATTEMPTS=1000000)
 	@$(PY) -m deploy.local prepare --tests

@@ -1,7 +1,7 @@
 """A whole ledger in a test's hands: the services' own parts over a real database, without HTTP and Kafka in between."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -51,27 +51,39 @@ NEVER_S = 1e9
 class Ledger(Corrections):
     """One database, as settlement logs in to it. Offsets of partition 0 of the attempts topic stand for Kafka."""
 
-    def __init__(self, database_url: str, *, batch: int = 200, default_output: int = 4096) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        batch: int = 200,
+        default_output: int = 4096,
+        build: Callable[[str], None] | None = None,
+    ) -> None:
         configure_json()
-        rebuild(database_url)
+        (build or rebuild)(database_url)
         self.owner_url = database_url
         self.url = as_service(database_url, "settlement")
         self.connection: psycopg.Connection[TupleRow] = connect(self.url, statement_timeout_ms=TIMEOUT_MS)
+        self._runner = asyncio.Runner()
+        self._batch = batch
+        self._default_output = default_output
+        self.begin()
+        self.publish(PRICES.read_text("utf-8"))
+
+    def begin(self) -> None:
+        """Parts that remember nothing of what the database had before."""
         self.books = BookStore(self._own)
         self.frozen = Frozen()
         self.lane = HoldLane(
             self.url,
             books=self.books,
             frozen=self.frozen.code,
-            default_output=default_output,
+            default_output=self._default_output,
             floor_output=256,
             timeout_ms=TIMEOUT_MS,
         )
-        self._runner = asyncio.Runner()
-        self._batch = batch
         self.offset = 0
         self.worker = self.new_worker(self.connection)
-        self.publish(PRICES.read_text("utf-8"))
 
     def close(self) -> None:
         """Close every connection."""

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from schemas.calls import HoldRequest
 from schemas.ledger import PriceItem
 from schemas.money import Prices, hold_nano
-from services.settlement.bounds import UnitPrice, amount_nano
+from services.settlement.bounds import UnitPrice, amount_nano, output_cap
 from services.settlement.hold_arrays import HoldArrays
 from services.settlement.holds import HoldOrder
 from services.settlement.pricebook import Bucket, PriceBook
 from services.settlement.statements import statement
 from tests.integration.settlement.ledger import Ledger
 from tests.integration.settlement.requests_made import candidate, hold_for
-from tests.property.settlement.model import DEFAULT, FLOOR, cap_that_fits
+from tests.property.settlement.model.caps import DEFAULT, FLOOR, cap_that_fits
 
 prices = st.builds(
     lambda input_, cached, write, output: Prices(input=input_, cached_input=cached, cache_write=write, output=output),
@@ -55,7 +55,16 @@ def expected(request: HoldRequest, listed: list[Prices], free_nano: int, left_na
     if request.max_output_tokens is not None:
         cap = min(request.max_output_tokens, request.model_max_output_tokens)
     else:
-        cap = cap_that_fits(request, units, least)
+        cap = cap_that_fits(request, listed, least)
+        assert cap == output_cap(
+            units,
+            input_tokens=request.input_tokens_bound,
+            choices=request.choices,
+            free_nano=least,
+            model_max=request.model_max_output_tokens,
+            default=DEFAULT,
+            floor=FLOOR,
+        )
     amount = amount_nano(units, request.input_tokens_bound, cap * request.choices)
     if amount > free_nano:
         return "REFUSED", 0, 0, amount, free_nano

@@ -1,0 +1,1 @@
+"""What the ledger must be after each operation: dictionaries, and LEDGER.md's words as arithmetic."""
