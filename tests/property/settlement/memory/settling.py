@@ -9,7 +9,7 @@ from schemas import topics
 from services.settlement import accounts, outgoing
 from services.settlement.batch import Batch, Decided
 from services.settlement.batch_decisions import BatchDecisions
-from services.settlement.batch_rows import add_txn, end_settlement, ended_holds
+from services.settlement.batch_rows import add_txn, captured_heads, end_settlement, ended_holds
 from services.settlement.entries import Outbox, Postings, Txns, Windows, post_fixed, post_overrun
 from services.settlement.errors import LostLeaseError
 from services.settlement.expiry import Expiry, expire
@@ -77,8 +77,8 @@ class MemoryWorker:
             post_fixed(postings, settlement)
         buckets = tables.lock(hold.account for hold in ended_holds(settlements))
         moves: list[Move] = []
-        for settlement in settlements:
-            paid = end_settlement(settlement, buckets, windows, outbox)
+        for settlement, head in zip(settlements, captured_heads(settlements), strict=True):
+            paid = end_settlement(settlement, head, buckets, windows, outbox)
             if paid is not None and settlement.capture is not None:
                 post_overrun(postings, settlement, paid)
                 if settlement.capture.hold.account is not None:
