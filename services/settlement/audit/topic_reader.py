@@ -78,6 +78,8 @@ async def topic_reader(bootstrap_servers: str) -> AsyncIterator[TopicReader]:
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=4 << 20,
+        # A question waits on the connection until the fetch before it is answered.
+        fetch_max_wait_ms=20,
     )
     await consumer.start()
     try:
