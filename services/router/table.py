@@ -43,7 +43,7 @@ class ChannelRow(_Row):
     id: Name
     route_type: RouteType
     brand: Name
-    dialect: Literal["openai"]
+    dialect: Literal["openai", "anthropic", "gemini"]
     base_url: Annotated[str, Field(max_length=512)]
     keys: Annotated[tuple[ChannelKey, ...], Field(min_length=1, max_length=32)]
     cost_factor: str | None = None

@@ -14,7 +14,9 @@ from schemas.attempts import ErrorClass
 from schemas.envelope import now
 from services.router.backoff import parse_retry_after
 from services.router.call import Call, Running
-from services.router.dialects import openai
+from services.router.dialects.dialect import Dialect
+from services.router.dialects.known import DIALECTS
+from services.router.dialects.openai import Reply
 from services.router.dialects.openai_stream import ChatStream
 from services.router.errors import StreamMalformedError, UpstreamError
 from services.router.open_stream import OpenStream
@@ -50,15 +52,16 @@ class Upstream:
         self.times = times
         self._urls: dict[str, httpx.URL] = {}
 
-    async def fetch(self, call: Call, running: Running) -> openai.Reply:
+    async def fetch(self, call: Call, running: Running) -> Reply:
         """A plain reply. Raises :class:`UpstreamError`."""
-        request = self._request(call, running)
+        dialect = DIALECTS[running.place.channel.dialect]
+        request = self._request(dialect, call, running)
         response: httpx.Response | None = None
         try:
             async with asyncio.timeout_at(self._patience(call)):
                 response = await self._transport.handle_async_request(request)
                 body = await read_bounded(response, REPLY_BYTES_MAX)
-            return _read(response, body)
+            return _read(dialect, response, body)
         except UpstreamError as failure:
             _name(failure, response)
             raise
@@ -70,12 +73,14 @@ class Upstream:
 
     async def open_stream(self, call: Call, running: Running) -> OpenStream:
         """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
-        request = self._request(call, running)
+        dialect = DIALECTS[running.place.channel.dialect]
+        request = self._request(dialect, call, running)
+        chunks = dialect.stream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices)
         response: httpx.Response | None = None
         try:
             async with asyncio.timeout_at(self._patience(call)):
                 response = await self._transport.handle_async_request(request)
-                return await _begun(response, ChatStream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices))
+                return await _begun(dialect, response, chunks)
         except UpstreamError as failure:
             _name(failure, response)
             raise
@@ -88,32 +93,33 @@ class Upstream:
     def _patience(self, call: Call) -> float:
         return min(monotonic() + self.times.first_byte_s, call.deadline)
 
-    def _request(self, call: Call, running: Running) -> httpx.Request:
-        channel = running.place.channel
-        body = openai.request_body(call.ask, running.place.upstream_model, running.cover.grant.output_cap)
-        headers = openai.headers_of(channel.keys[running.key])
-        return httpx.Request("POST", self._url(channel.base_url), headers=headers, content=body, extensions=self._extensions)
+    def _request(self, dialect: Dialect, call: Call, running: Running) -> httpx.Request:
+        channel, model = running.place.channel, running.place.upstream_model
+        body = dialect.request_body(call.ask, model, running.cover.grant.output_cap)
+        headers = dialect.headers(channel.keys[running.key])
+        url = self._url(channel.base_url + dialect.path(model, stream=call.ask.stream))
+        return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
 
-    def _url(self, base_url: str) -> httpx.URL:
-        url = self._urls.get(base_url)
+    def _url(self, address: str) -> httpx.URL:
+        url = self._urls.get(address)
         if url is None:
             if len(self._urls) >= 10_000:
                 self._urls.clear()
-            url = self._urls[base_url] = httpx.URL(base_url + openai.PATH)
+            url = self._urls[address] = httpx.URL(address)
         return url
 
 
-def _read(response: httpx.Response, body: bytes) -> openai.Reply:
+def _read(dialect: Dialect, response: httpx.Response, body: bytes) -> Reply:
     if response.status_code != 200:
-        raise _refused(response, body)
-    reply = openai.read_reply(body)
+        raise _refused(dialect, response, body)
+    reply = dialect.read_reply(body)
     return reply if reply.upstream_id else reply._replace(upstream_id=header_id(response.headers))
 
 
-async def _begun(response: httpx.Response, chunks: ChatStream) -> OpenStream:
+async def _begun(dialect: Dialect, response: httpx.Response, chunks: ChatStream) -> OpenStream:
     """The stream once its first chunk has come. Closes the response where that fails."""
     if response.status_code != 200:
-        raise _refused(response, await read_bounded(response, REPLY_BYTES_MAX))
+        raise _refused(dialect, response, await read_bounded(response, REPLY_BYTES_MAX))
     assert isinstance(response.stream, httpx.AsyncByteStream)
     parts = response.stream.__aiter__()
     try:
@@ -172,6 +178,6 @@ def error_class_of(exc: BaseException) -> ErrorClass | None:
     return "connection_failed" if isinstance(cause, OSError) else None
 
 
-def _refused(response: httpx.Response, body: bytes) -> UpstreamError:
+def _refused(dialect: Dialect, response: httpx.Response, body: bytes) -> UpstreamError:
     retry_after_s = parse_retry_after(response.headers.get("retry-after"), now())
-    return openai.failure_of(response.status_code, body, retry_after_s)
+    return dialect.failure_of(response.status_code, body, retry_after_s)

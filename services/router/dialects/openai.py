@@ -62,6 +62,11 @@ def request_body(ask: Ask, upstream_model: str, output_cap: int) -> bytes:
         body["max_tokens"] = output_cap
     if ask.stream:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    return encoded(body)
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """The request as bytes. Raises :class:`UpstreamError` for a body that is nested deeper than it can be written."""
     try:
         return orjson.dumps(body)
     except orjson.JSONEncodeError:
@@ -99,6 +104,11 @@ def read_reply(body: bytes) -> Reply:
         raise UpstreamError("malformed_reply", "retry", status=200) from None
     if not isinstance(document, dict):
         raise UpstreamError("malformed_reply", "retry", status=200)
+    return reply_of(document)
+
+
+def reply_of(document: dict[str, Any]) -> Reply:
+    """A chat completion as a reply. Raises :class:`UpstreamError` (malformed_reply) where it answers nothing."""
     usage = read_usage(document.get("usage"))
     upstream_id = printable_id(document.get("id"))
     if not isinstance(document.get("choices"), list) or not document["choices"]:
