@@ -79,7 +79,7 @@ def refusal_answer(refusal: RefusalError, request_id: str | None = None) -> Answ
 
 def failure_status(failure: UpstreamError) -> int:
     """The status that the client sees for a request whose attempts all failed."""
-    if failure.verdict == "pass" and failure.status is not None and 400 <= failure.status < 500:
+    if (failure.verdict == "pass" or failure.body) and failure.status is not None and 400 <= failure.status < 500:
         return failure.status
     return _STATUS.get(failure.error_class, 502)
 
@@ -90,7 +90,7 @@ def failure_answer(failure: UpstreamError, headers: Headers) -> Answer:
     headers = [JSON, *headers]
     if status in (429, 503):
         headers += _wait_headers(status, ceil(failure.retry_after_s or 1))
-    if failure.verdict == "pass" and failure.body:
+    if failure.body:
         return Answer(status, [*headers, (b"content-length", b"%d" % len(failure.body))], failure.body)
     return _json(status, headers, failure_document(failure.error_class, status))
 

@@ -22,7 +22,9 @@ from services.router.attempts import AttemptLoop, AttemptRules
 from services.router.backoff import Backoff
 from services.router.breaker import BreakerLimits
 from services.router.buckets import Buckets
+from services.router.call import CHAT
 from services.router.chat import ChatEndpoint, ChatLimits
+from services.router.clients.messages import Messages
 from services.router.control_feed import ControlFeed
 from services.router.errors import SecretUnreadableError
 from services.router.funding import Funding
@@ -43,7 +45,8 @@ from services.router.transport import PoolLimits, build_transport
 from services.router.upstream import Upstream, UpstreamTimes
 from services.router.vault import Vault
 
-CHAT_PATH = "/internal/v1/chat/completions"
+APIS = (CHAT, Messages())
+API_PATHS = frozenset(api.path for api in APIS)
 LEDGER_POOL = PoolLimits(connections=32, per_host=32, connect_s=2, wait_s=5)
 BOOT_RETRY_S = 0.5
 YOUNG_OBJECTS = 10_000
@@ -109,6 +112,7 @@ class Router:
             settler=settler,
             limits=ChatLimits(s.body_bytes_max, s.requests_in_flight_max, s.request_deadline_seconds),
             draw=random.random,
+            apis=APIS,
         )
 
     def build_desk(self) -> AdminDesk:
@@ -179,7 +183,7 @@ class Front:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection's event stream."""
-        if scope["type"] == "http" and scope["path"] == CHAT_PATH and scope["method"] == "POST":
+        if scope["type"] == "http" and scope["path"] in API_PATHS and scope["method"] == "POST":
             assert self._chat is not None
             await self._chat(scope, receive, send)
         elif scope["type"] == "lifespan":

@@ -26,9 +26,10 @@ DEFAULT_TIERS = (None, "auto", "default")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A chat completion request.
+    """A request, as a chat completion.
 
-    `body` is the client's object, never changed. `cap` is the client's own output cap per choice.
+    `body` is the client's object, or what it means as a chat completion, never changed. `cap` is the client's own output cap
+    per choice. `native` is the client's object where its API is another one, and `untranslated` names what of it `body` lacks.
     """
 
     body: dict[str, Any]
@@ -41,6 +42,9 @@ class Ask:
     messages: int
     image_parts: int
     file_parts: int
+    client_api: str = "chat.completions"
+    native: dict[str, Any] | None = None
+    untranslated: tuple[str, ...] = ()
 
     def tokens_bound(self, model: Model) -> int:
         """The most prompt tokens that the request can be billed for."""
@@ -66,6 +70,11 @@ def parse_ask(body: bytes) -> Ask:
         raise RefusalError(400, "invalid_json", "The body is not valid JSON.") from None
     if not isinstance(document, dict):
         raise RefusalError(400, "invalid_json", "The body must be a JSON object.")
+    return ask_of(document, len(body))
+
+
+def ask_of(document: dict[str, Any], body_bytes: int) -> Ask:
+    """The request in an object. `body_bytes` are those that the client sent. Raises :class:`RefusalError` (400)."""
     model = document.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= 128:
         raise _invalid("model", "model must be a string of 1 to 128 characters.")
@@ -81,7 +90,7 @@ def parse_ask(body: bytes) -> Ask:
             )
     if document.get("service_tier") not in DEFAULT_TIERS:
         raise _invalid("service_tier", "Only the default service tier is priced here.", "unsupported_parameter")
-    return _ask(document, len(body), model)
+    return _ask(document, body_bytes, model)
 
 
 def _ask(document: dict[str, Any], body_bytes: int, model: str) -> Ask:

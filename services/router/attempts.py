@@ -74,7 +74,9 @@ class AttemptLoop:
             except UpstreamError as failure:
                 self._note(call, running, failure)
                 index = await self._after(call, running, failure, tries)
-                tries, last = tries if index == running.position else 0, failure
+                tries = tries if index == running.position else 0
+                # A parameter that a candidate cannot say is the client's answer only where no other could be asked.
+                last = failure if not failure.body or running.number == 1 else last
             except BaseException:
                 self._health.failed(running.place.channel, running.key, "internal", None)
                 raise

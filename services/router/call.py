@@ -12,12 +12,16 @@ from schemas.envelope import now
 from schemas.money import Prices, Usage, charge_nano
 from services.router.ask import Ask
 from services.router.catalog import Place
+from services.router.clients.chat import ChatCompletions
+from services.router.clients.client_api import ClientApi
 from services.router.documents import AttemptDocument, FallbackDocument, usage_fields
 from services.router.errors import SettledTwiceError, UpstreamError
 from services.router.events import Ending, EventWriter
 from services.router.operator_cost import operator_cost_nano
 from services.router.plan import Plan
 from services.router.stream_progress import StreamProgress
+
+CHAT: ClientApi = ChatCompletions()
 
 
 class Cover(NamedTuple):
@@ -63,18 +67,21 @@ class Call:
     """A request from its plan to its record. Times on the loop's clock, in seconds."""
 
     __slots__ = (
-        "ask", "attempts", "begun", "context", "covers", "deadline", "fallbacks", "grants", "left", "plan", "progress",
+        "api", "ask", "attempts", "begun", "context", "covers", "deadline", "fallbacks", "grants", "left", "plan", "progress",
         "settled", "tokens_bound", "unpayable", "upstream_ms", "writer",
     )  # fmt: skip
 
-    def __init__(self, context: CallContext, ask: Ask, plan: Plan, *, begun: float, deadline_s: float) -> None:
+    def __init__(
+        self, context: CallContext, ask: Ask, plan: Plan, *, begun: float, deadline_s: float, api: ClientApi = CHAT
+    ) -> None:
+        self.api = api
         self.context = context
         self.ask = ask
         self.plan = plan
         self.begun = begun
         self.deadline = begun + deadline_s
         self.tokens_bound = ask.tokens_bound(plan.model)
-        self.writer = EventWriter(context, ask.model)
+        self.writer = EventWriter(context, ask.model, ask.client_api)
         self.grants: list[HoldGranted] = []
         self.covers: dict[int, Cover] = {}
         self.attempts: list[AttemptDocument] = []

@@ -1,4 +1,4 @@
-"""`POST /internal/v1/chat/completions`: from edge's call to the reply. Plain ASGI, because every request passes here."""
+"""`POST /internal/v1/chat/completions` and its like: from edge's call to the reply. Plain ASGI: every request passes here."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from schemas.calls import CONTEXT_HEADER, CallContext
 from services.router import metrics
 from services.router.answers import Answer, Headers, failure_answer, refusal_answer, route_headers
-from services.router.ask import parse_ask
 from services.router.call import Call
+from services.router.clients.client_api import ClientApi
 from services.router.errors import (
     IngressFullError,
     LedgerUnavailableError,
@@ -59,7 +59,9 @@ class ChatEndpoint:
         settler: Settler,
         limits: ChatLimits,
         draw: Callable[[], float],
+        apis: Iterable[ClientApi],
     ) -> None:
+        self._apis = {api.path: api for api in apis}
         self._edge_token = edge_token
         self._tables = tables
         self._health = health
@@ -78,20 +80,25 @@ class ChatEndpoint:
         begun = monotonic()
         self.in_flight += 1
         try:
-            answer = await self._answer(scope["headers"], receive, send, begun)
+            answer = await self._answer(self._apis[scope["path"]], scope["headers"], receive, send, begun)
         finally:
             self.in_flight -= 1
         if answer is not None:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
 
+    @property
+    def paths(self) -> frozenset[str]:
+        """Where it answers."""
+        return frozenset(self._apis)
+
     async def _answer(
-        self, headers: Iterable[tuple[bytes, bytes]], receive: Receive, send: Send, begun: float
+        self, api: ClientApi, headers: Iterable[tuple[bytes, bytes]], receive: Receive, send: Send, begun: float
     ) -> Answer | None:
         context: CallContext | None = None
         try:
             context = self._admit(headers)
-            call = self._plan(context, await read_body(receive, self._limits.body_bytes), begun)
+            call = self._plan(api, context, await read_body(receive, self._limits.body_bytes), begun)
             await self._fund(call)
         except RefusalError as refusal:
             metrics.REFUSALS.labels(code=refusal.code).inc()
@@ -121,11 +128,11 @@ class ChatEndpoint:
             raise RefusalError(400, "invalid_value", "Tags and ids must not contain NUL characters.")
         return context
 
-    def _plan(self, context: CallContext, body: bytes, begun: float) -> Call:
-        ask = parse_ask(body)
+    def _plan(self, api: ClientApi, context: CallContext, body: bytes, begun: float) -> Call:
+        ask = api.parse(body)
         catalog, limits = self._tables.catalog, context.route_limits
         plan = make_plan(catalog, ask.model, context.policy, self._health.condition, self._draw, route_limits=limits)
-        return Call(context, ask, plan, begun=begun, deadline_s=self._limits.deadline_s)
+        return Call(context, ask, plan, begun=begun, deadline_s=self._limits.deadline_s, api=api)
 
     async def _fund(self, call: Call) -> None:
         try:

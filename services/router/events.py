@@ -12,8 +12,6 @@ from schemas.calls import CallContext
 from schemas.envelope import new_id, now
 from services.router.documents import AttemptDocument, CandidateDocument, FallbackDocument
 
-CLIENT_API = "chat.completions"
-
 
 class Record(NamedTuple):
     """One event: its type, its id, its JSON."""
@@ -46,10 +44,11 @@ class Ending(TypedDict):
 class EventWriter:
     """Writes the events of one request."""
 
-    __slots__ = ("_base", "_context", "_key", "_model")
+    __slots__ = ("_base", "_client_api", "_context", "_key", "_model")
 
-    def __init__(self, context: CallContext, requested_model: str) -> None:
+    def __init__(self, context: CallContext, requested_model: str, client_api: str = "chat.completions") -> None:
         self._context = context
+        self._client_api = client_api
         self._model = requested_model
         key = context.key
         self._key = {"project_id": key.project_id, "key_id": key.key_id, "key_name": key.key_name}
@@ -79,7 +78,7 @@ class EventWriter:
         """The request is over: the event that settles."""
         context = self._context
         rest = {
-            "client_api": CLIENT_API,
+            "client_api": self._client_api,
             "accepted_at": context.accepted_at,
             "client_request_id": context.client_request_id,
         }

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from services.router.dialects.openai_stream import ChatStream
+from services.router.stream_reader import StreamReader
 from services.router.upstream_ids import header_id
 
 
@@ -15,7 +15,7 @@ class OpenStream:
 
     __slots__ = ("_response", "chunks", "first", "parts")
 
-    def __init__(self, response: httpx.Response, parts: AsyncIterator[bytes], chunks: ChatStream, first: bytes) -> None:
+    def __init__(self, response: httpx.Response, parts: AsyncIterator[bytes], chunks: StreamReader, first: bytes) -> None:
         self._response = response
         self.parts = parts
         self.chunks = chunks

@@ -14,7 +14,6 @@ from services.router.answers import EVENTS, Answer, cost_fields, failure_documen
 from services.router.attempts import AttemptLoop
 from services.router.bounds import estimated_stream_tokens
 from services.router.call import Call, Charge, Outgoing, Running
-from services.router.dialects.openai_stream import encode
 from services.router.errors import LogUnavailableError, UpstreamError
 from services.router.open_stream import OpenStream
 from services.router.plain import fail
@@ -103,7 +102,7 @@ class StreamDelivery:
         try:
             await self._settler.settle(call, _outgoing(broken, charge, first.request_ms, gone=gone), finished)
         except LogUnavailableError:
-            return encode(failure_document("log_unavailable", 503))
+            return opened.chunks.failure(failure_document("log_unavailable", 503))
         return tail
 
     async def _settle_broken(self, call: Call, running: Running, opened: OpenStream, first: _Moments) -> None:
@@ -154,6 +153,6 @@ def _outgoing(broken: ErrorClass | None, charge: Charge | None, ttft_ms: float, 
 
 def _tail(call: Call, opened: OpenStream, halt: Halt, usage: Usage, charge: Charge | None) -> bytes:
     if halt is not None and halt != "capped":
-        return encode(failure_document(halt))
+        return opened.chunks.failure(failure_document(halt))
     assert charge is not None
     return opened.chunks.ending(usage, cost_fields(charge), include_usage=call.ask.include_usage, capped=halt == CAPPED)

@@ -17,9 +17,9 @@ from services.router.call import Call, Running
 from services.router.dialects.dialect import Dialect
 from services.router.dialects.known import DIALECTS
 from services.router.dialects.openai import Reply
-from services.router.dialects.openai_stream import ChatStream
 from services.router.errors import StreamMalformedError, UpstreamError
 from services.router.open_stream import OpenStream
+from services.router.stream_reader import StreamReader
 from services.router.transport import BodyTooLongError, PoolLimits, read_bounded, timeouts
 from services.router.upstream_ids import header_id
 
@@ -75,7 +75,7 @@ class Upstream:
         """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
         dialect = DIALECTS[running.place.channel.dialect]
         request = self._request(dialect, call, running)
-        chunks = dialect.stream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices)
+        chunks = call.api.stream(dialect.stream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices))
         response: httpx.Response | None = None
         try:
             async with asyncio.timeout_at(self._patience(call)):
@@ -116,7 +116,7 @@ def _read(dialect: Dialect, response: httpx.Response, body: bytes) -> Reply:
     return reply if reply.upstream_id else reply._replace(upstream_id=header_id(response.headers))
 
 
-async def _begun(dialect: Dialect, response: httpx.Response, chunks: ChatStream) -> OpenStream:
+async def _begun(dialect: Dialect, response: httpx.Response, chunks: StreamReader) -> OpenStream:
     """The stream once its first chunk has come. Closes the response where that fails."""
     if response.status_code != 200:
         raise _refused(dialect, response, await read_bounded(response, REPLY_BYTES_MAX))
@@ -129,7 +129,7 @@ async def _begun(dialect: Dialect, response: httpx.Response, chunks: ChatStream)
         raise
 
 
-async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], chunks: ChatStream) -> OpenStream:
+async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], chunks: StreamReader) -> OpenStream:
     first = b""
     async for part in parts:
         try:

@@ -10,7 +10,8 @@ import orjson
 from services.router.ask import Ask
 from services.router.dialects import openai
 from services.router.dialects.anthropic_reply import MessageEvents, chat_reply, error_of, usage_of
-from services.router.dialects.anthropic_request import translated
+from services.router.dialects.anthropic_request import native, translated
+from services.router.dialects.dialect import refuse_untranslated
 from services.router.dialects.openai import Reply
 from services.router.dialects.openai_stream import ChatStream
 from services.router.dialects.translated import TranslatedStream
@@ -41,7 +42,10 @@ class Anthropic:
         }
 
     def request_body(self, ask: Ask, upstream_model: str, output_cap: int) -> bytes:
-        """The request as messages."""
+        """The request as messages: the client's own where it speaks them, with the model and the hold's cap."""
+        if ask.client_api == "messages" and ask.native is not None:
+            return openai.encoded(native(ask.native, upstream_model, output_cap))
+        refuse_untranslated(ask)
         return openai.encoded(translated(ask.body, upstream_model, output_cap, stream=ask.stream))
 
     def read_reply(self, body: bytes) -> Reply:
@@ -51,7 +55,7 @@ class Anthropic:
             document = chat_reply(message, int(self._clock()))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as exc:
             raise malformed(body, "usage", usage_of) from exc
-        return openai.reply_of(document)
+        return openai.reply_of(document)._replace(native=message)
 
     def failure_of(self, status: int, body: bytes, retry_after_s: float | None) -> UpstreamError:
         """The error in OpenAI's shape."""

@@ -49,6 +49,19 @@ def translated(body: Json, upstream_model: str, output_cap: int, *, stream: bool
     return request
 
 
+def native(body: Json, upstream_model: str, output_cap: int) -> Json:
+    """The client's own request. Thinking fits below the cap, or is left out where the cap has no room for it."""
+    request = {**body, "model": upstream_model, "max_tokens": output_cap}
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict) and "run_id" in metadata:
+        request["metadata"] = {name: value for name, value in metadata.items() if name != "run_id"}
+    thinking = body.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") == "enabled" and thinking.get("budget_tokens", 0) >= output_cap:
+        budget = output_cap - LEAST_THINKING
+        request["thinking"] = {**thinking, "budget_tokens": budget} if budget >= LEAST_THINKING else {"type": "disabled"}
+    return request
+
+
 def _take(request: Json, name: str, value: Any, output_cap: int) -> None:
     taker = _TAKERS.get(name)
     if taker is not None:

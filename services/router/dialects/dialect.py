@@ -44,6 +44,12 @@ class Dialect(Protocol):
         ...
 
 
+def refuse_untranslated(ask: Ask) -> None:
+    """Raise the refusal of what the client's API can say and chat completions cannot."""
+    if ask.untranslated:
+        raise no_meaning(ask.untranslated[0], f"{ask.untranslated[0]} has no meaning for the provider of this route.")
+
+
 def no_meaning(param: str, message: str) -> UpstreamError:
     """The refusal of a parameter that the dialect cannot say; another candidate may."""
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": "unsupported_parameter"}

@@ -10,6 +10,7 @@ import orjson
 
 from services.router.ask import Ask
 from services.router.dialects import openai
+from services.router.dialects.dialect import refuse_untranslated
 from services.router.dialects.gemini_reply import ContentEvents, chat_reply, error_of, usage_of
 from services.router.dialects.gemini_request import translated
 from services.router.dialects.openai import Reply
@@ -36,6 +37,7 @@ class Gemini:
 
     def request_body(self, ask: Ask, upstream_model: str, output_cap: int) -> bytes:
         """The request as contents."""
+        refuse_untranslated(ask)
         return openai.encoded(translated(ask.body, output_cap))
 
     def read_reply(self, body: bytes) -> Reply:

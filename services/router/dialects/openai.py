@@ -32,12 +32,16 @@ _AGAIN: dict[int, ErrorClass] = {
 
 
 class Reply(NamedTuple):
-    """A plain reply. `usage` is None where the upstream reported none that holds water."""
+    """A plain reply. `usage` is None where the upstream reported none that holds water.
+
+    `native` is the upstream's own document where the client speaks the same API, which is not chat completions.
+    """
 
     document: dict[str, Any]
     usage: Usage | None
     model: str | None
     upstream_id: str | None
+    native: dict[str, Any] | None = None
 
 
 def headers_of(secret: str) -> dict[str, str]:
@@ -122,12 +126,17 @@ def reply_text_chars(document: dict[str, Any]) -> int:
     return sum(len(orjson.dumps(choice.get("message"))) for choice in document["choices"] if isinstance(choice, dict))
 
 
-def priced_body(reply: Reply, usage: Usage, cost: dict[str, str]) -> bytes:
-    """The reply's body with its cost: `usage.cost`, `usage.currency`, `usage.bucket`; `usage` where it reported none."""
+def priced(reply: Reply, usage: Usage, cost: dict[str, str]) -> dict[str, Any]:
+    """The reply with its cost: `usage.cost`, `usage.currency`, `usage.bucket`; `usage` where it reported none."""
     document = reply.document
     counts = usage_document(usage) if reply.usage is None else document["usage"]
     document["usage"] = {**counts, **cost}
-    return orjson.dumps(document)
+    return document
+
+
+def priced_body(reply: Reply, usage: Usage, cost: dict[str, str]) -> bytes:
+    """The same as bytes."""
+    return orjson.dumps(priced(reply, usage, cost))
 
 
 def read_usage(value: object) -> Usage | None:

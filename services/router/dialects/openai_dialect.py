@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.router.ask import Ask
 from services.router.dialects import openai
+from services.router.dialects.dialect import refuse_untranslated
 from services.router.dialects.openai import Reply
 from services.router.dialects.openai_stream import ChatStream
 from services.router.errors import UpstreamError
@@ -22,6 +23,7 @@ class OpenAI:
 
     def request_body(self, ask: Ask, upstream_model: str, output_cap: int) -> bytes:
         """The client's own body."""
+        refuse_untranslated(ask)
         return openai.request_body(ask, upstream_model, output_cap)
 
     def read_reply(self, body: bytes) -> Reply:

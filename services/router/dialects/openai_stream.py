@@ -98,6 +98,10 @@ class ChatStream:
             held.append(_priced(stamp, usage, reported, cost))
         return b"".join(held) + DONE
 
+    def failure(self, document: dict[str, Any]) -> bytes:
+        """The event that ends a stream which broke."""
+        return encode(document)
+
     def _within(self, event: bytes) -> bytes:
         if self.capped:
             return b""

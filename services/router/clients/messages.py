@@ -1,0 +1,43 @@
+"""Anthropic's messages as a client API."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from services.router.ask import Ask, ask_of
+from services.router.clients.messages_reply import message_of, usage_of
+from services.router.clients.messages_request import chat_request
+from services.router.clients.messages_stream import MessageStream
+from services.router.dialects.openai import Reply
+from services.router.dialects.openai_stream import ChatStream
+
+
+class Messages:
+    """`POST /v1/messages`."""
+
+    path = "/internal/v1/messages"
+
+    def parse(self, body: bytes) -> Ask:
+        """The request; `native` is the client's own, for a provider that speaks messages too."""
+        native, chat, untranslated = chat_request(body)
+        ask = ask_of(chat, len(body))
+        return replace(ask, client_api="messages", native=native, untranslated=untranslated)
+
+    def plain(self, reply: Reply, document: dict[str, Any], cost: dict[str, str]) -> bytes:
+        """The message: the provider's own where it is one."""
+        if reply.native is None:
+            try:
+                return orjson.dumps(message_of(document))
+            except (KeyError, ValueError, IndexError, AttributeError) as exc:
+                raise TypeError("a reply that is no message") from exc
+        native = dict(reply.native)
+        reported = native.get("usage")
+        native["usage"] = {**(reported if isinstance(reported, dict) else usage_of(document["usage"])), **cost}
+        return orjson.dumps(native)
+
+    def stream(self, chunks: ChatStream) -> MessageStream:
+        """The events."""
+        return MessageStream(chunks)
