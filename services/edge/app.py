@@ -22,7 +22,7 @@ from services.edge.background import Background
 from services.edge.bodies import BodyReader
 from services.edge.broker import Broker
 from services.edge.claims import Claims
-from services.edge.completions import ChatCompletions
+from services.edge.completions import Completions
 from services.edge.control_feed import ControlFeed
 from services.edge.control_outbox import ControlOutbox
 from services.edge.database import Database
@@ -35,6 +35,7 @@ from services.edge.key_store import KeyStore
 from services.edge.logs import configure_logs
 from services.edge.lookups import Answer, LookupEndpoint, Lookups, PublicEndpoint
 from services.edge.memberships import memberships_of
+from services.edge.model_apis import MODEL_APIS, ModelApi
 from services.edge.peers import client, transport
 from services.edge.publisher import Publisher
 from services.edge.rejections import AnalyticsRejections, NoRejections, Rejections
@@ -86,9 +87,9 @@ class Edge:
     def application(self) -> Dispatch:
         """The ASGI application."""
         authenticator = Authenticator(self.cache, self.peppers, KeyStore(self.database).find)
-        completions = OnlyMethods(self._completions(authenticator), "POST")
+        completions = {api.path: OnlyMethods(self._completions(api, authenticator), "POST") for api in MODEL_APIS}
         routes = [*self._lookups(authenticator), *self._runs(authenticator), *self._operations()]
-        return Dispatch({"/v1/chat/completions": completions}, routes)
+        return Dispatch(completions, routes)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -111,9 +112,9 @@ class Edge:
                 await self.analytics.aclose()
             await self.database.close()
 
-    def _completions(self, authenticator: Authenticator) -> ChatCompletions:
+    def _completions(self, api: ModelApi, authenticator: Authenticator) -> Completions:
         settings = self.settings
-        return ChatCompletions(
+        return Completions(
             authenticator,
             BodyReader(limit_bytes=settings.tollbook_edge_max_body_bytes, timeout_s=settings.tollbook_edge_body_timeout_s),
             self.router,
@@ -123,6 +124,7 @@ class Edge:
                 ReplySafe(settings.secrets_key()),
                 longest_request_s=settings.tollbook_edge_request_timeout_s,
             ),
+            api=api,
             memberships=self.memberships,
             max_in_flight=settings.tollbook_edge_max_in_flight,
         )

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: the hot path from the client's bytes to the router and back."""
+"""`POST /v1/chat/completions` and its like: the hot path from the client's bytes to the router and back."""
 
 import asyncio
 import time
@@ -27,15 +27,15 @@ from services.edge.errors import (
 )
 from services.edge.labels import RUN_HEADER, joining, read_labels
 from services.edge.memberships import Memberships
-from services.edge.passing import DisconnectWatch, ReplyHead, error_of, pass_on, read_bounded
+from services.edge.model_apis import MESSAGES, ModelApi
+from services.edge.passing import DisconnectWatch, Passing, ReplyHead, error_of, pass_on, read_bounded
 from services.edge.publisher import Publisher
-from services.edge.replies import send_error, send_reply
+from services.edge.replies import JSON_TYPE, send_reply
 from services.edge.router import TRANSPORT_ERRORS, Router
 from services.edge.stored_replies import REPLAYED, ReplyCopy, StoredReply
 
 log = structlog.get_logger(__name__)
 
-CLIENT_API = "chat.completions"
 GONE = 499
 """What metrics call a call whose client went away; nobody is told it."""
 UNSETTLED_CODES = frozenset(("log_unavailable",))
@@ -52,8 +52,8 @@ class _Exchange:
     watch: DisconnectWatch
 
 
-class ChatCompletions:
-    """The endpoint as an ASGI application: admits, records, forwards, streams back."""
+class Completions:
+    """One endpoint as an ASGI application: admits, records, forwards, streams back."""
 
     def __init__(
         self,
@@ -63,10 +63,12 @@ class ChatCompletions:
         publisher: Publisher,
         claims: Claims,
         *,
+        api: ModelApi,
         memberships: Memberships,
         max_in_flight: int,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._api = api
         self._authenticator = authenticator
         self._bodies = bodies
         self._router = router
@@ -80,16 +82,17 @@ class ChatCompletions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._clock()
         self._in_flight += 1
+        metrics.IN_FLIGHT.inc()
         try:
             status = await self._serve(dict(scope["headers"]), receive, send)
         finally:
             self._in_flight -= 1
-        metrics.IN_FLIGHT.set(self._in_flight)
+            metrics.IN_FLIGHT.dec()
         metrics.LATENCY_S.observe(self._clock() - started_s)
-        metrics.REQUESTS.labels(CLIENT_API, status).inc()
+        metrics.REQUESTS.labels(self._api.name, status).inc()
 
     async def _serve(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> int:
-        call = Call(request_id=new_id(), accepted_at=now(), client_api=CLIENT_API)
+        call = Call(request_id=new_id(), accepted_at=now(), client_api=self._api.name)
         try:
             caller, body = await self._admit(call, headers, receive)
             return await self._forward(call, caller, body, receive, send)
@@ -150,7 +153,7 @@ class ChatCompletions:
 
     async def _converse(self, exchange: _Exchange, context: bytes, body: bytes) -> int:
         try:
-            response = await self._router.chat_completion(context, body)
+            response = await self._router.complete(self._api.router_path, context, body)
             try:
                 return await self._answer(exchange, response)
             finally:
@@ -172,7 +175,9 @@ class ChatCompletions:
             caller = exchange.call.caller
             keeps = caller is not None and caller.policy.store_replies and not head.streaming
             copy = ReplyCopy(wanted=keeps and exchange.binding.open)
-            await pass_on(response, head, _identity(exchange.call), exchange.send, binding=exchange.binding, copy=copy)
+            identity = _identity(exchange.call)
+            passing = Passing(exchange.binding, copy, self._api.broke_off)
+            await pass_on(response, head, identity, exchange.send, passing)
         # At once: to the server a reply that is whole is a client that is gone.
         exchange.watch.stop()
         return head.status
@@ -185,7 +190,8 @@ class ChatCompletions:
             self._record(exchange.call, max(head.status, 400), head.rejected_code, message)
         await exchange.binding.settle(accepted=head.rejected_code is None and code in UNSETTLED_CODES)
         headers = [pair for pair in head.headers if pair[0] != b"content-length"]
-        await send_reply(exchange.send, head.status, body, [*headers, *_identity(exchange.call)])
+        shaped = self._api.error(head.status, body, str(exchange.call.request_id))
+        await send_reply(exchange.send, head.status, shaped, [*headers, *_identity(exchange.call)])
 
     async def _router_away(self, exchange: _Exchange, error: PeerUnavailableError) -> int:
         """503. Only where the call was never sent is it known to be refused."""
@@ -195,13 +201,17 @@ class ChatCompletions:
         await exchange.binding.settle(accepted=not refused)
         if refused:
             self._record(exchange.call, refusal.status, refusal.code, refusal.message)
-        await send_error(exchange.send, refusal, _identity(exchange.call))
+        await self._send_error(exchange.call, refusal, exchange.send)
         return refusal.status
 
     async def _refuse(self, call: Call, error: ApiError, send: Send) -> int:
         self._record(call, error.status, error.code, error.message)
-        await send_error(send, error, _identity(call))
+        await self._send_error(call, error, send)
         return error.status
+
+    async def _send_error(self, call: Call, error: ApiError, send: Send) -> None:
+        body = self._api.error(error.status, error.body(), str(call.request_id))
+        await send_reply(send, error.status, body, [JSON_TYPE, *error.headers(), *_identity(call)])
 
     def _record(self, call: Call, status: int, code: str, message: str) -> None:
         """Count a refusal, and write it down where the key is known."""
@@ -216,7 +226,10 @@ class ChatCompletions:
 
 
 def _identity(call: Call) -> list[tuple[bytes, bytes]]:
-    headers = [(b"x-request-id", str(call.request_id).encode())]
+    request_id = str(call.request_id).encode()
+    headers = [(b"x-request-id", request_id)]
+    if call.client_api == MESSAGES.name:
+        headers.append((b"request-id", request_id))  # where Anthropic's clients look for it
     if call.labels.run_id is not None:
         headers.append((RUN_HEADER, call.labels.run_id.encode()))
     return headers

@@ -1,7 +1,7 @@
 """Passing router's reply to the client: which headers go on, bytes as they come, and what is said when it breaks off."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Send
 
 from schemas.calls import REJECTED_HEADER
 from services.edge.claims import Binding
-from services.edge.errors import PeerUnavailableError, error_body
+from services.edge.errors import PeerUnavailableError
 from services.edge.router import TRANSPORT_ERRORS
 from services.edge.stored_replies import ReplyCopy
 
@@ -19,7 +19,6 @@ EVENT_STREAM = b"text/event-stream"
 _REJECTED = REJECTED_HEADER.encode()
 _PASSED = frozenset((b"content-type", b"content-length", b"retry-after", b"x-should-retry", b"cache-control"))
 _PASSED_PREFIXES = (b"x-tollbook-", b"x-ratelimit-")
-BROKEN_OFF = b"data: " + error_body("The reply broke off inside Tollbook.", "server_error", None, "reply_interrupted") + b"\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +46,36 @@ class ReplyHead:
         return cls(status, passed, rejected, streaming)
 
 
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What passing a reply on does beside it: settles the idempotency key, keeps a copy, knows how a broken stream ends."""
+
+    binding: Binding
+    copy: ReplyCopy
+    broke_off: Callable[[], bytes]
+
+
 async def pass_on(
-    response: httpx.Response,
-    head: ReplyHead,
-    extra: list[tuple[bytes, bytes]],
-    send: Send,
-    *,
-    binding: Binding,
-    copy: ReplyCopy,
+    response: httpx.Response, head: ReplyHead, extra: list[tuple[bytes, bytes]], send: Send, passing: Passing
 ) -> None:
     """Send the reply as it comes. When router breaks off, a stream ends with an error event and a plain reply is cut.
 
-    A bound idempotency key is settled before the end: such a reply is sent in chunks, whose end is ours to give, and `copy`
-    keeps it for the client that asks again.
+    A bound idempotency key is settled before the end: such a reply is sent in chunks, whose end is ours to give, and the
+    copy keeps it for the client that asks again.
     """
     headers = head.headers + extra
-    if binding.open:
+    if passing.binding.open:
         headers = [pair for pair in headers if pair[0] != b"content-length"]
     await send({"type": "http.response.start", "status": head.status, "headers": headers})
     try:
         async for chunk in response.stream:  # type: ignore[union-attr]  # the transport's streams are asynchronous
-            copy.add(chunk)
+            passing.copy.add(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except TRANSPORT_ERRORS:
         if not head.streaming:
             raise
-        await send({"type": "http.response.body", "body": BROKEN_OFF, "more_body": True})
-    await binding.settle(accepted=True, reply=copy.reply(head.status, headers))
+        await send({"type": "http.response.body", "body": passing.broke_off(), "more_body": True})
+    await passing.binding.settle(accepted=True, reply=passing.copy.reply(head.status, headers))
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

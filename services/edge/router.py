@@ -25,16 +25,20 @@ class Router:
 
     def __init__(self, transport: httpx.AsyncBaseTransport, base_url: str, token: str, *, timeout_s: float) -> None:
         self._transport = transport
-        self._completions_url = httpx.URL(f"{base_url.rstrip('/')}/internal/v1/chat/completions")
-        self._models_url = httpx.URL(f"{base_url.rstrip('/')}/internal/models")
+        self._base = base_url.rstrip("/")
+        self._urls: dict[str, httpx.URL] = {}
+        self._models_url = httpx.URL(f"{self._base}/internal/models")
         self._authorization = (b"authorization", b"Bearer " + token.encode())
-        self._host = (b"host", self._completions_url.netloc)
+        self._host = (b"host", self._models_url.netloc)
         self._timeouts = {"connect": CONNECT_TIMEOUT_S, "read": timeout_s, "write": timeout_s, "pool": CONNECT_TIMEOUT_S}
         self._models: tuple[float, list[dict[str, Any]]] | None = None
 
-    async def chat_completion(self, context: bytes, body: bytes) -> httpx.Response:
+    async def complete(self, path: str, context: bytes, body: bytes) -> httpx.Response:
         """Pass a call on and return the open reply: close it. Raises :class:`PeerUnavailableError`."""
-        return await self._send("POST", self._completions_url, [JSON_HEADER, (CONTEXT_HEADER_NAME, context)], body)
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx.URL(self._base + path)
+        return await self._send("POST", url, [JSON_HEADER, (CONTEXT_HEADER_NAME, context)], body)
 
     async def models(self) -> list[dict[str, Any]]:
         """The catalog, remembered for a few seconds."""

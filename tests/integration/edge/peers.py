@@ -72,6 +72,7 @@ class Peers:
         """The endpoints of both contracts."""
         return [
             Route("/internal/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/internal/v1/messages", self.chat, methods=["POST"]),
             Route("/internal/models", self.models),
             Route("/internal/price-book", self.price_book),
             Route("/internal/signing-keys", self.signing_keys),
