@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -43,6 +44,8 @@ from services.settlement.signals import end_without_signal
 from services.settlement.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
+THREADS = 24
+"""Every part, each lane too, may wait for Postgres at the same time: on two cores asyncio by itself allows six."""
 
 
 class Worker:
@@ -169,6 +172,7 @@ def health(worker: Worker) -> Starlette:
 async def serve(settings: Settings) -> None:
     """Run the worker and its health endpoint until SIGTERM; an error of the worker ends the process with it."""
     configure_json()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     worker = Worker(settings)
     config: Any = uvicorn.Config(
         health(worker), host=settings.host, port=settings.port, http="httptools", access_log=False, log_level="warning"
