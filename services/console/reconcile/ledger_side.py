@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from services.console.errors import ConsoleError
 from services.console.reconcile.invoice import plain_model
 from services.console.service_client import ServiceClient
+
+MOST_UNKNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,9 @@ def read_ledger(
     chosen = [row for row in rows if channels or row["brand"] == brand]
     named = set(channels) or {row["channel"] for row in chosen}
     bounds = {"since": since.isoformat(), "until": until.isoformat()}
-    ends = [UnknownEnd.of(row) for row in settlement.get("/admin/unknown-ends", **bounds)["data"]]
+    ends = [UnknownEnd.of(row) for row in settlement.get("/admin/unknown-ends", limit=MOST_UNKNOWN, **bounds)["data"]]
+    if len(ends) == MOST_UNKNOWN:
+        raise ConsoleError(f"{MOST_UNKNOWN} requests or more never completed: give a shorter period by --since and --until")
     return LedgerSide([Attempt.of(row) for row in chosen], [end for end in ends if not named or named & set(end.channels)])
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 
 from schemas import topics
 from schemas.ledger import BalanceMove, ToppedUp, ToppedUpData
 from services.settlement.migrate import migrate
 from tests.integration.settlement.audited import Story, empty_topics
-from tests.integration.settlement.processes import complete, publish, running
+from tests.integration.settlement.processes import complete, publish, running, until
 from tests.integration.settlement.requests_made import completion, hold_for
 from tests.integration.settlement.topic_tampering import remove_oldest, take_out, without_first
 
@@ -70,6 +71,17 @@ def test_a_ledger_passes_while_it_works(story: Story) -> None:
     assert [report["ok"] for report in reports] == [True] * 3, reports
     transactions = [report["rebuild"]["counts"]["transactions"] for report in reports]
     assert transactions == sorted(set(transactions)), "each audit has seen more than the one before it"
+
+
+def test_an_audit_whose_process_is_killed_has_failed_at_once_and_the_next_one_runs(story: Story) -> None:
+    audit_id = story.api.call("POST", "/admin/ledger/checks", json={"kind": "rebuild"}).json()["id"]
+    assert story.api.call("POST", "/admin/ledger/checks", json={}).status_code == 409
+    [process] = [each for each in psutil.Process(story.api.process.pid).children() if audit_id in each.cmdline()]
+    process.kill()
+    path = f"/admin/ledger/checks/{audit_id}"
+    until(lambda: story.api.call("GET", path).json()["state"] == "failed", timeout_s=20)
+    assert "status -9" in story.api.call("GET", path).json()["error"]
+    assert story.audit(kind="rebuild")["ok"]
 
 
 @dataclass(frozen=True)
