@@ -14,20 +14,23 @@ from deploy.local.provider.completion import complete
 from deploy.local.provider.control import Control
 from deploy.local.provider.delivery import Delivery
 from deploy.local.provider.dialects import Dialect, Stamp
+from deploy.local.provider.dialects.anthropic import Anthropic
+from deploy.local.provider.dialects.gemini import Gemini
 from deploy.local.provider.dialects.openai import OpenAI
 from deploy.local.provider.errors import BadControlError, RefusedError
 from deploy.local.provider.request import Request
 
 ROUTES_MAX = 4_096
-DIALECTS: tuple[Dialect, ...] = (OpenAI(),)
+DIALECTS: tuple[Dialect, ...] = (OpenAI(), Anthropic(), Gemini())
 
 
 class Route(NamedTuple):
-    """A target taken apart: the channel, the dialect that knows the path, and the path below the channel."""
+    """A target taken apart: the channel, who answers there, the path below the channel, and whether it completes."""
 
     channel: Channel
     dialect: Dialect
     path: bytes
+    completes: bool
 
 
 class Simulator:
@@ -54,9 +57,11 @@ class Simulator:
             route = self._resolve(request.target)
             if route is None:
                 return self._elsewhere(request)
-        if route.path == route.dialect.completion_path and request.method == b"POST":
-            stamp = Stamp(b"%b%016x" % (self._prefix, next(self._numbers)), int(self._clock()))
+        if route.completes and request.method == b"POST":
+            number = b"%b%016x" % (self._prefix, next(self._numbers))
+            stamp = Stamp(number, int(self._clock()), route.dialect.id_prefix)
             return complete(route.channel, route.dialect, request, stamp)
+        route = route._replace(dialect=self._asked_by(route, request))
         try:
             return framing.reply(200, _catalog(route, request))
         except RefusedError as refused:
@@ -64,17 +69,24 @@ class Simulator:
 
     def _resolve(self, target: bytes) -> Route | None:
         """Find a target's route, and remember it: few targets are asked for again and again."""
-        name, _, path = target.partition(b"?")[0].removeprefix(b"/").partition(b"/")
-        for dialect in self._dialects:
-            models = dialect.models_path
-            if path in {dialect.completion_path, models} or path.startswith(models + b"/"):
-                channel = self.channels.open(name.decode("latin-1"))
-                if channel is None:
-                    return None
-                if len(self._routes) >= ROUTES_MAX:
-                    self._routes.clear()
-                return self._routes.setdefault(target, Route(channel, dialect, path))
-        return None
+        place, _, query = target.partition(b"?")
+        name, _, path = place.removeprefix(b"/").partition(b"/")
+        speakers = (dialect.at(path, query) for dialect in self._dialects)
+        speaker = next((speaker for speaker in speakers if speaker is not None), None)
+        lister = next((dialect for dialect in self._dialects if _below(dialect, path) is not None), None)
+        found = speaker or lister
+        channel = None if found is None else self.channels.open(name.decode("latin-1"))
+        if found is None or channel is None:
+            return None
+        if len(self._routes) >= ROUTES_MAX:
+            self._routes.clear()
+        return self._routes.setdefault(target, Route(channel, found, path, speaker is not None))
+
+    def _asked_by(self, route: Route, request: Request) -> Dialect:
+        """Dialects list their models at the same path: a header tells whose client asks."""
+        names = {name.lower() for name, _ in request.headers}
+        alike = (one for one in self._dialects if one.marker in names and _below(one, route.path) is not None)
+        return route.dialect if route.completes else next(alike, route.dialect)
 
     def _elsewhere(self, request: Request) -> bytes:
         """What belongs to no channel: health, control, and paths that nobody knows."""
@@ -92,8 +104,16 @@ class Simulator:
 
 def _catalog(route: Route, request: Request) -> bytes:
     route.dialect.authorize(request.headers)
-    if request.method != b"GET" or route.path == route.dialect.completion_path:
+    if request.method != b"GET" or route.completes:
         method = request.method.decode("latin-1")
         raise RefusedError(405, f"Not allowed to {method} on /{route.path.decode('latin-1')}.")
-    below = route.path.removeprefix(route.dialect.models_path).removeprefix(b"/")
+    below = _below(route.dialect, route.path) or b""
     return route.dialect.model(below.decode("latin-1")) if below else route.dialect.models()
+
+
+def _below(dialect: Dialect, path: bytes) -> bytes | None:
+    """The model that a path names: empty for the list, None where the path is none of the dialect's."""
+    for models in dialect.models_paths:
+        if path == models or path.startswith(models + b"/"):
+            return path.removeprefix(models).removeprefix(b"/")
+    return None

@@ -29,12 +29,16 @@ INSTANT = Pace()
 
 
 class Usage(NamedTuple):
-    """Token counts of one reply over all its choices. `cached` is part of `prompt`, `reasoning` of `completion`."""
+    """Token counts of one reply over all its choices.
+
+    `cached` (read from a cache) and `cache_write` are parts of `prompt`, `reasoning` is part of `completion`.
+    """
 
     prompt: int
     cached: int
     completion: int
     reasoning: int
+    cache_write: int = 0
 
 
 class ToolCall(NamedTuple):
@@ -48,8 +52,9 @@ class Ask(NamedTuple):
     """One request, decided: everything that the reply needs and nothing about how it is written.
 
     `words` is the visible output of one choice in tokens (one filler word is one token), `start` where
-    in the filler text it begins. `finish` is "stop" or "length"; a tool call that was not cut finishes
-    in the dialect's own way.
+    in the filler text it begins; `literal` is said instead of filler where a schema asks for JSON.
+    `finish` is "stop" or "length"; a tool call that was not cut finishes in the dialect's own way.
+    `shows_thinking` says whether the reasoning is told to the client.
     """
 
     model: str
@@ -63,6 +68,8 @@ class Ask(NamedTuple):
     obfuscate: bool
     tool: ToolCall | None
     pace: Pace
+    literal: str | None = None
+    shows_thinking: bool = False
 
 
 class Shape(NamedTuple):

@@ -27,7 +27,7 @@ def complete(channel: Channel, dialect: Dialect, request: Request, stamp: Stamp)
         ask, fault = _admit(channel, dialect, request)
     except RefusedError as refused:
         book.statuses[refused.status] += 1
-        return framing.reply(refused.status, dialect.refusal(refused))
+        return framing.reply(refused.status, dialect.refusal(refused, stamp))
     pace = ask.pace.over(channel.pace)
     if fault is None and pace == INSTANT:
         return _instant(channel, dialect, ask, stamp)
@@ -58,9 +58,9 @@ def _instant(channel: Channel, dialect: Dialect, ask: Ask, stamp: Stamp) -> byte
     book.bill(ask.model, ask.usage, stamp)
     if not ask.stream:
         body = dialect.plain(ask, stamp)
-        return framing.plain_head(stamp.id, len(body)) + body
+        return framing.plain_head(stamp.id, len(body), dialect.request_id_header) + body
     frames = [framing.chunk(event) for event in dialect.events(ask, stamp).events]
-    return b"".join((framing.stream_head(stamp.id), *frames, framing.LAST_CHUNK))
+    return b"".join((framing.stream_head(stamp.id, dialect.request_id_header), *frames, framing.LAST_CHUNK))
 
 
 class Faulty:
@@ -93,7 +93,7 @@ class Faulty:
         return self._stream(fault, pace, events, events.events)
 
     def _plain(self, fault: Fault | None, pace: Pace, body: bytes) -> Delivery:
-        head = framing.plain_head(self._stamp.id, len(body))
+        head = framing.plain_head(self._stamp.id, len(body), self._dialect.request_id_header)
         self._channel.book.statuses[200] += 1
         return Delivery(b"", [head + body], self._billed(fault, self._ask.usage), pace)
 
@@ -101,7 +101,7 @@ class Faulty:
         frames = [framing.chunk(event) for event in sent]
         frames[-1] += framing.LAST_CHUNK
         self._channel.book.statuses[200] += 1
-        head = framing.stream_head(self._stamp.id)
+        head = framing.stream_head(self._stamp.id, self._dialect.request_id_header)
         return Delivery(head, frames, self._billed_as_sent(fault, events), pace)
 
     def _silent(self, fault: Fault, pace: Pace, ending: Ending) -> Delivery:
@@ -111,14 +111,14 @@ class Faulty:
         burned = fault.kind == "burned"
         status = fault.status or (500 if burned else int(fault.kind))
         usage = self._ask.usage if burned else None
-        headers = b"x-request-id: req_%b\r\n" % self._stamp.id
+        headers = b"%b: req_%b\r\n" % (self._dialect.request_id_header, self._stamp.id)
         retry_after_s = fault.retry_after_s
         if retry_after_s is None and status == 429:
             retry_after_s = RETRY_AFTER_S
         if retry_after_s is not None:
             headers += f"retry-after: {retry_after_s:g}\r\n".encode()
         self._channel.book.statuses[status] += 1
-        reply = framing.reply(status, self._dialect.failure(status, usage), headers)
+        reply = framing.reply(status, self._dialect.failure(status, usage, self._stamp), headers)
         return Delivery(b"", [reply], self._billed(fault, usage), pace)
 
     def _broken(self, fault: Fault, pace: Pace) -> Delivery:
@@ -130,7 +130,7 @@ class Faulty:
         if fault.kind == "malformed":
             return self._plain(fault, pace, half)
         self._channel.book.statuses[200] += 1
-        head = framing.plain_head(self._stamp.id, len(body))
+        head = framing.plain_head(self._stamp.id, len(body), self._dialect.request_id_header)
         billed = self._billed(fault, self._ask.usage, sent_tokens=0)
         return Delivery(b"", [head + half], billed, pace, Ending.CLOSE)
 
@@ -144,7 +144,9 @@ class Faulty:
         self._channel.book.statuses[200] += 1
         frames = [framing.chunk(event) for event in sent[:at]]
         billed = self._billed_as_sent(fault, events)
-        return Delivery(framing.stream_head(self._stamp.id), frames, billed, pace, Ending.CLOSE)
+        return Delivery(
+            framing.stream_head(self._stamp.id, self._dialect.request_id_header), frames, billed, pace, Ending.CLOSE
+        )
 
     def _billed(self, fault: Fault | None, usage: Usage | None, sent_tokens: int | None = None) -> Callable[[int], None]:
         """Bill the same however much the client took of it: providers do, for plain replies."""

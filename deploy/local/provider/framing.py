@@ -12,21 +12,21 @@ LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_PLAIN_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_%b\r\ncontent-length: %d\r\n\r\n"
+_PLAIN_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n%b: req_%b\r\ncontent-length: %d\r\n\r\n"
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
-    b"cache-control: no-cache\r\nx-request-id: req_%b\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"cache-control: no-cache\r\n%b: req_%b\r\ntransfer-encoding: chunked\r\n\r\n"
 )
 
 
-def plain_head(request_id: bytes, length: int) -> bytes:
-    """The head of a JSON reply of `length` bytes with status 200."""
-    return _PLAIN_HEAD % (request_id, length)
+def plain_head(request_id: bytes, length: int, header: bytes = b"x-request-id") -> bytes:
+    """The head of a JSON reply of `length` bytes with status 200; `header` names the request's id."""
+    return _PLAIN_HEAD % (header, request_id, length)
 
 
-def stream_head(request_id: bytes) -> bytes:
+def stream_head(request_id: bytes, header: bytes = b"x-request-id") -> bytes:
     """The head of a chunked event stream with status 200."""
-    return _STREAM_HEAD % request_id
+    return _STREAM_HEAD % (header, request_id)
 
 
 def chunk(data: bytes) -> bytes:

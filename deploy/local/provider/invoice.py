@@ -29,7 +29,7 @@ def streamed(usage: Usage, sent: int, lead: int, span: int) -> Usage:
     reasoning are spent before the first event.
     """
     visible = usage.completion - usage.reasoning
-    delivered = visible if sent >= lead + span else visible * max(sent - lead, 0) // span
+    delivered = visible if sent >= lead + span else visible * max(sent - lead, 0) // max(span, 1)
     return usage._replace(completion=usage.reasoning + delivered)
 
 
@@ -127,5 +127,5 @@ def written(items: Iterable[Item], rates: Rates | None) -> str:
         at = datetime.fromtimestamp(item.stamp.created, UTC).isoformat()
         money = ("", "") if rates is None else (f"{rates.cost(usage):f}", rates.currency)
         tokens = (usage.prompt, usage.cached, usage.completion, usage.reasoning)
-        writer.writerow((f"chatcmpl-{name}", f"req_{name}", at, item.model, *tokens, *money))
+        writer.writerow((item.stamp.reply_id, f"req_{name}", at, item.model, *tokens, *money))
     return out.getvalue()

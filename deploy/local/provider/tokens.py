@@ -25,6 +25,7 @@ class Script(NamedTuple):
     output_tokens: int | None = None
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
     ignore_cap: bool = False
     call_tool: bool = False
     pace: Pace = INSTANT
@@ -40,6 +41,7 @@ def script_of(metadata: Mapping[str, str]) -> Script:
         output_tokens=_whole(metadata, "sim_output_tokens", OUTPUT_TOKENS_MAX),
         cached_tokens=_whole(metadata, "sim_cached_tokens", INPUT_TOKENS_MAX) or 0,
         reasoning_tokens=_whole(metadata, "sim_reasoning_tokens", OUTPUT_TOKENS_MAX) or 0,
+        cache_write_tokens=_whole(metadata, "sim_cache_write_tokens", INPUT_TOKENS_MAX) or 0,
         ignore_cap=metadata.get("sim_ignore_cap") == "1",
         call_tool=metadata.get("sim_tool") == "1",
         pace=Pace(
@@ -103,5 +105,7 @@ def count(script: Script, derived_prompt: int, derived_visible: int, cap: int | 
     if completion * choices > OUTPUT_TOKENS_MAX:
         raise RefusedError(400, f"The simulator writes at most {OUTPUT_TOKENS_MAX} tokens.", param="n")
     reasoning = min(script.reasoning_tokens, completion)
-    usage = Usage(prompt, min(script.cached_tokens, prompt), completion * choices, reasoning * choices)
+    cached = min(script.cached_tokens, prompt)
+    written = min(script.cache_write_tokens, prompt - cached)
+    usage = Usage(prompt, cached, completion * choices, reasoning * choices, written)
     return Count(usage, completion - reasoning, cut)

@@ -9,6 +9,7 @@ import orjson
 
 from deploy.local.provider.ask import ToolCall
 from deploy.local.provider.errors import RefusedError
+from deploy.local.provider.tokens import CHARS_PER_TOKEN
 
 DEPTH_MAX = 16
 NODES_MAX = 1_000
@@ -34,6 +35,16 @@ def call_of(function: Mapping[str, Any]) -> ToolCall:
         message = f"Invalid schema for function '{name}': {error}."
         raise RefusedError(400, message, param="tools", code="invalid_function_parameters") from error
     return ToolCall(name, orjson.dumps(value).decode())
+
+
+def tool_tokens(tool: ToolCall) -> int:
+    """Output tokens of a call that nobody scripted."""
+    return -(-(len(tool.name) + len(tool.arguments)) // CHARS_PER_TOKEN)
+
+
+def json_of(schema: Any) -> str:
+    """JSON text that fits a schema. Raises RefusedError (400) on a broken one."""
+    return call_of({"name": "the output format", "parameters": schema}).arguments
 
 
 class Example:

@@ -113,7 +113,7 @@ def test_a_stream_of_any_length_is_billed_by_what_it_had_said() -> None:
     found = DIALECT.events(ask, STAMP)
     for sent in range(len(found.events) + 1):
         words = sum(b'"content":" ' in event for event in found.events[:sent])
-        assert streamed(ask.usage, sent, found.lead, found.span) == (ask.usage.prompt, 0, 4 + words, 4)
+        assert streamed(ask.usage, sent, found.lead, found.span) == (ask.usage.prompt, 0, 4 + words, 4, 0)
 
 
 def test_a_tool_call_has_arguments_that_its_schema_accepts() -> None:

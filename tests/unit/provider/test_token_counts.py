@@ -44,7 +44,7 @@ def test_derived_output_is_between_1_and_64(text: str) -> None:
 
 def test_metadata_scripts_every_count() -> None:
     ask = read(metadata=scripted(input_tokens="100", output_tokens="30", cached_tokens="40", reasoning_tokens="10"))
-    assert ask.usage == (100, 40, 30, 10)
+    assert ask.usage == (100, 40, 30, 10, 0)
     assert (ask.words, ask.finish) == (20, "stop")
 
 
@@ -74,7 +74,7 @@ def test_a_misbehaving_upstream_ignores_the_cap() -> None:
 
 def test_choices_multiply_the_output_but_not_the_prompt() -> None:
     ask = read(n=3, max_tokens=7, metadata=scripted(input_tokens="50", output_tokens="30", reasoning_tokens="2"))
-    assert ask.usage == (50, 0, 21, 6)
+    assert ask.usage == (50, 0, 21, 6, 0)
     assert ask.words == 5
 
 
@@ -92,3 +92,20 @@ def test_a_scripted_count_that_is_no_whole_number_in_bounds_is_refused(value: st
 def test_choices_cannot_multiply_past_the_output_bound() -> None:
     with pytest.raises(RefusedError):
         read(n=2, metadata=scripted(output_tokens=str(OUTPUT_TOKENS_MAX)))
+
+
+def test_a_phrase_in_the_prompt_scripts_what_the_metadata_leaves_open() -> None:
+    messages = [{"role": "user", "content": "[sim output_tokens=1] hi [sim output_tokens=30 cached_tokens=2 input_tokens=9]"}]
+    assert read(messages=messages).usage == (9, 2, 30, 0, 0)
+    assert read(messages=messages, metadata=scripted(output_tokens="7")).usage == (9, 2, 7, 0, 0)
+
+
+@pytest.mark.parametrize("text", ["[sim]", "[sim output_tokens]", "[sim output_tokens=x]", "[ sim output_tokens=3 ]"])
+def test_what_is_not_quite_the_phrase_is_text(text: str) -> None:
+    assert read(messages=[{"role": "user", "content": text}]).usage.prompt == -(-len(text) // 4) + 3
+
+
+def test_cache_reads_and_writes_share_the_prompt() -> None:
+    messages = [{"role": "user", "content": "[sim input_tokens=10 cached_tokens=7 cache_write_tokens=9]"}]
+    usage = read(messages=messages).usage
+    assert (usage.prompt, usage.cached, usage.cache_write) == (10, 7, 3)

@@ -20,23 +20,38 @@ class Events(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """The identity of one reply: an id, and when it was made (Unix seconds)."""
+    """The identity of one reply: an id, when it was made (Unix seconds), and what the dialect writes before the id."""
 
     id: bytes
     created: int
+    prefix: bytes = b"chatcmpl-"
+
+    @property
+    def reply_id(self) -> str:
+        """The id as the reply says it."""
+        return (self.prefix + self.id).decode()
 
 
 class Dialect(Protocol):
     """One provider's wire format."""
 
-    completion_path: bytes
-    """The path below the channel where completions are asked for."""
+    id_prefix: bytes
+    """What stands before a reply's id."""
 
-    models_path: bytes
-    """The path below the channel where the models are listed; one model is below it."""
+    request_id_header: bytes
+    """The header that carries the request's id in a reply."""
+
+    marker: bytes | None
+    """A header that only this dialect's clients send: tells apart who asks for models at the same path."""
+
+    models_paths: tuple[bytes, ...]
+    """The paths below the channel where the models are listed; one model is below such a path."""
+
+    def at(self, path: bytes, query: bytes) -> Dialect | None:
+        """Who answers completions at this path below the channel; None where the path asks for none."""
 
     def authorize(self, headers: Headers) -> None:
-        """Raise RefusedError (401) where the request carries no credential."""
+        """Raise RefusedError (401, 403) where the request carries no credential."""
 
     def parse(self, raw: bytes) -> dict[str, Any]:
         """The body as an object. Raises RefusedError (400)."""
@@ -53,10 +68,10 @@ class Dialect(Protocol):
     def events(self, ask: Ask, stamp: Stamp) -> Events:
         """The events of a streamed reply, to its very end."""
 
-    def refusal(self, refused: RefusedError) -> bytes:
+    def refusal(self, refused: RefusedError, stamp: Stamp | None = None) -> bytes:
         """The error body for a request that is wrong."""
 
-    def failure(self, status: int, usage: Usage | None = None) -> bytes:
+    def failure(self, status: int, usage: Usage | None = None, stamp: Stamp | None = None) -> bytes:
         """The error body for a provider that fails; `usage` is what it had burned by then."""
 
     def models(self) -> bytes:

@@ -39,8 +39,14 @@ _FAILURE = ("The server had an error while processing your request. Sorry about 
 class OpenAI:
     """The `Dialect` of OpenAI's API and of everything that imitates it."""
 
-    completion_path = b"v1/chat/completions"
-    models_path = b"v1/models"
+    id_prefix = b"chatcmpl-"
+    request_id_header = b"x-request-id"
+    marker: bytes | None = None
+    models_paths: tuple[bytes, ...] = (b"v1/models",)
+
+    def at(self, path: bytes, query: bytes) -> OpenAI | None:
+        """Completions are at one path, whatever the query says."""
+        return self if path == b"v1/chat/completions" else None
 
     def authorize(self, headers: Headers) -> None:
         """Want `Authorization: Bearer <anything>`."""
@@ -66,7 +72,8 @@ class OpenAI:
             for index in range(ask.choices)
         )
         return b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,"model":%b,"choices":[%b],"usage":%b,%b}' % (
-            *stamp,
+            stamp.id,
+            stamp.created,
             _quoted(ask.model),
             choices,
             _usage(ask.usage),
@@ -76,7 +83,8 @@ class OpenAI:
     def events(self, ask: Ask, stamp: Stamp) -> Events:
         """`chat.completion.chunk`s: roles, then the choices' deltas in turn, then finishes, usage, `[DONE]`."""
         prefix = b'data: {"id":"chatcmpl-%b","object":"chat.completion.chunk","created":%d,"model":%b,%b,"choices":[' % (
-            *stamp,
+            stamp.id,
+            stamp.created,
             _quoted(ask.model),
             _TAIL,
         )
@@ -89,11 +97,11 @@ class OpenAI:
         events.append(DONE)
         return Events(events, lead=ask.choices, span=(len(deltas) - 1) * ask.choices)
 
-    def refusal(self, refused: RefusedError) -> bytes:
+    def refusal(self, refused: RefusedError, stamp: Stamp | None = None) -> bytes:
         """`invalid_request_error` with the parameter at fault."""
         return _error(refused.message, "invalid_request_error", refused.param, refused.code)
 
-    def failure(self, status: int, usage: Usage | None = None) -> bytes:
+    def failure(self, status: int, usage: Usage | None = None, stamp: Stamp | None = None) -> bytes:
         """A provider's own error. Statuses without a text of their own say what a 500 says."""
         message, kind, code = _FAILURES.get(status, _FAILURE)
         body = _error(message, kind, None, code)

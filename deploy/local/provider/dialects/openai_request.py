@@ -9,23 +9,20 @@ import orjson
 
 from deploy.local.provider.ask import Ask, Shape, ToolCall
 from deploy.local.provider.errors import RefusedError
+from deploy.local.provider.phrase import TOOL_PHRASE, scripted
 from deploy.local.provider.tokens import (
     CHARS_PER_TOKEN,
-    UNSCRIPTED,
     Script,
     count,
     derived_output,
     prompt_tokens,
-    script_of,
     text_hash,
 )
-from deploy.local.provider.toolcalls import call_of
+from deploy.local.provider.toolcalls import call_of, tool_tokens
 
 CHOICES_MAX = 128
 METADATA_KEYS_MAX = 16
 METADATA_VALUE_CHARS_MAX = 512
-TOOL_PHRASE = "call the tool"
-"""In the last user message: the simulated model, free to choose, then calls a tool."""
 
 _NO_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using "
@@ -80,13 +77,13 @@ def read(body: dict[str, Any]) -> Ask:
         raise RefusedError(400, "you must provide a model parameter")
     messages = _messages(body)
     metadata = body.get("metadata")
-    script = UNSCRIPTED if not metadata else script_of(_metadata(metadata))
     choices = _integer(body, "n", CHOICES_MAX) or 1
     stream, include_usage, obfuscate = _stream(body)
     text = "".join([_text(message) for message in messages])
+    script = scripted(text, _metadata(metadata) if metadata else {})
     digest = text_hash(text)
     tool = _tool(body, messages, script) if body.get("tools") is not None else None
-    derived = derived_output(digest) if tool is None else _tool_tokens(tool)
+    derived = derived_output(digest) if tool is None else tool_tokens(tool)
     counted = count(script, prompt_tokens(len(text), len(messages)), derived, _cap(body), choices)
     if tool is not None and counted.cut:
         tool = tool._replace(arguments=tool.arguments[: counted.visible * CHARS_PER_TOKEN])
@@ -94,10 +91,6 @@ def read(body: dict[str, Any]) -> Ask:
         model, counted.usage, counted.visible, digest, choices, "length" if counted.cut else "stop",
         stream, include_usage, obfuscate, tool, script.pace,
     )  # fmt: skip
-
-
-def _tool_tokens(tool: ToolCall) -> int:
-    return -(-(len(tool.name) + len(tool.arguments)) // CHARS_PER_TOKEN)
 
 
 def _wrong_type(param: str, wanted: str) -> RefusedError:
