@@ -35,11 +35,15 @@ def usage_of(usage: Any) -> Json | None:
     if not (_count(fresh) and _count(output) and _count(cached) and _count(written)):
         return None
     prompt = fresh + cached + written
+    details = usage.get("output_tokens_details")
+    thinking = details.get("thinking_tokens") if isinstance(details, dict) else None
+    thought = {"completion_tokens_details": {"reasoning_tokens": thinking}} if _count(thinking) else {}
     return {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
         "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
+        **thought,
     }
 
 
@@ -86,10 +90,11 @@ def finish_of(stop_reason: Any) -> str:
 
 
 class MessageEvents:
-    """Reads the events of one streamed message."""
+    """Reads the events of one streamed message. The output's count is told at the end alone."""
 
     def __init__(self, created: int) -> None:
         self.ended = False
+        self.tokens_told = 0
         self._stamp: Json = {"object": "chat.completion.chunk", "created": created}
         self._usage: Json = {}
         self._tools: dict[int, int] = {}
@@ -163,11 +168,13 @@ class MessageEvents:
 def error_of(body: bytes) -> Json | None:
     """An error reply in OpenAI's shape, None where it is not in Anthropic's."""
     try:
-        error = orjson.loads(body)["error"]
+        document = orjson.loads(body)
+        error = document["error"]
         kind, message = error["type"], error["message"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
-    return {"error": {"message": message, "type": kind, "param": None, "code": ERROR_CODES.get(kind)}}
+    told = {"message": message, "type": kind, "param": None, "code": ERROR_CODES.get(kind)}
+    return {"error": told, "usage": usage_of(document.get("usage"))}
 
 
 def _call(call_id: str, name: str, arguments: str) -> Json:

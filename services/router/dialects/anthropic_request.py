@@ -46,7 +46,17 @@ def translated(body: Json, upstream_model: str, output_cap: int, *, stream: bool
         request["metadata"] = {"user_id": user}
     for name, value in said(body):
         _take(request, name, value, output_cap)
+    if "thinking" in request:
+        _check_thinking(request)
     return request
+
+
+def _check_thinking(request: Json) -> None:
+    """Thinking leaves the sampling and the choice of a tool to the model."""
+    if request.get("temperature", 1) != 1:
+        raise no_meaning("temperature", "The provider of this route takes only temperature 1 together with reasoning_effort.")
+    if request.get("tool_choice", {}).get("type") in {"any", "tool"}:
+        raise no_meaning("tool_choice", "The provider of this route forces no tool together with reasoning_effort: use auto.")
 
 
 def native(body: Json, upstream_model: str, output_cap: int) -> Json:

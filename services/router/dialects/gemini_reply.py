@@ -112,6 +112,7 @@ class ContentEvents:
 
     def __init__(self, created: int, choices: int) -> None:
         self.ended = False
+        self.tokens_told = 0
         self._choices = choices
         self._finished: set[int] = set()
         self._calls: dict[int, int] = {}
@@ -127,6 +128,8 @@ class ContentEvents:
         for place, candidate in enumerate(_candidates(event)):
             found += self._candidate(candidate, candidate.get("index", place))
         usage = usage_of(event.get("usageMetadata"))
+        if usage is not None:
+            self.tokens_told = usage["completion_tokens"]
         if len(self._finished) >= self._choices and usage is not None:
             self.ended = True
             found.append({**self._stamp, "choices": [], "usage": usage})
@@ -163,8 +166,10 @@ def error_of(body: bytes) -> Json | None:
     """An error reply in OpenAI's shape, None where it is not in Google's."""
     try:
         document = orjson.loads(body)
-        error = (document[0] if isinstance(document, list) else document)["error"]
+        document = document[0] if isinstance(document, list) else document
+        error = document["error"]
         status, message = error["status"], error["message"]
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
         return None
-    return {"error": {"message": message, "type": status, "param": None, "code": ERROR_CODES.get(status)}}
+    told = {"message": message, "type": status, "param": None, "code": ERROR_CODES.get(status)}
+    return {"error": told, "usage": usage_of(document.get("usageMetadata"))}

@@ -13,9 +13,13 @@ from services.router.errors import StreamMalformedError
 
 
 class Translator(Protocol):
-    """Turns a format's events into chunks. `ended` once no event can follow."""
+    """Turns a format's events into chunks. `ended` once no event can follow.
+
+    `tokens_told` is the output so far by the upstream's own count, 0 where it counts only at the end.
+    """
 
     ended: bool
+    tokens_told: int
 
     def chunks(self, event: dict[str, Any]) -> Iterable[dict[str, Any]]:
         """The chunks that an event stands for; an `error` object for one that ends the stream.
@@ -37,8 +41,23 @@ class TranslatedStream(ChatStream):
 
     def feed(self, data: bytes) -> bytes:
         """The chunks that may go to the client now. Raises :class:`StreamMalformedError`."""
-        chunks = b"".join([self._translated(event) for event in self._wire.feed(data)])
-        return super().feed(chunks) if chunks else b""
+        seen = self.tokens_seen
+        try:
+            return b"".join([self._taken(event) for event in self._wire.feed(data)])
+        except StreamMalformedError:
+            # What came with the malformed event does not go on: it must not be charged either.
+            self.tokens_seen = seen
+            raise
+
+    def _taken(self, event: bytes) -> bytes:
+        """An event of many tokens looks like one: where the upstream counts as it goes, its own count tells how far it is."""
+        if self.capped:
+            return b""
+        chunks = self._translated(event)
+        out = super().feed(chunks) if chunks else b""
+        self.tokens_seen = max(self.tokens_seen, self._translator.tokens_told)
+        self.capped = self.capped or (self.tokens_seen > self._most_tokens and not self._translator.ended)
+        return out
 
     def _translated(self, event: bytes) -> bytes:
         data = data_of(event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from tests.logins import as_service
 
 ADMIN, EDGE, ROUTER = "admin-token", "edge-token", "router-token"
 LANES = 60
+CHAT = "/internal/v1/chat/completions"
 STORY_TIMEOUT_S = 30.0
 PRICES = {"direct": Prices.parse("2.5", "10", "1.25"), "pooled": Prices.parse("20", "80")}
 PRICE_BOOK = """
@@ -95,7 +97,7 @@ class Rig:
     """The running neighbourhood."""
 
     def __init__(self, directory: Path, database_url: str, kafka: str) -> None:
-        self._lanes = itertools.count()
+        self._lanes: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
         self.kafka = kafka
         self.ports = {name: free_port() for name in ("router", "settlement", "provider")}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
@@ -174,9 +176,9 @@ class Rig:
             models.append({"id": lane.model, "owned_by": "sim", **limits, "candidates": candidates})
         return {"version": 1, "channels": channels, "models": models}
 
-    def lane(self, credit: str | None = "100", wallet: str | None = "1000") -> Lane:
+    def lane(self, credit: str | None = "100", wallet: str | None = "1000", prefix: str = "m") -> Lane:
         """A lane that no test has used, with money in its account's buckets."""
-        lane = Lane(f"m{next(self._lanes)}", f"acc-{uuid4().hex[:12]}")
+        lane = Lane(f"{prefix}{next(self._lanes[prefix])}", f"acc-{uuid4().hex[:12]}")
         for bucket, amount in (("credit", credit), ("wallet", wallet)):
             if amount is not None:
                 body = {
@@ -239,22 +241,33 @@ class Asker:
         self.http = rig.client()
 
     async def ask(
-        self, lane: Lane, *, policy: dict[str, Any] | None = None, content: bytes | None = None, **body: Any
+        self,
+        lane: Lane,
+        *,
+        policy: dict[str, Any] | None = None,
+        content: bytes | None = None,
+        path: str = CHAT,
+        **body: Any,
     ) -> tuple[UUID, Reply]:
         """One request, read to its end."""
         request_id = uuid4()
-        async with self.begin(lane, request_id, policy=policy, content=content, **body) as response:
+        async with self.begin(lane, request_id, policy=policy, content=content, path=path, **body) as response:
             return request_id, Reply(response.status_code, response.headers, await response.aread())
 
     def begin(
-        self, lane: Lane, request_id: UUID, *, policy: dict[str, Any] | None = None, content: bytes | None = None, **body: Any
+        self,
+        lane: Lane,
+        request_id: UUID,
+        *,
+        policy: dict[str, Any] | None = None,
+        content: bytes | None = None,
+        path: str = CHAT,
+        **body: Any,
     ) -> Any:
         """One request whose reply the test reads itself."""
         message = {"model": lane.model, "messages": [{"role": "user", "content": "hello " * 100}], **body}
         headers = {"authorization": f"Bearer {EDGE}", CONTEXT_HEADER: context(lane, request_id, policy)}
-        return self.http.stream(
-            "POST", "/internal/v1/chat/completions", content=content or orjson.dumps(message), headers=headers
-        )
+        return self.http.stream("POST", path, content=content or orjson.dumps(message), headers=headers)
 
 
 def context(lane: Lane, request_id: UUID, policy: dict[str, Any] | None) -> str:

@@ -28,10 +28,10 @@ def sent(cap: int = 100, **fields: Any) -> dict[str, Any]:
     return found
 
 
-def refused_param(**fields: Any) -> str:
+def refused_param(cap: int = 100, **fields: Any) -> str:
     """The parameter that a refusal names."""
     with pytest.raises(UpstreamError) as refused:
-        sent(**fields)
+        sent(cap, **fields)
     assert (refused.value.status, refused.value.verdict) == (400, "next")
     param: str = json.loads(refused.value.body)["error"]["param"]
     return param
@@ -309,3 +309,26 @@ def test_errors(status: int, kind: str, error_class: str, verdict: str) -> None:
     if verdict == "pass":
         assert json.loads(failure.body)["error"]["message"] == "so"
     assert DIALECT.failure_of(status, b"<html>", None).error_class == error_class
+
+
+@pytest.mark.parametrize(
+    ("param", "more"),
+    [
+        ("temperature", {"temperature": 0.2}),
+        ("tool_choice", {"tools": [{"type": "function", "function": WEATHER}], "tool_choice": "required"}),
+    ],
+)
+def test_what_thinking_leaves_to_the_model_is_refused_beside_it(param: str, more: dict[str, Any]) -> None:
+    assert refused_param(cap=4_000, reasoning_effort="low", **more) == param
+    assert "thinking" not in sent(cap=1_500, reasoning_effort="low", **more)
+
+
+def test_thinking_is_told_as_reasoning() -> None:
+    usage = {"input_tokens": 9, "output_tokens": 7, "output_tokens_details": {"thinking_tokens": 5}}
+    reply = DIALECT.read_reply(orjson.dumps({**MESSAGE, "usage": usage}))
+    assert reply.usage == Usage(input_tokens=9, output_tokens=7, reasoning_tokens=5)
+
+
+def test_an_error_that_tells_its_usage_is_heard() -> None:
+    body = {"type": "error", "error": {"type": "api_error", "message": "no"}, "usage": {"input_tokens": 9, "output_tokens": 7}}
+    assert DIALECT.failure_of(500, orjson.dumps(body), None).usage == Usage(input_tokens=9, output_tokens=7)

@@ -9,7 +9,7 @@ import pytest
 from schemas.money import Usage
 from services.router.ask import parse_ask
 from services.router.dialects.gemini import Gemini
-from services.router.errors import UpstreamError
+from services.router.errors import StreamMalformedError, UpstreamError
 from tests.unit.router.dialects.test_anthropic import CALL, PNG, WEATHER, chunks_of
 
 DIALECT = Gemini(clock=lambda: 1_700_000_000)
@@ -208,3 +208,36 @@ def test_errors_are_told_in_openais_shape() -> None:
     stream = DIALECT.stream(1, 1000)
     stream.feed(events({"error": {"code": 503, "message": "busy"}}))
     assert stream.error is not None
+
+
+def test_an_error_that_tells_its_usage_is_heard() -> None:
+    burned = {"promptTokenCount": 9, "candidatesTokenCount": 7}
+    body = {"error": {"code": 500, "message": "no", "status": "INTERNAL"}, "usageMetadata": burned}
+    assert DIALECT.failure_of(500, orjson.dumps(body), None).usage == Usage(input_tokens=9, output_tokens=7)
+
+
+def spoken(words: int, told: int, **candidate: Any) -> bytes:
+    content = {"role": "model", "parts": [{"text": " word" * words}]}
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": told}
+    document = {"candidates": [{"content": content, "index": 0, **candidate}], "usageMetadata": usage, "responseId": "r"}
+    return b"data: " + orjson.dumps(document) + b"\r\n\r\n"
+
+
+def test_an_upstream_that_ignores_its_cap_is_cut_by_its_own_count() -> None:
+    stream = DIALECT.stream(1, 50)
+    out = stream.feed(b"".join(spoken(20, told) for told in (20, 40, 60, 80)))
+    assert (out.count(b" word"), stream.capped, stream.tokens_seen) == (60, True, 60)
+
+
+def test_a_stream_that_ends_at_its_cap_is_whole() -> None:
+    stream = DIALECT.stream(1, 50)
+    stream.feed(spoken(25, 25) + spoken(25, 50, finishReason="MAX_TOKENS"))
+    assert (stream.complete, stream.capped, stream.usage) == (True, False, Usage(input_tokens=9, output_tokens=50))
+
+
+def test_what_comes_with_a_malformed_event_is_not_counted() -> None:
+    stream = DIALECT.stream(1, 50)
+    stream.feed(spoken(4, 4))
+    with pytest.raises(StreamMalformedError):
+        stream.feed(spoken(4, 8) + b"data: {\r\n\r\n")
+    assert stream.tokens_seen == 4
