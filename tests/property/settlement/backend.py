@@ -116,6 +116,35 @@ class Backend(Protocol):
     def publish_events(self, limit: int, *, acknowledged: int) -> list[str]:
         """The types of the oldest events, marked as published so many times: a relay may die before it hears of its mark."""
 
+    def refund(
+        self, account: str, request_id: UUID, amount: str | None = None, *, key: str, hold_id: UUID | None
+    ) -> dict[str, Any]:
+        """Give a charge back, or what is left of it. Raises ApiError."""
+
+    def adjust(self, account: str, bucket: str, amount: str, *, key: str) -> dict[str, Any]:
+        """Give or take by hand. Raises ApiError."""
+
+    def promote(self, account: str, bucket: str, amount: str, expires_at: datetime, *, key: str) -> dict[str, Any]:
+        """Credit that expires; `promotion_id` names it. Raises ApiError."""
+
+    def expire_promotions(self, at: datetime) -> list[tuple[UUID, int]]:
+        """Expire what is over by then: (promotion, nano) of each part."""
+
+    def charge_back(self, payment_id: str, amount: str | None = None, *, dispute_id: str) -> dict[str, Any]:
+        """Take a payment back, or what is left of it. Raises ApiError."""
+
+    def reinstate(self, dispute_id: str) -> dict[str, Any]:
+        """Give again what a dispute took. Raises ApiError."""
+
+    def close_a_case(self, kind: str) -> None:
+        """Close the oldest open case of a kind."""
+
+    def redrive(self, limit: int) -> dict[str, int]:
+        """Read the oldest dead letters that wait again; how many came to what."""
+
+    def seal(self, limit: int) -> None:
+        """Seal what waits, so much at most. A ledger in memory has no seal: it is made of rows as Postgres keeps them."""
+
     def balances(self, account: str) -> list[dict[str, Any]]:
         """Balances as the account sees them."""
 

@@ -13,16 +13,21 @@ from psycopg.rows import dict_row
 from schemas.calls import HoldProgress, ProgressBatch
 from schemas.control import ControlRecord
 from services.settlement import balance_store, case_store, expiry_store, limit_store
+from services.settlement.cases import Closing
 from services.settlement.database import SCHEMA, connect_async
 from services.settlement.hold_progress import renew
 from services.settlement.ledger_check import INVARIANTS, SEAL
 from services.settlement.pricebook import BookDocument
 from services.settlement.records import Record
+from services.settlement.redriving import RedriveOrder, Redriver
 from services.settlement.relay_store import OutboxSource
 from services.settlement.roles import separate
+from services.settlement.seal_check import check_seal
+from services.settlement.seal_store import SealStore
 from services.settlement.settle_store import SettleStore
 from services.settlement.statements import SQL_DIR, statements
 from tests.integration.settlement.ledger import TIMEOUT_MS, Ledger
+from tests.integration.settlement.sealing import KEY, KEYS
 from tests.property.settlement.backend import NEVER_S, Died, Settle, State
 from tests.property.settlement.clock import Clock
 
@@ -30,6 +35,7 @@ OUR_SQL = Path(__file__).parent / "sql"
 CLOCK_FIRST = f"set search_path = {SCHEMA}, pg_catalog"
 NO_TRIGGERS = "set session_replication_role = replica"
 SWEPT_AT_ONCE = 10_000
+TRUNCATE_EVERY = 10
 
 
 class PostgresLedger(Ledger):
@@ -48,8 +54,10 @@ class PostgresLedger(Ledger):
         self._cleaner = psycopg.connect(database_url, autocommit=True, options=f"-c search_path={SCHEMA}")
         self._cleaner.execute(NO_TRIGGERS)
         tables = self._cleaner.execute("select tablename from pg_tables where schemaname = %s", [SCHEMA]).fetchall()
-        names = ", ".join(f'"{name}"' for (name,) in tables if name != "clock")
-        self._clean = f"truncate {names} restart identity".encode()
+        names = [f'"{name}"' for (name,) in tables if name != "clock"]
+        self._empty = "; ".join(f"delete from {name}" for name in names).encode()
+        self._truncate = f"truncate {', '.join(names)}".encode()
+        self._resets = 0
         self._runner.run(self._open_lane())
 
     def close(self) -> None:
@@ -57,12 +65,15 @@ class PostgresLedger(Ledger):
         super().close()
 
     def reset(self) -> None:
-        self._cleaner.execute(self._clean)
+        # Deleting is faster, and leaves what must be read over: truncate now and then.
+        self._cleaner.execute(self._truncate if self._resets % TRUNCATE_EVERY == 0 else self._empty)
+        self._resets += 1
         self.clock.reset()
         connection, self.lane._connection = self.lane._connection, None
         self.begin()
         self.lane._connection = connection
-        self._mismatched = 0
+        self._seal: SealStore | None = None
+        self._found_sealed = 0
 
     def publish(self, document: str | BookDocument) -> int:
         if isinstance(document, str):
@@ -114,6 +125,21 @@ class PostgresLedger(Ledger):
             source.published(self.connection, [row for row, _ in rows])
         return [message.type for _, message in rows]
 
+    def close_a_case(self, kind: str) -> None:
+        asked: dict[str, Any] = {"open_only": True, "owner": None, "kind": kind, "overdue": False, "limit": 10_000}
+        oldest = case_store.cases(self.connection, **asked)[-1]["id"]
+        case_store.close(self.connection, oldest, Closing(resolution="looked at", author="test"))
+
+    def redrive(self, limit: int) -> dict[str, int]:
+        redriver = Redriver(self.connection, book_of=self.books.version, case_owner="test", case_max_age_days=1)
+        outcomes: dict[str, int] = redriver.run(RedriveOrder(author="test", limit=limit))["outcomes"]
+        return outcomes
+
+    def seal(self, limit: int) -> None:
+        self._seal = self._seal or SealStore(self.connection, KEY)
+        self._seal.seal(limit, sign=False)
+        self._assert_sealed(since=0)
+
     def balances(self, account: str) -> list[dict[str, Any]]:
         return balance_store.balances(self.connection, account)
 
@@ -153,6 +179,17 @@ class PostgresLedger(Ledger):
 
     def assert_sound(self, patience_s: float = NEVER_S) -> None:
         assert self.connection.execute(self._check, {"patience_s": patience_s}).fetchall() == []
+        if self._seal is not None:
+            self._assert_sealed(since=self._found_sealed)
+
+    def _assert_sealed(self, *, since: int) -> None:
+        """I11: all of it where something was sealed, and after every other step what came since a checkpoint."""
+        with self.connection.transaction():
+            self.connection.execute("set transaction isolation level repeatable read, read only")
+            assert check_seal(self.connection, patience_s=NEVER_S, keys=KEYS, since=since) == []
+        row = self.connection.execute("select coalesce(max(size), 0) from seal_checkpoint").fetchone()
+        assert row is not None
+        self._found_sealed = row[0]
 
     def _set_clock(self, instant: datetime) -> None:
         self.connection.execute("update clock set at = %s", [instant])

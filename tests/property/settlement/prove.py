@@ -6,6 +6,7 @@ A sequence counts only when it has all of its steps: Hypothesis ends some earlie
 """
 
 import argparse
+import logging
 import multiprocessing
 import sys
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import psycopg
+import structlog
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from psycopg.conninfo import conninfo_to_dict
@@ -76,6 +78,8 @@ def prove(  # noqa: PLR0917 - the sizes in the order of the command
 def run(backend: str, server: str | None, sequences: int, steps: int, job_seed: int) -> Tally:
     """One job, in a process of its own."""
     tally = Tally()
+    # The rules provoke what production logs about.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with _ledger(backend, server) as ledger, ledger.clock.in_force():
         for attempt in range(ROUNDS):
             if tally.sequences >= sequences or tally.failure:

@@ -1,11 +1,12 @@
 """The machine without its rules: a ledger, the model beside it, and what was done so far."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
@@ -13,10 +14,11 @@ from schemas.attempts import RequestCompleted
 from schemas.calls import HoldRequest
 from schemas.envelope import new_id
 from schemas.money import format_amount
+from services.settlement.errors import ApiError
 from services.settlement.records import Record
 from tests.integration.settlement.requests_made import candidate, hold_for
 from tests.property.settlement.backend import Backend
-from tests.property.settlement.books import BOOKS, BUCKETS
+from tests.property.settlement.books import BOOKS
 from tests.property.settlement.machine.operations import chosen_operations
 from tests.property.settlement.machine.strategies import nano, specs
 from tests.property.settlement.model.account import Account
@@ -156,9 +158,15 @@ class LedgerBase(RuleBasedStateMachine):
         self.deliveries += batch
         return records
 
-    def currency(self, route: str) -> str:
-        """The currency of a route type."""
-        return BUCKETS[route][1]
+    @staticmethod
+    def unless(refusal: str | None, call: Callable[[], Any]) -> Any:
+        """What the call gives; where the model refuses it, the ledger must refuse it with the same code: then None."""
+        if refusal is None:
+            return call()
+        with pytest.raises(ApiError) as refused:
+            call()
+        assert refused.value.code == refusal
+        return None
 
 
 def answered(answer: dict[str, Any]) -> Answer:

@@ -103,6 +103,6 @@ class MoneyRules(LedgerBase):
         self._remember(limit, nano_)
 
     def _remember(self, limit: tuple[str, str, str, str], nano_: int | None) -> None:
-        self.model.limits[limit] = nano_
+        self.model.set_limit(limit, nano_)
         if limit not in self.limits_set:
             self.limits_set.append(limit)

@@ -1,16 +1,13 @@
 """Operations of clients on runs: opened, extended, closed, left to their deadline. Holds join them by `spec["run"]`."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition
 
 from schemas.money import format_amount
 from schemas.requests import KeyRef
-from services.settlement.errors import ApiError
 from tests.property.settlement.backend import Backend
 from tests.property.settlement.machine.base import LedgerBase
 from tests.property.settlement.machine.operations import operation
@@ -37,7 +34,7 @@ class RunRules(LedgerBase):
         fields["idempotency_key"] = f"open-{len(self.openings)}"
         asked = {bucket: format_amount(amount) for bucket, amount in budget.items()}
         refusal = running.refusal_of_opening(self.model, key, budget, reserve=reserve, deadline_at=deadline)
-        run_id = self._unless(refusal, lambda: self.ledger.open_run(self.account, key, asked, **fields))
+        run_id = self.unless(refusal, lambda: self.ledger.open_run(self.account, key, asked, **fields))
         if run_id is not None:
             self.openings.append((run_id, key, asked, fields))
             run = ModelRun(run_id, key.key_id, reserve, deadline, dict(sorted(budget.items())))
@@ -48,7 +45,7 @@ class RunRules(LedgerBase):
         deadline = self.clock.now + timedelta(minutes=5)
         refusal = running.refusal_of_opening(self.model, key, {"team": 1}, reserve=True, deadline_at=deadline)
         assert refusal is not None
-        self._unless(
+        self.unless(
             refusal,
             lambda: self.ledger.open_run(self.account, key, {"team": format_amount(1)}, deadline_at=deadline),
         )
@@ -62,7 +59,7 @@ class RunRules(LedgerBase):
             assert self.ledger.open_run(self.account, key, budget, **fields) == run_id
             return
         refusal = "idempotency_conflict"
-        self._unless(refusal, lambda: self.ledger.open_run(self.account, key, {"credit": "0.123"}, **fields))
+        self.unless(refusal, lambda: self.ledger.open_run(self.account, key, {"credit": "0.123"}, **fields))
 
     @precondition(lambda self: self.model.runs)
     @operation(which=pick, key=st.one_of(st.none(), st.none(), keys), budget=budgets, minutes=st.sampled_from([None, 1, 90]))
@@ -72,7 +69,7 @@ class RunRules(LedgerBase):
         fields: dict[str, Any] = {"budget": {bucket: format_amount(amount) for bucket, amount in budget.items()}}
         fields |= {"deadline_at": deadline, "idempotency_key": f"extend-{len(self.extensions)}"}
         refusal = running.refusal_of_extension(self.model, run, key, budget, deadline)
-        self._unless(refusal, lambda: self.ledger.extend_run(self.account, run.id, key, **fields))
+        self.unless(refusal, lambda: self.ledger.extend_run(self.account, run.id, key, **fields))
         if refusal is None:
             self.extensions.append((run.id, key, fields))
             running.add_budget(self.model, run, dict(sorted(budget.items())))
@@ -89,7 +86,7 @@ class RunRules(LedgerBase):
     def close_a_run(self, which: int, key: KeyRef | None) -> None:
         run, key = self._run(which), key or self._key(which)
         refusal = None if key.key_id == run.key_id else "run_not_allowed"
-        self._unless(refusal, lambda: self.ledger.close_run(self.account, run.id, key))
+        self.unless(refusal, lambda: self.ledger.close_run(self.account, run.id, key))
         if refusal is None:
             running.close(self.model, run)
 
@@ -101,8 +98,8 @@ class RunRules(LedgerBase):
     @operation(key=keys, amount=nano)
     def touch_a_run_that_nobody_opened(self, key: KeyRef, amount: int) -> None:
         budget = {"credit": format_amount(amount)}
-        self._unless("run_not_found", lambda: self.ledger.extend_run(self.account, "run_none", key, budget=budget))
-        self._unless("run_not_found", lambda: self.ledger.close_run(self.account, "run_none", key))
+        self.unless("run_not_found", lambda: self.ledger.extend_run(self.account, "run_none", key, budget=budget))
+        self.unless("run_not_found", lambda: self.ledger.close_run(self.account, "run_none", key))
 
     def _run(self, which: int) -> ModelRun:
         return list(self.model.runs.values())[which % len(self.model.runs)]
@@ -111,13 +108,3 @@ class RunRules(LedgerBase):
         """The run's own key."""
         run_id = self._run(which).id
         return next(key for opened, key, _, _ in self.openings if opened == run_id)
-
-    @staticmethod
-    def _unless(refusal: str | None, call: Callable[[], Any]) -> Any:
-        """What the call gives; where the model refuses it, the ledger must refuse it with the same code: then None."""
-        if refusal is None:
-            return call()
-        with pytest.raises(ApiError) as refused:
-            call()
-        assert refused.value.code == refusal
-        return None

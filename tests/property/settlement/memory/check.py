@@ -112,6 +112,7 @@ def events_are_facts(tables: Tables) -> Broken:
     facts["PriceBookPublished"] = len(tables.books)
     facts["LimitChanged"] = sum(row.version for key, row in tables.envelopes.items() if key[1] != "run")
     facts["CaseOpened"] = len(tables.cases)
+    facts["CaseClosed"] = len(tables.closed_cases)
     facts["DeadLetter"] = len(tables.dead_letters)
     sent = tables.published + Counter([event_type for _, event_type in tables.outbox])
     sent.pop("ControlRecord", None)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,16 +10,22 @@ from schemas.calls import HoldProgress, HoldRequest
 from schemas.control import ControlRecord
 from schemas.requests import KeyRef
 from schemas.runs import RunExtension, RunOpening
+from services.settlement.adjustments import Adjustment
+from services.settlement.chargebacks import Chargeback, Reinstatement
 from services.settlement.control import Frozen
 from services.settlement.hold_store import conflict
 from services.settlement.holds import HoldOrder, answer_again
 from services.settlement.money_in import LimitChange, TopUp
 from services.settlement.pricebook import BookDocument
+from services.settlement.promotions import Promotion
 from services.settlement.records import Record
+from services.settlement.refunds import Refund
 from services.settlement.runs import RunFacts
+from tests.integration.settlement.corrections import SAID
 from tests.property.settlement.backend import NEVER_S, Settle, State
 from tests.property.settlement.clock import Clock
 from tests.property.settlement.memory import check, holding, paying, reading, settling
+from tests.property.settlement.memory.correcting import MemoryCorrections
 from tests.property.settlement.memory.running import MemoryRuns
 from tests.property.settlement.memory.settling import MemoryWorker
 from tests.property.settlement.memory.tables import Tables
@@ -40,6 +46,7 @@ class MemoryLedger:
         self.frozen = Frozen()
         self.worker = MemoryWorker(self.tables, self.clock)
         self.runs = MemoryRuns(self.tables, self.clock)
+        self.corrections = MemoryCorrections(self.tables, self.clock)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -82,6 +89,29 @@ class MemoryLedger:
 
     def close_due_runs(self) -> int:
         return self.runs.close_due()
+
+    def refund(self, account: str, request_id: UUID, amount: str | None = None, **fields: Any) -> dict[str, Any]:
+        body = {"account_id": account, "request_id": request_id, "amount": amount} | SAID | fields
+        return self.corrections.refund(Refund.model_validate(body))
+
+    def adjust(self, account: str, bucket: str, amount: str, *, key: str) -> dict[str, Any]:
+        body = {"account_id": account, "bucket": bucket, "amount": amount, "key": key} | SAID
+        return self.corrections.adjust(Adjustment.model_validate(body))
+
+    def promote(self, account: str, bucket: str, amount: str, expires_at: datetime, *, key: str) -> dict[str, Any]:
+        body = {"account_id": account, "bucket": bucket, "amount": amount, "expires_at": expires_at, "key": key} | SAID
+        return self.corrections.promote(Promotion.model_validate(body))
+
+    def expire_promotions(self, at: datetime) -> list[tuple[UUID, int]]:
+        assert at == self.clock.now
+        return self.corrections.expire_promotions()
+
+    def charge_back(self, payment_id: str, amount: str | None = None, *, dispute_id: str) -> dict[str, Any]:
+        body = {"provider": "bank", "payment_id": payment_id, "dispute_id": dispute_id, "amount": amount} | SAID
+        return self.corrections.charge_back(Chargeback.model_validate(body))
+
+    def reinstate(self, dispute_id: str) -> dict[str, Any]:
+        return self.corrections.reinstate(Reinstatement.model_validate({"provider": "bank", "dispute_id": dispute_id} | SAID))
 
     def hold(self, *requests: HoldRequest) -> list[dict[str, Any]]:
         return [self._hold(request) for request in requests]
@@ -140,7 +170,20 @@ class MemoryLedger:
 
     def cases(self, *, open_only: bool) -> Counter[str]:
         assert open_only
-        return Counter(case.kind for case in self.tables.cases.values())
+        return reading.open_cases(self.tables)
+
+    def close_a_case(self, kind: str) -> None:
+        tables = self.tables
+        tables.closed_cases.add(
+            next(case.id for case in tables.cases.values() if case.kind == kind and case.id not in tables.closed_cases)
+        )
+        tables.outbox.append(("ledger", "CaseClosed"))
+
+    def redrive(self, limit: int) -> dict[str, int]:
+        return self.worker.redrive(limit)
+
+    def seal(self, limit: int) -> None:
+        assert limit > 0
 
     def state(self) -> State:
         return reading.state(self.tables, self.account)

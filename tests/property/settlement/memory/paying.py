@@ -66,8 +66,8 @@ def set_limit(tables: Tables, now: datetime, asked: LimitChange) -> None:
         if hold.state == "HELD":
             window.held += hold.amount_nano
         if hold.state in ENDED:
-            overrun = _overrun(tables, hold)
-            refunded, beyond = _refunded(tables, hold)
+            overrun = overrun_of(tables, hold)
+            refunded, beyond = refunded_of(tables, hold)
             window.spent += hold.captured_nano + overrun - refunded
             window.overrun += overrun - beyond
         if hold.state == "HELD":
@@ -85,13 +85,14 @@ def _concerns(hold: StoredHold, asked: LimitChange) -> bool:
     return hold.holder == asked.account_id and hold.currency == asked.currency and mine[asked.kind] == asked.id
 
 
-def _overrun(tables: Tables, hold: StoredHold) -> int:
+def overrun_of(tables: Tables, hold: StoredHold) -> int:
+    """What was charged beyond a hold."""
     row = tables.receipts.get(hold.request_id)
     settled = row is not None and row["charged_hold"] == hold.id and row["status"] == "settled"
     return int(row["overrun_nano"]) if row and settled else 0
 
 
-def _refunded(tables: Tables, hold: StoredHold) -> tuple[int, int]:
+def refunded_of(tables: Tables, hold: StoredHold) -> tuple[int, int]:
     """What was given back of a hold's charge, and what of that was beyond the hold."""
     refunds = [txn.detail for txn in tables.txns.values() if txn.kind == "refund" and txn.hold_id == hold.id]
     return sum(each["amount_nano"] for each in refunds), sum(each["beyond_hold_nano"] for each in refunds)

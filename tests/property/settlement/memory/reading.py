@@ -103,7 +103,7 @@ def state(tables: Tables, holder: str) -> State:
             request_id: (row["status"], row["charge_nano"], row["overrun_nano"], row["written_off_nano"])
             for request_id, row in tables.receipts.items()
         },
-        cases=Counter([case.kind for case in tables.cases.values()]),
+        cases=open_cases(tables),
         dead_letters=len(tables.dead_letters),
         booked={key: nano for key, nano in booked.items() if nano},
         runs={
@@ -111,6 +111,11 @@ def state(tables: Tables, holder: str) -> State:
             for run in tables.runs.values()
         },
     )
+
+
+def open_cases(tables: Tables) -> Counter[str]:
+    """Cases that nobody has closed, by kind."""
+    return Counter([case.kind for case in tables.cases.values() if case.id not in tables.closed_cases])
 
 
 def _limit_left(tables: Tables, now: datetime, bucket: str) -> int:

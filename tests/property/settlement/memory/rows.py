@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.settlement.accounts import Side
+from services.settlement.records import Record
 from services.settlement.settling import HoldRow
 
 
@@ -120,6 +121,14 @@ class OffsetRow:
     next: int = 0
     settled: int = 0
     lease: str | None = None
+
+
+@dataclass
+class DeadLetterRow:
+    """A record that was set aside, until it can be read."""
+
+    record: Record
+    waits: bool = True
 
 
 @dataclass

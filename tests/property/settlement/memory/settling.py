@@ -1,5 +1,6 @@
 """The settlement transaction over tables in memory: what is read, decided and written is settlement's own."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -9,18 +10,19 @@ from schemas import topics
 from services.settlement import accounts, outgoing
 from services.settlement.batch import Batch, Decided
 from services.settlement.batch_decisions import BatchDecisions
-from services.settlement.batch_rows import add_txn, captured_heads, end_settlement, ended_holds
+from services.settlement.batch_rows import add_txn, captured_heads, end_settlement, ended_holds, outcome_of
 from services.settlement.entries import Outbox, Postings, Txns, Windows, post_fixed, post_overrun
-from services.settlement.errors import LostLeaseError
+from services.settlement.errors import LostLeaseError, PoisonError
 from services.settlement.expiry import Expiry, expire
 from services.settlement.positions import Positions
 from services.settlement.pricebook import PriceBook
-from services.settlement.records import Incoming, Record
+from services.settlement.records import Incoming, Record, read
+from services.settlement.redriving import STILL_POISON
 from services.settlement.settle_store import CONSUMER
 from services.settlement.settling import HoldRow, Settlement
 from tests.property.settlement.backend import Died
 from tests.property.settlement.clock import Clock
-from tests.property.settlement.memory.rows import StoredHold
+from tests.property.settlement.memory.rows import DeadLetterRow, StoredHold
 from tests.property.settlement.memory.tables import Move, Tables
 
 BATCH = 200
@@ -64,12 +66,38 @@ class MemoryWorker:
                 self._transaction(batch, dies=dies)
                 self._positions.posted(batch)
 
+    def redrive(self, limit: int) -> dict[str, int]:
+        """Read dead letters again, each in a transaction of its own that moves no offset."""
+        outcomes: Counter[str] = Counter()
+        waiting = [row for _, row in sorted(self._tables.dead_letters.items()) if row.waits]
+        for row in waiting[:limit]:
+            outcomes[self._redrive(row)] += 1
+        return dict(outcomes)
+
+    def _redrive(self, row: DeadLetterRow) -> str:
+        try:
+            batch = Batch(incoming=[read(row.record)])
+        except PoisonError:
+            return STILL_POISON
+        decided = self._decisions.decide(batch, again=True)
+        if decided.poison:
+            return STILL_POISON
+        self._post(decided, dies=False)
+        row.waits = False
+        return outcome_of(decided)
+
     def _transaction(self, batch: Batch, *, dies: bool) -> None:
-        tables, now = self._tables, self._clock.now
+        offset = self._tables.offset
         decided = self._decisions.decide(batch)
         ((_, first, following, settled),) = batch.advances
-        if tables.offset.lease != self._token or tables.offset.next != first:
+        if offset.lease != self._token or offset.next != first:
             raise LostLeaseError("offsets moved or the lease is lost")
+        self._post(decided, dies=dies)
+        offset.consumed += following - first
+        offset.next, offset.settled = following, max(offset.settled, settled)
+
+    def _post(self, decided: Decided, *, dies: bool) -> None:
+        tables, now = self._tables, self._clock.now
         txns, postings, outbox, windows = Txns(), Postings(), Outbox(), Windows()
         settlements = [settlement for _, settlement in decided.settlements]
         for incoming, settlement in decided.settlements:
@@ -101,16 +129,13 @@ class MemoryWorker:
             cases=decided.cases,
         )
         self._remember(decided, settlements, now)
-        offset = tables.offset
-        offset.consumed += following - first
-        offset.next, offset.settled = following, max(offset.settled, settled)
 
     def _remember(self, decided: Decided, settlements: Sequence[Settlement], now: datetime) -> None:
         tables = self._tables
         for incoming in decided.fresh:
             tables.inbox[incoming.event_id] = (incoming.hash, incoming.record.offset)
-        for record, error in decided.poison:
-            tables.dead_letters[record.partition, record.offset] = error.reason
+        for record, _ in decided.poison:
+            tables.dead_letters[record.partition, record.offset] = DeadLetterRow(record)
         for settlement in settlements:
             if settlement.capture:
                 hold = settlement.capture.hold

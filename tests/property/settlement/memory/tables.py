@@ -16,6 +16,7 @@ from services.settlement.pricebook import PriceBook
 from services.settlement.settling import CaseDraft
 from tests.property.settlement.memory.rows import (
     BucketRow,
+    DeadLetterRow,
     DisputeRow,
     EnvelopeKey,
     EnvelopeRow,
@@ -53,7 +54,8 @@ class Tables:
         self.cases: dict[UUID, CaseDraft] = {}
         self.disputes: dict[str, DisputeRow] = {}
         self.inbox: dict[UUID, tuple[str, int]] = {}
-        self.dead_letters: dict[tuple[int, int], str] = {}
+        self.dead_letters: dict[tuple[int, int], DeadLetterRow] = {}
+        self.closed_cases: set[UUID] = set()
         self.offset = OffsetRow()
         self.outbox: list[tuple[str, str]] = []
         self.published: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from schemas.money import Prices, Usage, charge_nano
 from schemas.requests import KeyRef
 from tests.property.settlement.books import BUCKETS, Book
 from tests.property.settlement.clock import Clock
-from tests.property.settlement.model.values import LimitKey, ModelHold, ModelReceipt, ModelRun, Pot
+from tests.property.settlement.model.values import LimitKey, ModelHold, ModelReceipt, ModelRun, Pot, period_of
 
 
 class Account:
@@ -22,6 +22,7 @@ class Account:
         self.books: list[Book] = []
         self.pots: dict[tuple[str, str], Pot] = {}
         self.limits: dict[LimitKey, int | None] = {}
+        self._before: dict[LimitKey, dict[UUID, tuple[int, int, int]]] = {}
         self.holds: dict[UUID, ModelHold] = {}
         self.runs: dict[str, ModelRun] = {}
         self.receipts: dict[UUID, ModelReceipt] = {}
@@ -72,13 +73,25 @@ class Account:
         self.book_debit("top_up_clearing", currency, nano)
         self.pot(bucket).move(self.repay(bucket, currency, nano))
 
+    def set_limit(self, key: LimitKey, limit: int | None) -> None:
+        """A new limit counts its period's past as it is then: a refund restores the windows that its hold was stamped with.
+
+        A limit that a run gets later counts what comes later.
+        """
+        if key not in self.limits and key[0] == "run":
+            self._before[key] = dict.fromkeys(self.holds, (0, 0, 0))
+        elif key not in self.limits:
+            ended = {hold_id: hold for hold_id, hold in self.holds.items() if hold.state != "HELD"}
+            self._before[key] = {hold_id: hold.counted_in(key[3]) for hold_id, hold in ended.items()}
+        self.limits[key] = limit
+
     def used(self, key: LimitKey, at: datetime) -> tuple[int, int, int]:
         """Held, spent and overrun of an envelope in the period around an instant: its holds that were placed in it."""
         kind, entity, currency, window = key
-        period = period_of(window, at)
+        period, before = period_of(window, at), self._before[key]
         counted = [
-            hold.counted_nano
-            for hold in self.holds.values()
+            before.get(hold_id) or hold.counted_in(window)
+            for hold_id, hold in self.holds.items()
             if hold.currency == currency and period_of(window, hold.placed_at) == period and self._is_in(hold, kind, entity)
         ]
         return sum(each[0] for each in counted), sum(each[1] for each in counted), sum(each[2] for each in counted)
@@ -122,6 +135,8 @@ class Account:
         pot = self.pot(hold.bucket, hold.reserve)
         available = hold.overrun_nano if pot.by_limit else max(self.free(hold.bucket, hold.reserve) - hold.captured_nano, 0)
         paid = min(hold.overrun_nano, available)
+        if not hold.reserve:
+            pot.purse.spend(hold.captured_nano + paid, hold.placed_at, pot.posted)
         pot.move(-hold.captured_nano - paid)
         pot.owed += hold.overrun_nano - paid
         self.book_debit("revenue", hold.currency, -nano)
@@ -135,7 +150,10 @@ class Account:
         usage = Usage(input_tokens=hold.progress[0], output_tokens=hold.progress[1])
         hold.state = "EXPIRED"
         hold.captured_nano = min(*(charge_nano(prices, usage) for prices in hold.covered.values()), hold.amount_nano)
-        self.pot(hold.bucket, hold.reserve).move(-hold.captured_nano)
+        pot = self.pot(hold.bucket, hold.reserve)
+        if not hold.reserve:
+            pot.purse.spend(hold.captured_nano, hold.placed_at, pot.posted)
+        pot.move(-hold.captured_nano)
         self.book_debit("revenue", hold.currency, -hold.captured_nano)
         self.cases["expired_hold"] += 1
         return True
@@ -159,13 +177,6 @@ class Account:
             return request.run_id is not None and entity == f"{request.run_id}/{hold.bucket}"
         mine = {"account": self.id, "bucket": hold.bucket, "project": request.key.project_id, "key": request.key.key_id}
         return mine[kind] == entity
-
-
-def period_of(window: str, at: datetime) -> tuple[int, ...]:
-    """The period of a window that an instant lies in."""
-    if window == "day":
-        return at.year, at.month, at.day
-    return (at.year, at.month) if window == "month" else ()
 
 
 def currency_of(bucket: str) -> str:

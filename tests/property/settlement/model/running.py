@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from schemas.requests import KeyRef
 from tests.property.settlement.model.account import Account, currency_of
-from tests.property.settlement.model.values import ModelRun, Pot
+from tests.property.settlement.model.values import ModelRun
 
 LONGEST = timedelta(days=31)
 
@@ -47,10 +47,12 @@ def add_budget(account: Account, run: ModelRun, budget: Mapping[str, int]) -> No
         run.budget[bucket] = run.budget.get(bucket, 0) + nano
         run.returned.setdefault(bucket, 0)
         if run.reserve:
-            account.pot(bucket).move(-nano)
+            own = account.pot(bucket)
+            own.purse.park(run.id, nano, account.clock.now, own.posted)
+            own.move(-nano)
             account.pot(bucket, run.id).move(nano)
         else:
-            account.limits["run", f"{run.id}/{bucket}", currency_of(bucket), "run"] = run.budget[bucket]
+            account.set_limit(("run", f"{run.id}/{bucket}", currency_of(bucket), "run"), run.budget[bucket])
 
 
 def close(account: Account, run: ModelRun) -> bool:
@@ -62,7 +64,7 @@ def close(account: Account, run: ModelRun) -> bool:
         return False
     for bucket in run.budget:
         if run.reserve:
-            run.returned[bucket] = _give_back(account, account.pot(bucket, run.id), bucket)
+            run.returned[bucket] = _give_back(account, run.id, bucket)
     run.state = "CLOSED"
     return True
 
@@ -87,9 +89,9 @@ def _refusal_of_budget(account: Account, key: KeyRef, budget: Mapping[str, int],
     return None
 
 
-def _give_back(account: Account, reserve: Pot, bucket: str) -> int:
+def _give_back(account: Account, run_id: str, bucket: str) -> int:
     """A debt of the reserve is paid by the reserve, then by the bucket; the rest pays what the bucket owes, and returns."""
-    own, currency = account.pot(bucket), currency_of(bucket)
+    own, reserve, currency = account.pot(bucket), account.pot(bucket, run_id), currency_of(bucket)
     from_reserve = min(reserve.owed, reserve.posted)
     debt, rest = reserve.owed - from_reserve, reserve.posted - from_reserve
     account.book_debit("overrun_receivable", currency, -from_reserve)
@@ -99,5 +101,8 @@ def _give_back(account: Account, reserve: Pot, bucket: str) -> int:
     from_bucket = min(debt, max(account.free(bucket) + kept, 0))
     account.book_debit("overrun_receivable", currency, -from_bucket)
     own.owed += debt - from_bucket
+    own.purse.unpark(run_id, max(kept - from_bucket, 0))
+    if from_bucket > kept:
+        own.purse.spend(from_bucket - kept, account.clock.now, own.posted)
     own.move(kept - from_bucket)
     return rest

@@ -1,5 +1,6 @@
 """What RequestCompleted does, by the words of LEDGER.md: once per request, whatever comes how often and in which order."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,7 +12,7 @@ from tests.property.settlement.model.account import Account
 from tests.property.settlement.model.values import ModelHold, ModelReceipt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Delivery:
     """A record of the topic: its bytes, and the event where they are one."""
 
@@ -25,21 +26,38 @@ class Settling:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._seen: dict[UUID, bytes] = {}
+        self._letters: list[Delivery] = []
 
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Settle one batch: how records are cut into batches makes no difference."""
         for delivery in batch:
-            event = delivery.event
-            if event is None:
+            if self._take(delivery) is None:
                 self._account.dead_letters += 1
-                continue
-            seen = self._seen.get(event.event_id)
-            if seen is not None:
-                self._account.cases["payload_mismatch"] += seen != delivery.payload
-            elif self._settle(event):
-                self._seen[event.event_id] = delivery.payload
-            else:
-                self._account.dead_letters += 1
+                self._letters.append(delivery)
+
+    def redrive(self, limit: int) -> dict[str, int]:
+        """Read the oldest dead letters again. How many came to what."""
+        outcomes: Counter[str] = Counter()
+        for delivery in self._letters[:limit]:
+            outcome = self._take(delivery)
+            if outcome is not None:
+                self._letters.remove(delivery)
+            outcomes[outcome or "still_poison"] += 1
+        return dict(outcomes)
+
+    def _take(self, delivery: Delivery) -> str | None:
+        """What a record comes to; None for one that is to be set aside."""
+        event = delivery.event
+        if event is None:
+            return None
+        seen = self._seen.get(event.event_id)
+        if seen is not None:
+            self._account.cases["payload_mismatch"] += seen != delivery.payload
+            return "payload_mismatch" if seen != delivery.payload else "repeat"
+        if not self._settle(event):
+            return None
+        self._seen[event.event_id] = delivery.payload
+        return "second_completion"
 
     def _settle(self, event: RequestCompleted) -> bool:
         """False for an event that contradicts itself or its price book."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from schemas.calls import HoldRequest
 from schemas.money import Prices
+from tests.property.settlement.model.purse import Purse
 
 Route = tuple[str, str]
 """Route type and model."""
@@ -21,11 +22,22 @@ class Pot:
     owed: int = 0
     by_limit: bool = False
     after: list[int] = field(default_factory=list)
+    purse: Purse = field(default_factory=Purse)
 
     def move(self, nano: int) -> None:
         """One transaction's doing, which may come to nothing."""
         self.posted += nano
         self.after.append(self.posted)
+
+
+@dataclass(frozen=True)
+class GivenBack:
+    """A refund: when, how much, what of it was beyond the hold, and whether the hold's run was open."""
+
+    at: datetime
+    nano: int
+    beyond_nano: int
+    run_is_open: bool
 
 
 @dataclass
@@ -46,13 +58,27 @@ class ModelHold:
     captured_nano: int = 0
     overrun_nano: int = 0
     progress: tuple[int, int] = (0, 0)
+    given_back: list[GivenBack] = field(default_factory=list)
 
     @property
-    def counted_nano(self) -> tuple[int, int, int]:
-        """Held, spent and overrun in every window that it is counted in."""
+    def charged_nano(self) -> int:
+        """What its end took, from it and beyond it."""
+        return self.captured_nano + self.overrun_nano
+
+    @property
+    def given_back_nano(self) -> int:
+        """What of that was refunded."""
+        return sum(each.nano for each in self.given_back)
+
+    def counted_in(self, window: str) -> tuple[int, int, int]:
+        """Held, spent and overrun in a window of this kind: a refund restores one that is still open."""
         if self.state == "HELD":
             return self.amount_nano, 0, 0
-        return 0, self.captured_nano + self.overrun_nano, self.overrun_nano
+        spent, overrun = self.charged_nano, self.overrun_nano
+        for refund in self.given_back:
+            if refund.run_is_open if window == "run" else period_of(window, refund.at) == period_of(window, self.placed_at):
+                spent, overrun = spent - refund.nano, overrun - refund.beyond_nano
+        return 0, spent, overrun
 
     @property
     def released_nano(self) -> int:
@@ -93,3 +119,10 @@ class Answer:
     cap: int | None = None
     left_nano: int | None = None
     stopped_by: tuple[str, str, str | None] | None = None
+
+
+def period_of(window: str, at: datetime) -> tuple[int, ...]:
+    """The period of a window that an instant lies in."""
+    if window == "day":
+        return at.year, at.month, at.day
+    return (at.year, at.month) if window == "month" else ()
