@@ -27,7 +27,7 @@ from tests.reliability.crash.processes import Process, run
 from tests.reliability.crash.proxy import Proxy
 from tests.reliability.crash.topics_followed import Topics
 
-DEADLINE_S = 12
+DEADLINE_S = 20
 STREAM_LEASE_S = 5
 GRACE_S = 1
 SETTINGS = {
@@ -48,7 +48,7 @@ SETTINGS = {
     "TOLLBOOK_LEASE_SECONDS": "4",
     "TOLLBOOK_LOADER_FLUSH_SECONDS": "0.1",
     # Longer than a restart, so that the router asks the successor again.
-    "TOLLBOOK_HOLD_BOUND_SECONDS": "10",
+    "TOLLBOOK_HOLD_BOUND_SECONDS": "18",
 }
 SERVICES = ("settlement", "router", "edge", "analytics")
 CHANNELS = ("openai-main", "openai-backup", "pool-a", "pool-b")
