@@ -58,7 +58,9 @@ class Auditor:
                 findings.append(await self._clickhouse(reader, order.loaded))
             elif order.kind == "check":
                 skipped[I12] = "nobody said what ClickHouse has"
-            report = await Rebuild(self._connection, self._beside, reader, self._progress).run()
+            rebuild = Rebuild(self._connection, self._beside, reader, self._progress)
+            await rebuild.read()
+        report = rebuild.compare()
         found = violations(report)
         findings.append(Finding(I14, RULES[I14], found, _first(report)))
         return _result(findings, skipped, report)

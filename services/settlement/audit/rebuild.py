@@ -69,12 +69,19 @@ class Rebuild:
         self._consumed: Places = {}
         self._told_at = 0.0
 
-    async def run(self) -> dict[str, Any]:
-        """The report. The schema is made and left for whoever wants to look."""
+    async def read(self) -> None:
+        """Read the topics and fix the instant.
+
+        What takes long runs in a thread, and the books are built when the consumer is closed: one that is not served for as
+        long as a request may take loses its broker.
+        """
         for topic in self._read:
             await self._load(topic, await self._reader.ends(topic))
-        self._shadow.index()
+        await asyncio.to_thread(self._shadow.index)
         await self._cut()
+
+    def compare(self) -> dict[str, Any]:
+        """Build the books from what was read, and report. The schema is left for whoever wants to look."""
         self._fold()
         return self._report()
 
@@ -110,18 +117,25 @@ class Rebuild:
             await self._published(self._shadow.last_outbox())
             await self._load(topics.ATTEMPTS, self._consumed)
             await self._load(topics.LEDGER, await self._reader.ends(topics.LEDGER))
-            self._progress("comparing what the topics and the ledger have")
-            self._shadow.take_ledger()
-            for kind, name in (
-                ("completion_not_posted", "completions_not_posted"),
-                ("poison_not_set_aside", "poison_not_set_aside"),
-                ("posting_without_event", "postings_without_completion"),
-                ("posting_without_event", "postings_without_inbox"),
-                ("fact_without_event", "facts_without_event"),
-                ("forged_payload", "forged"),
-            ):
-                self._count(kind, self._shadow.found(name, self._consumed))
-            self._books = self._price_books()
+            await asyncio.to_thread(self._take_ledger)
+        await asyncio.to_thread(self._ask_later)
+
+    def _take_ledger(self) -> None:
+        """What the ledger is in the snapshot, and what only it or only the topics have."""
+        self._progress("comparing what the topics and the ledger have")
+        self._shadow.take_ledger()
+        for kind, name in (
+            ("completion_not_posted", "completions_not_posted"),
+            ("poison_not_set_aside", "poison_not_set_aside"),
+            ("posting_without_event", "postings_without_completion"),
+            ("posting_without_event", "postings_without_inbox"),
+            ("fact_without_event", "facts_without_event"),
+            ("forged_payload", "forged"),
+        ):
+            self._count(kind, self._shadow.found(name, self._consumed))
+        self._books = self._price_books()
+
+    def _ask_later(self) -> None:
         self._count("event_without_fact", self._shadow.found("events_without_fact"))
 
     async def _published(self, last: int) -> None:

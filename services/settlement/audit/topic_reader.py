@@ -1,5 +1,6 @@
 """Reads topics from their first record to an end that is known before: every record once, no group, no commits."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -85,4 +86,9 @@ async def topic_reader(bootstrap_servers: str) -> AsyncIterator[TopicReader]:
     try:
         yield TopicReader(consumer)
     finally:
-        await consumer.stop()
+        try:
+            await consumer.stop()
+        except asyncio.CancelledError:
+            # aiokafka cancels its own fetches, and one of them may say so here; nobody has cancelled us.
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
