@@ -22,6 +22,7 @@ WORKERS = 8
 RAISE_PAUSE_S = 3.0
 RETRY_PAUSE_S = 0.3
 REFUSED_PAUSE_S = 0.25
+LOOK_S = 0.05
 CALL_TIMEOUT_S = 120.0
 MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1")
 FUNDS = {
@@ -96,7 +97,7 @@ class Storm:
         wanted = self._answered + more
         async with asyncio.timeout(CALL_TIMEOUT_S):
             while self._answered < wanted:  # noqa: ASYNC110 - polls what other tasks count
-                await asyncio.sleep(RETRY_PAUSE_S)
+                await asyncio.sleep(LOOK_S)
 
     @property
     def _answered(self) -> int:

@@ -36,7 +36,10 @@ SETTINGS = {
 PROCESSES = ("provider", "settlement", "settlement-worker", "router", "edge", "analytics")
 VICTIMS = {"router": 30, "settlement": 18, "settlement-worker": 22, "edge": 14, "analytics": 10, "postgres": 4, "kafka": 2}
 """Who is killed how often, in percent. The provider simulator is the witness: it lives."""
-PAUSE_S = (0.2, 3.5)
+ANSWERS_BETWEEN = 10
+RECOVERING = 0.25
+PAUSE_S = (0.0, 1.0)
+"""A kill comes a moment after a few replies, so that it meets work under way; every fourth meets a recovery instead."""
 CALM_ANSWERS = 40
 """So many replies have to come after the last kill: the stack has found back to its work by itself."""
 QUIET_TIMEOUT_S = 180.0
@@ -82,7 +85,7 @@ async def weather(stack: Stack, tap: Tap, kills: int, seed: int) -> tuple[Counte
         clients = Clients(described["edge_url"])
         storm = Storm(driver, clients, seed)
         await storm.start()
-        killed = await _kill(stack, kills, Random(seed))
+        killed = await _kill(stack, storm, kills, Random(seed))
         for name in VICTIMS:
             await asyncio.to_thread(stack.wait_ready, name)
         await storm.answers(CALM_ANSWERS)
@@ -95,10 +98,12 @@ async def weather(stack: Stack, tap: Tap, kills: int, seed: int) -> tuple[Counte
     return killed, outcome
 
 
-async def _kill(stack: Stack, kills: int, draw: Random) -> Counter[str]:
+async def _kill(stack: Stack, storm: Storm, kills: int, draw: Random) -> Counter[str]:
     """Kill whatever runs at the moment; one that its supervisor is just starting again is left for another time."""
     killed: Counter[str] = Counter()
     while killed.total() < kills:
+        if draw.random() > RECOVERING:
+            await storm.answers(draw.randint(1, ANSWERS_BETWEEN))
         await asyncio.sleep(draw.uniform(*PAUSE_S))
         [name] = draw.choices(list(VICTIMS), weights=list(VICTIMS.values()))
         try:
