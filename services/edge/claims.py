@@ -26,6 +26,8 @@ class Claim:
     key_id: str
     idempotency_key: str
     request_id: UUID
+    client_api: str = "chat.completions"
+    run_id: str | None = None
 
     def parameters(self) -> dict[str, Any]:
         """The claim as a statement's parameters."""
@@ -39,10 +41,16 @@ def conflict(found: Mapping[str, Any], request_hash: bytes, *, longest_request_s
     """
     receipt = f"/v1/requests/{found['request_id']}"
     if bytes(found["request_hash"]) != request_hash:
-        return ConflictError("idempotency_conflict", "This idempotency key was used with another body.")
+        return ConflictError("idempotency_conflict", "This idempotency key was used with another body, API or run.")
     if found["state"] == "in_flight" and found["age_s"] < longest_request_s:
         return ConflictError("in_progress", "A request under this idempotency key is still in progress.", receipt=receipt)
     return ConflictError("already_done", f"This request was made before; its receipt is at {receipt}.", receipt=receipt)
+
+
+def _digest(claim: Claim, body: bytes) -> bytes:
+    """What makes a request the same: the API, the run that it is paid from, and the body."""
+    named = f"{claim.client_api}\n{claim.run_id or ''}\n".encode()
+    return hashlib.sha256(named + body).digest()
 
 
 class Claims:
@@ -58,7 +66,7 @@ class Claims:
 
         Raises :class:`ConflictError` where it is bound to another, or to one that is under way or whose reply is not stored.
         """
-        parameters = claim.parameters() | {"request_hash": hashlib.sha256(body).digest(), "keep_s": KEEP_S}
+        parameters = claim.parameters() | {"request_hash": _digest(claim, body), "keep_s": KEEP_S}
         for _ in range(MAX_TRIES):
             if await self._database.row("claim", parameters) is not None:
                 metrics.IDEMPOTENCY.labels("bound").inc()

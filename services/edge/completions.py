@@ -148,7 +148,8 @@ class Completions:
         """The call's claim, or the reply that the same call got before. A reply is no request: it is not recorded as one."""
         if call.labels.idempotency_key is None:
             return None, None
-        claim = Claim(caller.key.key_id, call.labels.idempotency_key, call.request_id)
+        labels = call.labels
+        claim = Claim(caller.key.key_id, call.labels.idempotency_key, call.request_id, self._api.name, labels.run_id)
         return claim, await self._claims.bind(claim, body)
 
     async def _converse(self, exchange: _Exchange, context: bytes, body: bytes) -> int:

@@ -126,6 +126,9 @@ def _signed_file(reply: httpx.Response) -> bytes:
 
 
 def _of_account(*parts: str) -> str:
+    """The path of something of an account's. Dots would lead out of it, and nothing has such a name."""
+    if any(part in {".", ".."} for part in parts):
+        raise NotFoundError("not_found", "There is nothing under this name.")
     return "/internal/accounts/" + "/".join(quote(part, safe="") for part in parts)
 
 

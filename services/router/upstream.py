@@ -14,7 +14,7 @@ from schemas.attempts import ErrorClass
 from schemas.envelope import now
 from services.router.backoff import parse_retry_after
 from services.router.call import Call, Running
-from services.router.dialects.dialect import Dialect
+from services.router.dialects.dialect import Dialect, no_meaning
 from services.router.dialects.known import DIALECTS
 from services.router.dialects.openai import Reply
 from services.router.errors import StreamMalformedError, UpstreamError
@@ -95,7 +95,7 @@ class Upstream:
 
     def _request(self, dialect: Dialect, call: Call, running: Running) -> httpx.Request:
         channel, model = running.place.channel, running.place.upstream_model
-        body = dialect.request_body(call.ask, model, running.cover.grant.output_cap)
+        body = _asked(dialect, call, model, running.cover.grant.output_cap)
         headers = dialect.headers(channel.keys[running.key])
         url = self._url(channel.base_url + dialect.path(model, stream=call.ask.stream))
         return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
@@ -107,6 +107,14 @@ class Upstream:
                 self._urls.clear()
             url = self._urls[address] = httpx.URL(address)
         return url
+
+
+def _asked(dialect: Dialect, call: Call, model: str, output_cap: int) -> bytes:
+    """The request for the upstream. A value of a type that no API takes there is the client's fault, and no channel's."""
+    try:
+        return dialect.request_body(call.ask, model, output_cap)
+    except (TypeError, KeyError, AttributeError, ValueError, IndexError) as exc:
+        raise no_meaning("messages", "A value of the request has another type than the provider of this route takes.") from exc
 
 
 def _read(dialect: Dialect, response: httpx.Response, body: bytes) -> Reply:

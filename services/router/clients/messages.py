@@ -13,6 +13,7 @@ from services.router.clients.messages_request import chat_request
 from services.router.clients.messages_stream import MessageStream
 from services.router.dialects.openai import Reply
 from services.router.dialects.openai_stream import ChatStream
+from services.router.errors import RefusalError
 
 
 class Messages:
@@ -22,8 +23,11 @@ class Messages:
 
     def parse(self, body: bytes) -> Ask:
         """The request; `native` is the client's own, for a provider that speaks messages too."""
-        native, chat, untranslated = chat_request(body)
-        ask = ask_of(chat, len(body))
+        try:
+            native, chat, untranslated = chat_request(body)
+            ask = ask_of(chat, len(body))
+        except (TypeError, KeyError, AttributeError) as exc:
+            raise RefusalError(400, "invalid_value", "A value of the request has another type than messages take.") from exc
         return replace(ask, client_api="messages", native=native, untranslated=untranslated)
 
     def plain(self, reply: Reply, document: dict[str, Any], cost: dict[str, str]) -> bytes:

@@ -77,7 +77,7 @@ def _messages(native: Json) -> list[Json]:
     for index, message in enumerate(_listed(native.get("messages"), "messages")):
         param = f"messages.{index}"
         role = message.get("role")
-        if role not in {"user", "assistant", "system"}:
+        if not isinstance(role, str) or role not in {"user", "assistant", "system"}:
             raise invalid(f"{param}.role", "role must be user or assistant.")
         content = message.get("content")
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else _listed(content, f"{param}.content")
@@ -101,7 +101,7 @@ def _said(blocks: list[Json], param: str) -> list[Json]:
     message: Json = {"role": "assistant"}
     parts, calls, thoughts = [], [], []
     for index, block in enumerate(blocks):
-        kind = block.get("type")
+        kind = str(block.get("type"))
         if kind == "tool_use":
             calls.append(_call(block, f"{param}.content.{index}"))
         elif kind in {"thinking", "redacted_thinking"}:
@@ -183,7 +183,7 @@ def _choose(chat: Json, choice: Any) -> None:
     kind = choice.get("type") if isinstance(choice, dict) else None
     if kind == "tool":
         chat["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    elif kind in CHOICES:
+    elif isinstance(kind, str) and kind in CHOICES:
         chat["tool_choice"] = CHOICES[kind]
     else:
         raise invalid("tool_choice", "tool_choice has a type: auto, any, tool or none.")

@@ -57,6 +57,12 @@ def test_a_stream_that_router_does_not_end_ends_with_an_error_event(edge: EdgePr
     assert json.loads(data.removeprefix("data: "))["error"]["code"] == "reply_interrupted"
 
 
+def test_an_idempotency_key_belongs_to_one_api(edge: EdgeProcess, key: Key) -> None:
+    assert edge.chat(key, ASKED, **{"idempotency-key": "m-2"}).status_code == 200
+    other = ask(edge, key.api_key, **{"idempotency-key": "m-2"})
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_conflict")
+
+
 def test_an_idempotency_key_replays_a_message(edge: EdgeProcess, key: Key, peers: Peers) -> None:
     first = ask(edge, key.api_key, **{"idempotency-key": "m-1"})
     before = len(peers.calls)

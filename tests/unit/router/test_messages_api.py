@@ -124,6 +124,8 @@ def test_structured_output_is_asked_for() -> None:
         ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
         ({"service_tier": "priority"}, "service_tier"),
         ({"stream": "yes"}, "stream"),
+        ({"messages": [{"role": [], "content": "x"}]}, "messages.0.role"),
+        ({"tool_choice": {"type": []}}, "tool_choice"),
     ],
 )
 def test_bad_input_names_the_parameter(fields: dict[str, Any], param: str) -> None:
