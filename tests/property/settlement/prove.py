@@ -13,7 +13,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -32,6 +31,7 @@ from tests.property.settlement.postgres_ledger import PostgresLedger
 
 PER_JOB = {"memory": 250, "postgres": 25}
 """Sequences of one job: so many that a process lives for about a minute."""
+JOBS_PER_PROCESS = 4
 ROUNDS = 20
 """How often a job goes on for the sequences that ended early."""
 
@@ -64,15 +64,17 @@ def prove(  # noqa: PLR0917 - the sizes in the order of the command
     per_job = min(PER_JOB[backend], -(-sequences // processes))
     sizes = [min(per_job, sequences - start) for start in range(0, sequences, per_job)]
     total = Tally()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=4) as pool:
-        jobs = [pool.submit(run, backend, server, size, steps, first_seed + at) for at, size in enumerate(sizes)]
-        for job in as_completed(jobs):
-            total.add(job.result())
+    jobs = [(backend, server, size, steps, first_seed + at) for at, size in enumerate(sizes)]
+    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=JOBS_PER_PROCESS) as pool:
+        for tally in pool.imap_unordered(_job, jobs):
+            total.add(tally)
             if total.failure is not None:
-                pool.shutdown(cancel_futures=True)
                 break
     return total
+
+
+def _job(asked: tuple[str, str | None, int, int, int]) -> Tally:
+    return run(*asked)
 
 
 def run(backend: str, server: str | None, sequences: int, steps: int, job_seed: int) -> Tally:

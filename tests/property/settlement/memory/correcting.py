@@ -82,7 +82,7 @@ class MemoryCorrections:
     def expire_promotions(self) -> list[tuple[UUID, int]]:
         """What is over and neither spent nor held: (promotion, nano) of each part."""
         tables, now, parts = self._tables, self._clock.now, []
-        for row in [each for each in tables.buckets.values() if not each.run]:
+        for row in [each for each in tables.buckets.values() if not each.run and each.funding == "prepaid"]:
             credit = self.credit(row)
             open_holds = [hold for hold in tables.holds.values() if hold.state == "HELD" and hold.account == row.account]
             for lot, nano in lapsing(credit, [(hold.placed_at, hold.amount_nano) for hold in open_holds], now):
