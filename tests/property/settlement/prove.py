@@ -68,6 +68,7 @@ def prove(  # noqa: PLR0917 - the sizes in the order of the command
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=JOBS_PER_PROCESS) as pool:
         for tally in pool.imap_unordered(_job, jobs):
             total.add(tally)
+            print(f"{total.sequences} of {sequences} sequences, {total.steps} steps", flush=True)
             if total.failure is not None:
                 break
     return total
