@@ -47,4 +47,12 @@ def test_a_limit_may_be_removed() -> None:
 def test_periods_begin_at_midnight_utc(window: str, start: datetime) -> None:
     west = timezone(timedelta(hours=-8))
     assert period_start(window, datetime(2026, 2, 28, 16, 0, tzinfo=west)) == start
-    assert period_start(window, datetime(2026, 3, 1, 23, 59, tzinfo=UTC)) == start
+    assert period_start(window, datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)) == start
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"), [("amount", "1,5", "plain decimal"), ("provider", "a\x00b", "NUL character")]
+)
+def test_what_is_wrong_with_a_payment_is_said(field: str, value: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        TopUp(**{**ASKED, field: value})

@@ -1,6 +1,7 @@
 """Refusals in words."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,33 @@ def test_a_budget_names_envelope_need_rest_and_reset() -> None:
     answer = HoldRefusal.model_validate(refusal.as_result(str(new_id())))
     assert answer.envelope is not None
     assert answer.envelope.id == "p1"
+
+
+def test_a_run_at_its_budget_says_how_to_go_on() -> None:
+    refusal = Refusal(
+        code="budget_exceeded",
+        bucket="credit",
+        currency="USD",
+        kind="run",
+        entity="run_1/credit",
+        window="run",
+        needed_nano=2_000_000_000,
+        left_nano=0,
+    )
+    assert refusal.message == (
+        "the budget of run run_1 in bucket credit is reached: 2.00 USD needed, 0.00 USD left; extend the run to go on"
+    )
+
+
+def test_a_bucket_says_what_it_cannot_pay() -> None:
+    facts: dict[str, Any] = {"bucket": "credit", "currency": "USD", "needed_nano": 2_000_000_000}
+    short = Refusal(code="insufficient_balance", left_nano=1_000_000_000, **facts)
+    assert short.message == "the bucket credit cannot pay this request: 2.00 USD needed, 1.00 USD left"
+    assert Refusal(code="insufficient_balance", **facts).message == (
+        "the bucket credit cannot pay this request: 2.00 USD needed, more than any one request may hold"
+    )
+    total = Refusal(code="budget_exceeded", kind="key", entity="k", window="total", left_nano=0, **facts)
+    assert total.message == "the total limit of key k is reached: 2.00 USD needed, 0.00 USD left"
 
 
 @pytest.mark.parametrize(
