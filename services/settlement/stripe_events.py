@@ -2,6 +2,7 @@
 
 A payment is named by its payment intent, whichever event announces it, so that one that appears as a finished checkout and as a
 succeeded intent is posted once. Whose it is stands in its metadata: `account_id` and `bucket`.
+A name that is no plain text is never made into one: what has such a name is :class:`Unusable`, which a person looks at.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from services.settlement.errors import BadInputError
 
 PROVIDER = "stripe"
 Object = Mapping[str, Any]
+LONGEST_NAME = 128
+LONGEST_CURRENCY = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,24 +57,39 @@ class Disputed:
     won: bool
 
 
-Fact = Paid | Returned | Disputed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """Something was said of our money under a name that cannot be used. `about` is the event's id."""
+
+    about: str
+    why: str
+    is_payment: bool
+
+
+Fact = Paid | Returned | Disputed | Unusable
+
+
+class _NameError(Exception):
+    """A name is no plain text."""
 
 
 def read_event(body: bytes) -> tuple[str, str, Fact | None]:
     """The event's id, its type, and the fact in it; None for what is none of ours.
 
-    Raises BadInputError for what is no event of Stripe's.
+    Raises BadInputError for what is no event of Stripe's, or has no usable id of its own.
     """
     try:
         event = orjson.loads(body)
-        event_id, kind, content = str(event["id"]), str(event["type"]), event["data"]["object"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        event_id, kind, content = _name(event["id"], "id"), _name(event["type"], "type"), event["data"]["object"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, _NameError) as error:
         raise BadInputError("the body is no event: send Stripe's events unchanged", code="invalid_event") from error
     reader = READERS.get(kind)
     if reader is None:
         return event_id, kind, None
     try:
         return event_id, kind, reader(content)
+    except _NameError as error:
+        return event_id, kind, Unusable(about=event_id, why=str(error), is_payment=reader in PAYING)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInputError(f"the {kind} lacks what an event of its type has", code="invalid_event") from error
 
@@ -89,14 +107,14 @@ def _intent(intent: Object) -> Paid | None:
 
 def _paid(found: Object, payment_id: str, amount: Any) -> Paid | None:
     metadata = found.get("metadata") or {}
-    if not metadata.get("account_id"):
+    if metadata.get("account_id") in (None, ""):
         return None
     return Paid(
-        payment_id=str(payment_id),
-        account_id=str(metadata["account_id"]),
-        bucket=str(metadata.get("bucket", "")),
+        payment_id=_name(payment_id, "id"),
+        account_id=_name(metadata["account_id"], "account_id"),
+        bucket=_name(metadata["bucket"], "bucket") if metadata.get("bucket") not in (None, "") else "",
         amount_minor=_whole(amount),
-        currency=str(found["currency"]).upper(),
+        currency=_currency(found),
     )
 
 
@@ -105,9 +123,9 @@ def _refunded(charge: Object) -> Returned | None:
         return None
     return Returned(
         payment_id=_id(charge["payment_intent"]),
-        charge_id=str(charge["id"]),
+        charge_id=_name(charge["id"], "id"),
         total_minor=_whole(charge["amount_refunded"]),
-        currency=str(charge["currency"]).upper(),
+        currency=_currency(charge),
     )
 
 
@@ -116,9 +134,9 @@ def _dispute(dispute: Object, *, won: bool) -> Disputed | None:
         return None
     return Disputed(
         payment_id=_id(dispute["payment_intent"]),
-        dispute_id=str(dispute["id"]),
+        dispute_id=_name(dispute["id"], "id"),
         amount_minor=_whole(dispute["amount"]),
-        currency=str(dispute["currency"]).upper(),
+        currency=_currency(dispute),
         reason=str(dispute.get("reason") or "disputed")[:200],
         won=won,
     )
@@ -126,7 +144,21 @@ def _dispute(dispute: Object, *, won: bool) -> Disputed | None:
 
 def _id(reference: Any) -> str:
     """The id of an object that is named or expanded."""
-    return str(reference["id"] if isinstance(reference, dict) else reference)
+    return _name(reference["id"] if isinstance(reference, dict) else reference, "payment_intent")
+
+
+def _name(value: Any, what: str) -> str:
+    """The name as it is: 1 to 128 printable characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME or not value.isprintable():
+        raise _NameError(f"its {what} is no text of 1 to {LONGEST_NAME} printable characters")
+    return value
+
+
+def _currency(found: Object) -> str:
+    code = _name(found["currency"], "currency").upper()
+    if len(code) > LONGEST_CURRENCY:
+        raise _NameError("its currency is too long to be one")
+    return code
 
 
 def _whole(amount: Any) -> int:
@@ -143,3 +175,4 @@ READERS: dict[str, Callable[[Object], Fact | None]] = {
     "charge.dispute.funds_withdrawn": lambda found: _dispute(found, won=False),
     "charge.dispute.funds_reinstated": lambda found: _dispute(found, won=True),
 }
+PAYING = (_checkout, _intent)

@@ -62,6 +62,9 @@ from txn t left join lateral (
 where t.kind = 'topup' and t.holder = %(holder)s and (%(after)s::uuid is null or t.id < %(after)s)
 order by t.id desc limit %(limit)s;
 
+-- name: known_holder
+select 1 from bucket_balance where holder = %(holder)s limit 1;
+
 -- name: keep_notice
 -- What nobody's payment ever claims is dropped after a quarter.
 with old as (

@@ -19,7 +19,8 @@ from tests.integration.settlement.processes import Service, running
 
 UNIT = 1_000_000_000
 SECRET = "whsec_a_test"
-OURS = {"account_id": "a", "bucket": "credit"}
+ACCOUNT = "acc_0123456789abcdef"
+OURS = {"account_id": ACCOUNT, "bucket": "credit"}
 
 
 def event(kind: str, content: dict[str, Any], event_id: str | None = None) -> bytes:
@@ -28,7 +29,7 @@ def event(kind: str, content: dict[str, Any], event_id: str | None = None) -> by
     return orjson.dumps(body)
 
 
-def intent(payment: str = "pi_1", amount: int = 2_500, currency: str = "usd", **metadata: str) -> bytes:
+def intent(payment: str = "pi_1", amount: int = 2_500, currency: str = "usd", **metadata: Any) -> bytes:
     """A payment that has arrived."""
     content = {"id": payment, "amount_received": amount, "currency": currency, "metadata": OURS | metadata}
     return event("payment_intent.succeeded", content)
@@ -66,7 +67,7 @@ class Stripe:
     @property
     def state(self) -> tuple[int, int]:
         """(posted, owed) of the account's credit."""
-        rows = self.ledger.rows("select posted, overrun from bucket_balance where holder = 'a' and bucket = 'credit'")
+        rows = self.ledger.rows(f"select posted, overrun from bucket_balance where holder = '{ACCOUNT}' and bucket = 'credit'")
         return (rows[0]["posted"], rows[0]["overrun"]) if rows else (0, 0)
 
     def cases(self) -> list[tuple[str, str]]:
@@ -104,8 +105,8 @@ def test_other_events_and_other_peoples_payments_are_ignored(stripe: Stripe) -> 
         (intent(bucket="gold"), "there is no bucket 'gold'"),
         (intent(bucket=""), "there is no bucket ''"),
         (intent(amount=0), "0 is not an amount of a payment"),
-        (intent(account_id="a" * 129), "its metadata cannot be used"),
-        (intent(account_id="a", bucket="wallet"), "bucket wallet is in CNY"),
+        (intent(bucket="b" * 128), f"there is no bucket {'b' * 128!r}"),
+        (intent(bucket="wallet"), "bucket wallet is in CNY"),
     ],
 )
 def test_what_does_not_fit_a_bucket_becomes_one_case_and_is_not_posted(stripe: Stripe, body: bytes, why: str) -> None:
@@ -114,6 +115,61 @@ def test_what_does_not_fit_a_bucket_becomes_one_case_and_is_not_posted(stripe: S
     assert kind == "unposted_payment"
     assert detail.endswith(f"was not posted: {why}")
     assert stripe.ledger.count("txn") == 0
+    stripe.ledger.assert_sound()
+
+
+@pytest.mark.parametrize("name", [{"a": 1}, ["a"], 7, True, "a\n", "\u200b", "a" * 129])
+@pytest.mark.parametrize("where", ["account_id", "bucket"])
+def test_a_name_that_is_no_plain_text_is_a_case_and_never_made_into_one(stripe: Stripe, where: str, name: Any) -> None:
+    body = intent(**{where: name})
+    assert stripe.send(body, body) == ["case", "case"]
+    ((kind, detail),) = stripe.cases()
+    assert kind == "unposted_payment"
+    assert detail.endswith(f"its {where} is no text of 1 to 128 printable characters")
+    assert stripe.ledger.count("txn") == 0
+    stripe.ledger.assert_sound()
+
+
+@pytest.mark.parametrize("account", ["acc_0123456789abcde", f"{ACCOUNT} ", f" {ACCOUNT}", "acc_0123456789abcde\u00e9", "a"])
+def test_a_payment_for_an_account_that_nobody_knows_is_a_case(stripe: Stripe, account: str) -> None:
+    body = intent(account_id=account)
+    assert stripe.send(body, body) == ["case", "case"]
+    ((kind, detail),) = stripe.cases()
+    assert kind == "unknown_account"
+    assert repr(account) in detail
+    assert stripe.ledger.count("txn") == 0
+    stripe.ledger.assert_sound()
+
+
+def test_an_account_that_has_a_bucket_is_known_whatever_its_name(stripe: Stripe) -> None:
+    stripe.ledger.top_up("a", "credit", "1")
+    assert stripe.send(intent(account_id="a")) == ["posted"]
+    assert stripe.ledger.balance("a") == (26 * UNIT, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        intent(payment="p" * 129),
+        intent(currency="u" * 200),
+        dispute("funds_withdrawn", name="d" * 129),
+        dispute("funds_withdrawn", currency="u" * 200),
+        dispute("funds_withdrawn", name=""),
+    ],
+)
+def test_what_has_an_unusable_name_is_a_case_and_later_events_are_posted(stripe: Stripe, body: bytes) -> None:
+    assert stripe.send(body, intent(), dispute("funds_withdrawn", 500)) == ["case", "posted", "posted"]
+    assert stripe.state == (20 * UNIT, 0)
+    assert stripe.ledger.count("early_notice") == 0
+    stripe.ledger.assert_sound()
+
+
+def test_an_early_notice_whose_names_are_too_long_together_does_not_stop_its_payment(stripe: Stripe) -> None:
+    content = {"id": "c" * 128, "payment_intent": "pi_1", "amount_refunded": 500, "currency": "usd"}
+    assert stripe.send(event("charge.refunded", content), intent(), intent()) == ["waiting", "posted", "repeated"]
+    assert [kind for kind, _ in stripe.cases()] == ["unposted_chargeback"]
+    assert stripe.state == (25 * UNIT, 0)
+    assert stripe.ledger.count("early_notice") == 0
     stripe.ledger.assert_sound()
 
 
@@ -127,7 +183,7 @@ def test_the_same_payment_with_another_amount_is_a_case(stripe: Stripe) -> None:
 def test_a_zero_decimal_currency_is_read_in_whole_units(ledger: Ledger) -> None:
     ledger.publish(PRICES.read_text("utf-8").replace("CNY", "JPY"))
     assert Stripe(ledger).send(intent(amount=500, currency="jpy", bucket="wallet")) == ["posted"]
-    assert ledger.balance("a", "wallet") == (500 * UNIT, 0)
+    assert ledger.balance(ACCOUNT, "wallet") == (500 * UNIT, 0)
     ledger.assert_sound()
 
 
@@ -144,7 +200,7 @@ def test_what_is_paid_back_at_stripe_is_taken_once_in_any_order(stripe: Stripe) 
 
 def test_a_dispute_takes_and_gives_again(stripe: Stripe) -> None:
     stripe.send(intent())
-    stripe.ledger.adjust("a", "credit", "-5")
+    stripe.ledger.adjust(ACCOUNT, "credit", "-5")
     lost, won = dispute("funds_withdrawn"), dispute("funds_reinstated")
     assert stripe.send(lost, lost) == ["posted", "repeated"]
     assert stripe.state == (0, 5 * UNIT)
@@ -156,7 +212,7 @@ def test_a_dispute_takes_and_gives_again(stripe: Stripe) -> None:
 
 def test_every_order_of_events_comes_to_the_same(stripe: Stripe) -> None:
     for number, order in enumerate(itertools.permutations(range(5))):
-        payment, account, name = f"pi_{number}", f"a{number}", f"dp_{number}"
+        payment, account, name = f"pi_{number}", f"acc_{number:016d}", f"dp_{number}"
         events = [
             intent(payment, account_id=account),
             checkout(payment, account_id=account),
@@ -209,7 +265,7 @@ def signed(body: bytes, secret: str = SECRET, *, age_s: int = 0) -> dict[str, st
 
 
 def test_only_what_stripe_has_just_signed_is_taken(api: Service) -> None:
-    body = intent("pi_http", account_id="http")
+    body = intent("pi_http", account_id=ACCOUNT)
     for headers, content in (
         ({}, body),
         (signed(body, "whsec_another"), body),
@@ -219,11 +275,11 @@ def test_only_what_stripe_has_just_signed_is_taken(api: Service) -> None:
     ):
         reply = api.client.post("/webhooks/stripe", content=content, headers=headers)
         assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_signature")
-    assert api.call("GET", "/admin/accounts/http/balances").json()["data"] == []
+    assert api.call("GET", f"/admin/accounts/{ACCOUNT}/balances").json()["data"] == []
     for outcome in ("posted", "repeated"):
         reply = api.client.post("/webhooks/stripe", content=body, headers=signed(body))
         assert reply.json() == {"received": True, "outcome": outcome}
-    assert api.balance("http") == (25 * UNIT, 0)
+    assert api.balance(ACCOUNT) == (25 * UNIT, 0)
     assert 'tollbook_settlement_payment_events_total{outcome="posted",provider="stripe"} 1.0' in api.client.get("/metrics").text
 
 

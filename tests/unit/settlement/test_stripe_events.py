@@ -7,7 +7,7 @@ import pytest
 
 from services.settlement.errors import BadInputError, InvalidError, UnavailableError
 from services.settlement.minor_units import nano_of
-from services.settlement.stripe_events import Disputed, Paid, Returned, read_event
+from services.settlement.stripe_events import Disputed, Paid, Returned, Unusable, read_event
 from services.settlement.webhook_api import verify
 
 OURS = {"account_id": "a", "bucket": "credit"}
@@ -62,6 +62,30 @@ def test_money_that_goes_back_is_told_by_its_payment() -> None:
     assert isinstance(won, Disputed)
     assert (won.won, won.reason) == (True, "disputed")
     assert said("charge.dispute.funds_withdrawn", DISPUTE | {"payment_intent": None}) is None
+
+
+@pytest.mark.parametrize("event_id", ["", "e" * 129, "e\n", 7, None, ["e"]])
+def test_an_event_without_a_usable_id_is_refused(event_id: Any) -> None:
+    with pytest.raises(BadInputError) as refused:
+        read_event(orjson.dumps({"id": event_id, "type": "payment_intent.succeeded", "data": {"object": INTENT}}))
+    assert refused.value.code == "invalid_event"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("payment_intent.succeeded", INTENT | {"id": 7}),
+        ("payment_intent.succeeded", INTENT | {"currency": None}),
+        ("payment_intent.succeeded", INTENT | {"metadata": OURS | {"account_id": 0}}),
+        ("checkout.session.completed", SESSION | {"payment_intent": {"id": ["pi_1"]}}),
+        ("charge.refunded", CHARGE | {"id": {}}),
+        ("charge.dispute.funds_withdrawn", DISPUTE | {"payment_intent": 7}),
+    ],
+)
+def test_a_name_that_is_no_text_makes_the_fact_unusable(kind: str, content: dict[str, Any]) -> None:
+    found = said(kind, content)
+    assert isinstance(found, Unusable)
+    assert (found.about, found.is_payment) == ("evt_1", not kind.startswith("charge"))
 
 
 @pytest.mark.parametrize(
