@@ -6,6 +6,7 @@ with what is measured, so that CPU per hold and event says more than the rate.
 
 import argparse
 from collections.abc import Iterator
+from itertools import chain
 
 from tests.bench.ledger import settings
 from tests.integration.settlement.ledger import running_ledger
@@ -44,7 +45,7 @@ def main() -> int:
     asked = parser.parse_args()
     with ground(kafka=True) as on:
         print(settings(on.database_url))
-        for rate in (*hold_rates(on, asked.holds), *settle_rates(on, asked.events)):
+        for rate in chain(hold_rates(on, asked.holds), settle_rates(on, asked.events)):
             print(rate, flush=True)
     return 0
 
