@@ -5,6 +5,7 @@ with what is measured, so that CPU per hold and event says more than the rate.
 """
 
 import argparse
+import os
 from collections.abc import Iterator
 from itertools import chain
 
@@ -44,7 +45,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=100_000)
     asked = parser.parse_args()
     with ground(kafka=True) as on:
-        print(settings(on.database_url))
+        print(settings(on.database_url), f"{os.cpu_count()} cores, of which others use {os.getloadavg()[0]:.1f}")
         for rate in chain(hold_rates(on, asked.holds), settle_rates(on, asked.events)):
             print(rate, flush=True)
     return 0
