@@ -24,7 +24,10 @@ def now() -> datetime:
 def _utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a timestamp needs an offset; Tollbook writes UTC")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a timestamp lies between the years 1 and 9999, in UTC too") from None
 
 
 UtcDatetime = Annotated[datetime, AfterValidator(_utc)]

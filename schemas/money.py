@@ -4,6 +4,7 @@ Amounts are integers of 1e-9 of a currency unit ("nano"), prices are integers of
 once (half to even, over the sum of all token classes), a hold rounds up, so that a hold always covers its capture.
 """
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 NANO_PER_UNIT = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000
 INT64_MAX = 2**63 - 1
+_DECIMAL = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|Infinity)")
+"""Narrower than what `Decimal` reads: no spaces, no underscores, no digits of other scripts. What is not finite is told so."""
 
 AmountNano = Annotated[int, Field(strict=True, ge=0, le=INT64_MAX)]
 SignedAmountNano = Annotated[int, Field(strict=True, ge=-INT64_MAX, le=INT64_MAX)]
@@ -100,7 +103,7 @@ def divide_half_even(numerator: int, denominator: int) -> int:
 def parse_amount(text: str) -> int:
     """Nano from a decimal text such as `"12.50"`. Raises :class:`AmountError` for anything that is not exact and finite."""
     try:
-        value = Decimal(text)
+        value = Decimal(text if _DECIMAL.fullmatch(text) else "")
     except (InvalidOperation, TypeError, ValueError):
         raise AmountError(f"{text!r} is not an amount: write a plain decimal such as 12.50") from None
     if not value.is_finite() or value.is_signed():

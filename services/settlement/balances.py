@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from schemas.money import INT64_MAX
+from services.settlement.errors import InvalidError
+
 
 @dataclass(slots=True)
 class BucketState:
@@ -73,10 +76,15 @@ class Buckets:
             self._of[account].held -= hold_nano
 
     def top_up(self, account: int, amount_nano: int) -> tuple[int, int]:
-        """Add a payment. Returns the balance before, and how much of it pays for what is owed."""
+        """Add a payment. Returns the balance before, and how much of it pays for what is owed.
+
+        Raises InvalidError for more than any balance can be.
+        """
         state = self._of[account]
         before = state.posted
         repaid = min(state.overrun, amount_nano)
+        if before + amount_nano - repaid > INT64_MAX:
+            raise InvalidError("with this the balance would be more than any can be", code="invalid_amount", param="amount")
         state.overrun -= repaid
         state.posted += amount_nano - repaid
         return before, repaid

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.money import format_amount, parse_amount
 from services.settlement.errors import ConflictError, InvalidError
-from services.settlement.money_in import DecimalText, Name, Reason, digest
+from services.settlement.money_in import DecimalText, Name, ProviderName, Reason, digest
 
 
 class Chargeback(BaseModel):
@@ -16,7 +16,7 @@ class Chargeback(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    provider: Name
+    provider: ProviderName
     payment_id: Name
     dispute_id: Name
     amount: DecimalText | None = None
@@ -44,7 +44,7 @@ class Reinstatement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    provider: Name
+    provider: ProviderName
     dispute_id: Name
     amount: DecimalText | None = None
     reason: Reason

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.money import Prices, Usage, charge_nano, format_amount, hold_nano
+from schemas.money import INT64_MAX, Prices, Usage, charge_nano, format_amount, hold_nano
 from schemas.runs import EstimateAsk, EstimateItem
+from services.settlement.errors import InvalidError
 from services.settlement.pricebook import Bucket, PriceBook
 from services.settlement.runs import LimitLeft
 
@@ -35,11 +36,14 @@ class Means:
 
 
 def estimate(asked: EstimateAsk, book: PriceBook, means: Mapping[str, Means]) -> Row:
-    """The estimate, one entry per route type that serves any of the models. `means` by bucket."""
-    routes = [
-        _route(route_type, summed, means.get(summed.bucket.id, Means(0, ())))
-        for route_type, summed in _sums(asked, book).items()
-    ]
+    """The estimate, one entry per route type that serves any of the models. `means` by bucket.
+
+    Raises InvalidError for a job that costs more than any balance can be.
+    """
+    sums = _sums(asked, book)
+    if any(summed.high_nano > INT64_MAX for summed in sums.values()):
+        raise InvalidError("the job costs more than any balance can be: ask for less", code="invalid_amount", param="items")
+    routes = [_route(route_type, summed, means.get(summed.bucket.id, Means(0, ()))) for route_type, summed in sums.items()]
     return {
         "object": "estimate",
         "price_version": book.version,

@@ -27,9 +27,16 @@ def _printable(text: str) -> str:
     return text
 
 
+def _one_word(text: str) -> str:
+    if ":" in text:
+        raise ValueError("must not contain a colon, which separates it from the payment in keys")
+    return text
+
+
 DecimalText = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_exact)]
 Window = Literal["total", "day", "month"]
 Name = Annotated[Identifier, AfterValidator(_printable)]
+ProviderName = Annotated[Name, AfterValidator(_one_word)]
 Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
 
 
@@ -46,7 +53,7 @@ class TopUp(BaseModel):
     account_id: Name
     bucket: Name
     amount: DecimalText
-    provider: Name
+    provider: ProviderName
     payment_id: Name
 
     @property

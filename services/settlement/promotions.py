@@ -1,14 +1,27 @@
 """Promotional credit as operators give it. Pure; `lots.py` says how it is spent and when it expires."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
-from schemas.envelope import UtcDatetime
 from schemas.money import parse_amount
 from services.settlement.errors import InvalidError
-from services.settlement.money_in import DecimalText, Name, Reason, digest
+from services.settlement.money_in import EPOCH, DecimalText, Name, Reason, digest
 from services.settlement.refusals import utc_text
+
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def _within_reach(instant: datetime) -> datetime:
+    """The instant in UTC. It is compared before it is converted: the ends of the calendar have no other offset."""
+    if not EPOCH <= instant <= LATEST:
+        raise InvalidError(
+            f"expires_at lies in the past or after {LATEST.date()}: give an instant between now and then",
+            code="invalid_expiry",
+            param="expires_at",
+        )
+    return instant.astimezone(UTC)
 
 
 class Promotion(BaseModel):
@@ -19,7 +32,7 @@ class Promotion(BaseModel):
     account_id: Name
     bucket: Name
     amount: DecimalText
-    expires_at: UtcDatetime
+    expires_at: Annotated[AwareDatetime, AfterValidator(_within_reach)]
     reason: Reason
     author: Name
     key: Name

@@ -8,13 +8,17 @@ from uuid import UUID
 import psycopg
 from fastapi import APIRouter, Depends, Query, Request, Response
 from psycopg.rows import TupleRow
+from pydantic import Field
 
 from schemas.envelope import UtcDatetime
 from services.settlement import attempt_pages
 from services.settlement.admin_api import Reply
 from services.settlement.http_edges import Tokens
+from services.settlement.money_in import EPOCH
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
+
+Instant = Annotated[UtcDatetime, Field(ge=EPOCH)]
 
 
 def reconcile_router(*, connect: Connect, tokens: Tokens) -> APIRouter:
@@ -28,8 +32,8 @@ def reconcile_router(*, connect: Connect, tokens: Tokens) -> APIRouter:
 
     @router.get("/attempts")
     def get_attempts(
-        since: UtcDatetime,
-        until: UtcDatetime,
+        since: Instant,
+        until: Instant,
         channel: Annotated[list[str], Query(default_factory=list)],
         after: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=2000)] = 1000,
@@ -40,9 +44,7 @@ def reconcile_router(*, connect: Connect, tokens: Tokens) -> APIRouter:
         return Reply(page)
 
     @router.get("/unknown-ends")
-    def get_unknown_ends(
-        since: UtcDatetime, until: UtcDatetime, limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000
-    ) -> Response:
+    def get_unknown_ends(since: Instant, until: Instant, limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000) -> Response:
         with connect() as connection:
             return Reply({"data": attempt_pages.unknown_ends(connection, since=since, until=until, limit=limit)})
 

@@ -278,3 +278,13 @@ def test_the_api_ends_cleanly(module_database_url: str, kafka_bootstrap_servers:
     with running("services.settlement", tmp_path / "log", module_database_url, kafka_bootstrap_servers) as second:
         assert second.stop() == 0
     assert contents(kafka_bootstrap_servers, topics.LEDGER) == []
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"])
+def test_instants_that_nothing_can_hold_are_refused(api: Service, instant: str) -> None:
+    for path in ("attempts", "unknown-ends"):
+        asked = {"since": instant, "until": "2026-01-01T00:00:00Z"}
+        assert api.call("GET", f"/admin/{path}", params=asked).status_code == 422
+    body = {"account_id": "a", "bucket": "credit", "amount": "1", "reason": "r", "author": "a", "key": "k"}
+    reply = api.call("POST", "/admin/promotions", json=body | {"expires_at": instant})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "invalid_expiry")

@@ -33,6 +33,12 @@ def test_a_hold_rounds_up_and_assumes_the_dearest_prompt_price() -> None:
     assert hold_nano(prices, 1_000_000, 0) == 3
 
 
+@pytest.mark.parametrize("text", ["1_0", " 1", "1 ", "1\n", "\u0661", "\uff11", "+1", ".5", "5."])
+def test_only_ascii_digits_and_one_point_are_an_amount(text: str) -> None:
+    with pytest.raises(AmountError, match="write a plain decimal"):
+        parse_amount(text)
+
+
 @pytest.mark.parametrize(
     "text", ["", "x", "-1", "-0", "NaN", "Infinity", "1e99", "0.0000000001", "9223372036.854775808", "1,5", "1 000", "sNaN"]
 )

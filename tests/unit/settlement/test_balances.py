@@ -2,7 +2,9 @@
 
 import pytest
 
+from schemas.money import INT64_MAX
 from services.settlement.balances import Buckets, Capture
+from services.settlement.errors import InvalidError
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,11 @@ def test_each_bucket_moves_alone() -> None:
     buckets.release(None, 3)
     buckets.top_up(1, 4)
     assert [(state.account, state.posted, state.held) for state in buckets.states] == [(1, 14, 5), (2, 20, 0)]
+
+
+def test_a_payment_beyond_what_a_balance_can_be_is_refused_by_the_name_of_its_amount() -> None:
+    buckets = Buckets([(1, 10, 0, 5, False)])
+    with pytest.raises(InvalidError) as refused:
+        buckets.top_up(1, INT64_MAX - 4)
+    assert (refused.value.code, refused.value.param) == ("invalid_amount", "amount")
+    assert Buckets([(1, 10, 0, 5, False)]).top_up(1, INT64_MAX - 5) == (10, 5)

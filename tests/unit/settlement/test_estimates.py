@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.runs import EstimateAsk
+from services.settlement.errors import InvalidError
 from services.settlement.estimates import Means, estimate
 from services.settlement.runs import LimitLeft
 from tests.integration.settlement.requests_made import KEY
@@ -69,3 +70,9 @@ def test_each_route_type_has_its_own_bucket_and_a_model_without_a_price_is_said(
     assert (pooled["bucket"], pooled["currency"], pooled["payable"]) == ("wallet", "CNY", "yes")
     assert "no price is published for gpt-4o" in found["explanation"][0]
     assert "it can be paid" in found["explanation"][1]
+
+
+def test_a_job_beyond_what_any_balance_can_be_is_refused_by_the_name_of_its_items() -> None:
+    with pytest.raises(InvalidError, match="more than any balance can be") as refused:
+        on_direct(Means(10**15, ()), requests=10**9, input_tokens={"low": 1, "high": 10**9})
+    assert refused.value.param == "items"

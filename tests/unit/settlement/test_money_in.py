@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import ValidationError
 
+from services.settlement.chargebacks import Chargeback, Reinstatement
+from services.settlement.errors import InvalidError
 from services.settlement.money_in import LimitChange, TopUp, period_start
+from services.settlement.promotions import Promotion
 
 ASKED = {"account_id": "a", "bucket": "credit", "amount": "1.50", "provider": "bank", "payment_id": "p"}
 
@@ -26,6 +29,31 @@ def test_a_payments_key_lives_for_ever_and_names_its_provider() -> None:
 def test_an_amount_is_a_plain_decimal(amount: str) -> None:
     with pytest.raises(ValidationError):
         TopUp(**{**ASKED, "amount": amount})
+
+
+@pytest.mark.parametrize("provider", ["a:b", ":", "bank:"])
+def test_a_provider_has_no_colon_so_that_no_two_payments_share_a_key(provider: str) -> None:
+    with pytest.raises(ValidationError):
+        TopUp(**{**ASKED, "provider": provider})
+    said = {"provider": provider, "dispute_id": "d", "reason": "r", "author": "a"}
+    with pytest.raises(ValidationError):
+        Chargeback.model_validate({**said, "payment_id": "p"})
+    with pytest.raises(ValidationError):
+        Reinstatement.model_validate(said)
+    assert TopUp(**{**ASKED, "payment_id": "b:c"}).idem_key == "topup:bank:b:c"
+
+
+@pytest.mark.parametrize(
+    "expires_at",
+    ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2100-01-01T00:00:01Z", "1969-12-31T23:59:59Z"],
+)
+def test_a_promotion_expires_within_what_can_be_kept(expires_at: str) -> None:
+    promised = {"account_id": "a", "bucket": "credit", "amount": "1", "reason": "r", "author": "a", "key": "k"}
+    with pytest.raises(InvalidError) as refused:
+        Promotion.model_validate({**promised, "expires_at": expires_at})
+    assert (refused.value.code, refused.value.param) == ("invalid_expiry", "expires_at")
+    last = Promotion.model_validate({**promised, "expires_at": "2100-01-01T01:00:00+01:00"})
+    assert last.expires_at == datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def test_a_limit_may_be_removed() -> None:
