@@ -53,11 +53,13 @@ class SealPromises:
     """What I11 compares the ledger with: checkpoints from beyond the database, and the keys that may have signed them.
 
     `patience_s` is how long something may wait for its seal. Read the checkpoints before the check begins.
+    `all_read`: everything that is kept outside could be read.
     """
 
     patience_s: float = NEVER_S
     outside: Sequence[Published] = ()
     keys: Keys | None = None
+    all_read: bool = True
 
 
 def check(connection: psycopg.Connection[TupleRow], *, patience_s: float, seal: SealPromises | None = None) -> list[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deploy.local.ports import free_port
 from schemas import topics
 from services.settlement.checkpoint_file import read_checkpoints
 from services.settlement.migrate import migrate
@@ -65,6 +66,15 @@ def check(url: str, kafka: str, file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
+def test_the_check_says_what_to_set_where_it_has_no_database() -> None:
+    bare = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    command = [sys.executable, "-m", "services.settlement.check"]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("set DATABASE_URL")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_sealer_that_is_killed_again_and_again_loses_and_repeats_nothing(
     api: Service, migrated_url: str, kafka_bootstrap_servers: str, tmp_path: Path
 ) -> None:
@@ -87,7 +97,11 @@ def test_a_sealer_that_is_killed_again_and_again_loses_and_repeats_nothing(
     done = check(migrated_url, kafka_bootstrap_servers, file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "I11" in done.stdout
-    assert "not compared" not in done.stderr
+    assert "not compared" not in done.stdout + done.stderr
+    silent = check(migrated_url, f"127.0.0.1:{free_port()}", file)
+    assert silent.returncode == 3, silent.stdout + silent.stderr
+    (line,) = [line for line in silent.stdout.splitlines() if line.startswith("I11")]
+    assert line.endswith(": not compared")
     published = [
         event["data"] for event in contents(kafka_bootstrap_servers, topics.LEDGER) if event["type"] == "CheckpointPublished"
     ]

@@ -62,11 +62,11 @@ def lag(api: Service) -> int:
     return sum(row["lag"] for row in api.call("GET", "/admin/lag").json()["partitions"])
 
 
-def check(url: str) -> str:
+def check(url: str, kafka: str) -> str:
     """The check command's output; empty where every invariant holds."""
     done = subprocess.run(
         [sys.executable, "-m", "services.settlement.check"],
-        env=os.environ | TOKENS | {"DATABASE_URL": url},
+        env=os.environ | TOKENS | {"DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": kafka},
         capture_output=True,
         text=True,
         timeout=60,
@@ -94,7 +94,7 @@ def test_completions_are_settled_and_their_events_published(
         assert placed.request_id in {request.request_id for request in requests}
         assert "tollbook_settlement_settled_total" in worker.client.get("/metrics").text
         assert worker.stop() == 0
-    assert check(migrated_url) == ""
+    assert check(migrated_url, kafka_bootstrap_servers) == ""
 
 
 def test_killed_again_and_again_under_load_nothing_is_lost_or_doubled(
@@ -120,7 +120,7 @@ def test_killed_again_and_again_under_load_nothing_is_lost_or_doubled(
         "HoldPlaced": 1200,
         "Captured": 1200,
     }
-    assert check(migrated_url) == ""
+    assert check(migrated_url, kafka_bootstrap_servers) == ""
 
 
 def test_a_successor_of_the_same_name_goes_on_at_once(
@@ -158,7 +158,7 @@ def test_two_workers_share_the_partitions_and_post_once(
     ):
         complete(kafka_bootstrap_servers, events)
         until(lambda: all(api.balance(name) == (FUNDS - 20 * CHARGE, 0) for name in accounts))
-    assert check(migrated_url) == ""
+    assert check(migrated_url, kafka_bootstrap_servers) == ""
 
 
 def test_a_worker_cut_off_from_postgres_goes_on_when_it_is_back(
@@ -175,7 +175,7 @@ def test_a_worker_cut_off_from_postgres_goes_on_when_it_is_back(
                 )
         until(lambda: answered(api, account) == (FUNDS - 200 * CHARGE, 0), lambda: worker.log.read_text("utf-8"))
         assert worker.process.poll() is None
-    assert check(migrated_url) == ""
+    assert check(migrated_url, kafka_bootstrap_servers) == ""
 
 
 def answered(api: Service, account: str) -> tuple[int, int] | None:
@@ -207,7 +207,7 @@ def test_a_hold_that_never_completes_expires_into_a_case(
     assert states == {dead.hold_id: "expired", completed.hold_id: "settled"}
     cases = [case for case in api.call("GET", "/admin/cases?open=true").json()["data"] if case["holder"] == account]
     assert [case["kind"] for case in cases] == ["expired_hold"]
-    assert check(migrated_url) == ""
+    assert check(migrated_url, kafka_bootstrap_servers) == ""
 
 
 def test_events_from_the_ingress_table_reach_their_topic_and_are_settled(
@@ -226,7 +226,7 @@ def test_events_from_the_ingress_table_reach_their_topic_and_are_settled(
         until(lambda: lag(api) == 0)
     same = [each for each in contents(kafka_bootstrap_servers, topics.ATTEMPTS) if each["event_id"] == str(event.event_id)]
     assert len(same) == 2
-    assert check(migrated_url) == ""
+    assert check(migrated_url, kafka_bootstrap_servers) == ""
 
 
 def test_poison_never_stalls_a_partition(
@@ -239,7 +239,7 @@ def test_poison_never_stalls_a_partition(
     with running("services.settlement.worker", tmp_path / "log", migrated_url, kafka_bootstrap_servers) as worker:
         until(lambda: api.balance(account) == (FUNDS - CHARGE, 0), lambda: worker.log.read_text("utf-8"))
         until(lambda: len(contents(kafka_bootstrap_servers, topics.DEAD)) == len(poison))
-    assert check(migrated_url) == ""
+    assert check(migrated_url, kafka_bootstrap_servers) == ""
 
 
 def test_a_moved_offset_halts_the_worker_and_says_so(
