@@ -33,7 +33,7 @@ class CorrectionRules(LedgerBase):
         self.disputes: dict[str, ModelDispute] = {}
 
     @precondition(lambda self: self.charged)
-    @operation(which=pick, amount=AMOUNTS, named=st.booleans())
+    @operation("refunds", which=pick, amount=AMOUNTS, named=st.booleans())
     def refund(self, which: int, amount: int | None, named: bool) -> None:
         hold = self.charged[which % len(self.charged)]
         request_id, hold_id = hold.request.request_id, hold.request.hold_id if named else None
@@ -47,7 +47,7 @@ class CorrectionRules(LedgerBase):
             self.refunds.append((request_id, text, fields))
 
     @precondition(lambda self: self.refunds)
-    @operation(which=pick, forged=st.booleans())
+    @operation("refunds", which=pick, forged=st.booleans())
     def refund_again_under_the_same_key(self, which: int, forged: bool) -> None:
         request_id, text, fields = self.refunds[which % len(self.refunds)]
         if forged:
@@ -57,7 +57,7 @@ class CorrectionRules(LedgerBase):
             self.ledger.refund(self.account, request_id, text, **fields)
 
     @precondition(lambda self: self.asked)
-    @operation(which=pick)
+    @operation("refunds", which=pick)
     def refund_whatever_was_asked_for(self, which: int) -> None:
         request_id = self.asked[which % len(self.asked)][0].request_id
         refusal = correcting.refusal_of_refund(self.model, request_id, None, None)
@@ -65,7 +65,7 @@ class CorrectionRules(LedgerBase):
         if refusal is None:
             correcting.refund(self.model, correcting.charged_holds(self.model, request_id)[0], None)
 
-    @operation(bucket=buckets, amount=nano, give=st.booleans())
+    @operation("refunds", bucket=buckets, amount=nano, give=st.booleans())
     def adjust(self, bucket: str, amount: int, give: bool) -> None:
         signed = amount if give else -amount
         refusal = correcting.refusal_of_adjustment(self.model, bucket, signed)
@@ -74,19 +74,19 @@ class CorrectionRules(LedgerBase):
         if refusal is None:
             correcting.adjust(self.model, bucket, signed)
 
-    @operation(bucket=buckets, amount=nano, days=DAYS)
+    @operation("credit", bucket=buckets, amount=nano, days=DAYS)
     def promote(self, bucket: str, amount: int, days: int) -> None:
         expires_at = self.clock.now + timedelta(days=days)
         answer = self.ledger.promote(self.account, bucket, format_amount(amount), expires_at, key=new_id().hex)
         correcting.promote(self.model, bucket, amount, UUID(answer["promotion_id"]), expires_at)
 
     @precondition(lambda self: any(pot.purse.lots for pot in self.model.pots.values()))
-    @operation(days=st.integers(0, 2))
+    @operation("credit", days=st.integers(0, 2))
     def expire_promotions(self, days: int) -> None:
         self.clock.move(timedelta(days=days))
         assert dict(self.ledger.expire_promotions(self.clock.now)) == correcting.expire_promotions(self.model)
 
-    @operation(which=pick, amount=AMOUNTS)
+    @operation("credit", which=pick, amount=AMOUNTS)
     def charge_back(self, which: int, amount: int | None) -> None:
         bucket, paid, payment_id = self.payments[which % len(self.payments)]
         payment = self.paid.setdefault(payment_id, ModelPayment(bucket, parse_amount(paid)))
@@ -97,7 +97,7 @@ class CorrectionRules(LedgerBase):
             self.disputes[dispute_id] = correcting.charge_back(self.model, payment, amount)
 
     @precondition(lambda self: self.disputes)
-    @operation(which=pick, again=st.booleans())
+    @operation("credit", which=pick, again=st.booleans())
     def win_a_dispute(self, which: int, again: bool) -> None:
         dispute_id = list(self.disputes)[which % len(self.disputes)]
         dispute = self.disputes[dispute_id]
@@ -108,7 +108,7 @@ class CorrectionRules(LedgerBase):
             correcting.reinstate(self.model, dispute)
 
     @precondition(lambda self: +self.model.cases)
-    @operation(which=pick)
+    @operation("letters", which=pick)
     def close_a_case(self, which: int) -> None:
         kinds = sorted(+self.model.cases)
         kind = kinds[which % len(kinds)]
@@ -116,11 +116,11 @@ class CorrectionRules(LedgerBase):
         self.model.cases[kind] -= 1
 
     @precondition(lambda self: self.model.dead_letters)
-    @operation(limit=st.integers(1, 5))
+    @operation("letters", limit=st.integers(1, 5))
     def read_dead_letters_again(self, limit: int) -> None:
         assert self.ledger.redrive(limit) == self.settling.redrive(limit)
 
-    @operation(limit=st.integers(1, 40))
+    @operation("operators", limit=st.integers(1, 40))
     def seal_some(self, limit: int) -> None:
         """Numbered, chained, hashed and signed; I11 goes on to hold after every step."""
         self.ledger.seal(limit)

@@ -21,11 +21,11 @@ NOBODYS_RUN = "run_00000000000000000000000000000000"
 class HoldRules(LedgerBase):
     """What router asks for."""
 
-    @work(batch=st.lists(specs, min_size=1, max_size=3))
+    @work(batch=st.lists(specs, min_size=1, max_size=4))
     def place(self, batch: list[dict[str, Any]]) -> None:
         self.ask(*[self.request(spec) for spec in batch])
 
-    @operation(spec=specs, bad=st.sampled_from(["no price", "no run", "too dear"]), first=st.booleans())
+    @operation("holds", spec=specs, bad=st.sampled_from(["no price", "no run", "too dear"]), first=st.booleans())
     def place_a_batch_with_a_bad_one(self, spec: dict[str, Any], bad: str, first: bool) -> None:
         fields: dict[str, dict[str, Any]] = {
             "no price": {"candidates": [candidate(spec["route"], "nobody-sells-this")]},
@@ -36,7 +36,7 @@ class HoldRules(LedgerBase):
         answers = self.ask(*((refused, good) if first else (good, refused)))
         assert answers[0 if first else 1].code != "held"
 
-    @operation(spec=specs)
+    @operation("holds", spec=specs)
     def ask_twice_in_one_batch(self, spec: dict[str, Any]) -> None:
         request = self.request(spec)
         (answer,) = self.ledger.hold(request)
@@ -44,7 +44,7 @@ class HoldRules(LedgerBase):
         assert self.ledger.hold(request, request) == [answer, answer]
 
     @precondition(lambda self: self.asked)
-    @operation(which=pick, spec=specs)
+    @operation("holds", which=pick, spec=specs)
     def ask_again_among_others(self, which: int, spec: dict[str, Any]) -> None:
         """What was decided stays decided, granted or refused; what stands beside it in the batch is decided now."""
         request, answer = self.asked[which % len(self.asked)]
@@ -54,7 +54,7 @@ class HoldRules(LedgerBase):
         self.decided(new, fresh)
 
     @precondition(lambda self: self.asked)
-    @operation(which=pick, spec=specs)
+    @operation("holds", which=pick, spec=specs)
     def reuse_the_id_of_another_hold(self, which: int, spec: dict[str, Any]) -> None:
         used, _ = self.asked[which % len(self.asked)]
         (answer,) = self.ledger.hold(self.request(spec, hold_id=used.hold_id))
@@ -70,18 +70,18 @@ class HoldRules(LedgerBase):
         closed = self.ledger.renew(sign)
         assert closed == ([] if self.model.renew(sign) else [hold_id])
 
-    @operation()
-    def renew_a_hold_that_nobody_placed(self) -> None:
-        sign = HoldProgress(hold_id=new_id(), deadline_at=self.clock.now, input_tokens=1, output_tokens=1)
+    @operation("holds", tokens=st.integers(0, 600))
+    def renew_a_hold_that_nobody_placed(self, tokens: int) -> None:
+        sign = HoldProgress(hold_id=new_id(), deadline_at=self.clock.now, input_tokens=tokens, output_tokens=tokens)
         assert self.ledger.renew(sign) == [sign.hold_id]
 
     @precondition(lambda self: self.model.holds)
-    @operation(which=pick, grace_s=st.sampled_from([0.0, GRACE_S]))
+    @work(which=pick, grace_s=st.sampled_from([0.0, 0.0, GRACE_S]))
     def expire(self, which: int, grace_s: float) -> None:
         hold_id = self._any_hold(which).request.hold_id
         assert self.ledger.expire(hold_id, grace_s=grace_s) == int(self.model.expire(hold_id, grace_s))
 
-    @operation(grace_s=st.sampled_from([GRACE_S, 30.0]))
+    @operation("holds", grace_s=st.sampled_from([GRACE_S, 30.0]))
     def sweep(self, grace_s: float) -> None:
         expired = self.ledger.sweep(grace_s=grace_s)
         assert expired == sum(self.model.expire(hold_id, grace_s) for hold_id in sorted(self.model.holds))

@@ -1,4 +1,4 @@
-"""Kinds of operation: those that a ledger does all day, and those of which each sequence gets some."""
+"""Kinds of operation: those that a ledger does all day, and families of others, of which each sequence gets some."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 WORK: set[str] = set()
-OTHERS: set[str] = set()
-SOME = (6, 14)
-"""How many of the others a sequence has at least and at most."""
+FAMILIES: dict[str, set[str]] = {}
+"""What belongs together: a run that is opened is extended and closed only in a sequence that has all three."""
+SOME = (2, 5)
+"""How many families a sequence has at least and at most."""
 
 
 def work(**arguments: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
@@ -18,16 +19,21 @@ def work(**arguments: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]],
     return _counted(WORK, arguments)
 
 
-def operation(**arguments: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+def operation(family: str, /, **arguments: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
     """A rule that some sequences have, counted under its name whenever it runs."""
-    return _counted(OTHERS, arguments)
+    return _counted(FAMILIES.setdefault(family, set()), arguments)
+
+
+def kinds() -> set[str]:
+    """Every kind of operation."""
+    return WORK.union(*FAMILIES.values())
 
 
 class Chosen:
     """The operations of one sequence."""
 
-    def __init__(self, others: set[str]) -> None:
-        self._names = WORK | others
+    def __init__(self, families: set[str]) -> None:
+        self._names = WORK.union(*(FAMILIES[family] for family in families))
 
     def is_enabled(self, name: str) -> bool:
         """Whether the sequence has the operation."""
@@ -35,10 +41,10 @@ class Chosen:
 
 
 def chosen_operations(sequence: object) -> st.SearchStrategy[Chosen]:
-    """All of the work and some of the others, the same for a whole sequence."""
+    """All of the work and some families of others, the same for a whole sequence."""
     least, most = SOME
-    others = st.sets(st.sampled_from(sorted(OTHERS)), min_size=least, max_size=most)
-    return st.shared(st.builds(Chosen, others), key=("operations", sequence))
+    families = st.sets(st.sampled_from(sorted(FAMILIES)), min_size=least, max_size=most)
+    return st.shared(st.builds(Chosen, families), key=("operations", sequence))
 
 
 def _counted(names: set[str], arguments: dict[str, Any]) -> Callable[[Callable[..., None]], Any]:

@@ -19,7 +19,7 @@ BUCKETS = st.sampled_from(["credit", "wallet"])
 class QueryRules(LedgerBase):
     """Reading changes nothing: the invariants that follow every step say so too."""
 
-    @operation()
+    @operation("readers")
     def read_balances(self) -> None:
         model = self.model
         for row in self.ledger.balances(self.account):
@@ -34,20 +34,20 @@ class QueryRules(LedgerBase):
             assert row["earmarked_nano"] == parked
             assert row["available_nano"] == (min(limits, default=0) if pot.by_limit else pot.posted - held)
 
-    @operation(bucket=BUCKETS, page=st.integers(1, 7))
+    @operation("readers", bucket=BUCKETS, page=st.integers(1, 7))
     def read_moves_in_pages(self, bucket: str, page: int) -> None:
         moves = self.ledger.moves(self.account, bucket, page=page)
         assert [after for _, after in moves] == self.model.pots[bucket, ""].after
         assert all(first[1] == second[0] for first, second in pairwise(moves))
 
-    @operation()
+    @operation("readers")
     def read_limits(self) -> None:
         rows = self.ledger.limits(self.account)
         found = {(row["kind"], row["id"], row["currency"], row["window"]): row["limit_nano"] for row in rows}
         assert found == {key: limit for key, limit in self.model.limits.items() if key[0] != "run"}
 
     @precondition(lambda self: self.asked)
-    @operation(which=pick)
+    @operation("readers", which=pick)
     def read_a_receipt(self, which: int) -> None:
         request = self.asked[which % len(self.asked)][0]
         receipt = self.ledger.receipt(self.account, request.request_id)
@@ -63,7 +63,7 @@ class QueryRules(LedgerBase):
         if settled:
             assert receipt["status"] == settled.status
 
-    @operation()
+    @operation("readers")
     def read_a_receipt_that_is_not_there(self) -> None:
         with pytest.raises(NotFoundError):
             self.ledger.receipt(self.account, new_id())
@@ -71,11 +71,11 @@ class QueryRules(LedgerBase):
             with pytest.raises(NotFoundError):
                 self.ledger.receipt("somebody-else", self.asked[0][0].request_id)
 
-    @operation()
+    @operation("readers")
     def list_cases(self) -> None:
         assert self.ledger.cases(open_only=True) == +Counter(self.model.cases)
 
-    @operation(limit=st.integers(1, 20), acknowledged=st.integers(1, 2))
+    @operation("operators", limit=st.integers(1, 20), acknowledged=st.integers(1, 2))
     def publish_some_events(self, limit: int, acknowledged: int) -> None:
         """Sent, and marked once; or marked again by a relay that had died before it heard of it."""
         self.ledger.publish_events(limit, acknowledged=acknowledged)

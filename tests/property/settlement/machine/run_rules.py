@@ -26,7 +26,7 @@ class RunRules(LedgerBase):
         self.openings: list[tuple[str, KeyRef, dict[str, str], dict[str, Any]]] = []
         self.extensions: list[tuple[str, KeyRef, dict[str, Any]]] = []
 
-    @operation(key=keys, budget=budgets, reserve=st.booleans(), minutes=MINUTES)
+    @operation("runs", key=keys, budget=budgets, reserve=st.booleans(), minutes=MINUTES)
     def open_a_run(self, key: KeyRef, budget: dict[str, int], reserve: bool, minutes: int) -> None:
         # A microsecond apart, so that runs that are due at once end in a known order.
         deadline = self.clock.now + timedelta(minutes=minutes, microseconds=len(self.model.runs))
@@ -40,7 +40,7 @@ class RunRules(LedgerBase):
             run = ModelRun(run_id, key.key_id, reserve, deadline, dict(sorted(budget.items())))
             running.open_run(self.model, run)
 
-    @operation(key=keys)
+    @operation("runs", key=keys)
     def earmark_in_the_cost_centre(self, key: KeyRef) -> None:
         deadline = self.clock.now + timedelta(minutes=5)
         refusal = running.refusal_of_opening(self.model, key, {"team": 1}, reserve=True, deadline_at=deadline)
@@ -51,7 +51,7 @@ class RunRules(LedgerBase):
         )
 
     @precondition(lambda self: self.openings)
-    @operation(which=pick, forged=st.booleans())
+    @operation("runs", which=pick, forged=st.booleans())
     def open_a_run_again(self, which: int, forged: bool) -> None:
         run_id, key, budget, fields = self.openings[which % len(self.openings)]
         fields = {**fields, "deadline_at": self.clock.now + timedelta(minutes=1)}
@@ -62,7 +62,9 @@ class RunRules(LedgerBase):
         self.unless(refusal, lambda: self.ledger.open_run(self.account, key, {"credit": "0.123"}, **fields))
 
     @precondition(lambda self: self.model.runs)
-    @operation(which=pick, key=st.one_of(st.none(), st.none(), keys), budget=budgets, minutes=st.sampled_from([None, 1, 90]))
+    @operation(
+        "runs", which=pick, key=st.one_of(st.none(), st.none(), keys), budget=budgets, minutes=st.sampled_from([None, 1, 90])
+    )
     def extend_a_run(self, which: int, key: KeyRef | None, budget: dict[str, int], minutes: int | None) -> None:
         run, key = self._run(which), key or self._key(which)
         deadline = None if minutes is None else run.deadline_at + timedelta(minutes=minutes)
@@ -76,13 +78,13 @@ class RunRules(LedgerBase):
             run.deadline_at = deadline or run.deadline_at
 
     @precondition(lambda self: self.extensions)
-    @operation(which=pick)
+    @operation("runs", which=pick)
     def extend_a_run_again(self, which: int) -> None:
         run_id, key, fields = self.extensions[which % len(self.extensions)]
         self.ledger.extend_run(self.account, run_id, key, **{**fields, "deadline_at": None})
 
     @precondition(lambda self: self.model.runs)
-    @operation(which=pick, key=st.one_of(st.none(), st.none(), keys))
+    @operation("runs", which=pick, key=st.one_of(st.none(), st.none(), keys))
     def close_a_run(self, which: int, key: KeyRef | None) -> None:
         run, key = self._run(which), key or self._key(which)
         refusal = None if key.key_id == run.key_id else "run_not_allowed"
@@ -91,11 +93,11 @@ class RunRules(LedgerBase):
             running.close(self.model, run)
 
     @precondition(lambda self: self.model.runs)
-    @operation()
+    @operation("runs")
     def close_runs_that_are_due(self) -> None:
         assert self.ledger.close_due_runs() == running.close_due(self.model)
 
-    @operation(key=keys, amount=nano)
+    @operation("runs", key=keys, amount=nano)
     def touch_a_run_that_nobody_opened(self, key: KeyRef, amount: int) -> None:
         budget = {"credit": format_amount(amount)}
         self.unless("run_not_found", lambda: self.ledger.extend_run(self.account, "run_none", key, budget=budget))

@@ -20,7 +20,7 @@ from tests.property.settlement.model.settling import Delivery
 from tests.property.settlement.model.values import ModelHold
 
 FAR_TOO_MUCH = Usage(input_tokens=20_000, output_tokens=4_000)
-later = st.sampled_from([False, False, True])
+later = st.booleans()
 orders = st.lists(pick, min_size=1, max_size=5)
 
 
@@ -81,7 +81,7 @@ class SettlingRules(LedgerBase):
         )
 
     @precondition(lambda self: self.uncompleted)
-    @operation(which=pick, usage=usages, unlisted=st.booleans())
+    @operation("letters", which=pick, usage=usages, unlisted=st.booleans())
     def charge_what_has_no_price(self, which: int, usage: Usage, unlisted: bool) -> None:
         """It contradicts its price book or itself, so it is set aside; the hold stays open."""
         request = self._hold(which).request
@@ -97,7 +97,7 @@ class SettlingRules(LedgerBase):
         self.deliver(batch + batch[:2] if twice else batch)
 
     @precondition(lambda self: self.waiting)
-    @operation(order=orders)
+    @operation("topic", order=orders)
     def die_in_the_middle_of_a_batch(self, order: list[int]) -> None:
         """Nothing of it stays; the successor reads the same records and settles them."""
         batch = self._shuffled(order)
@@ -110,26 +110,26 @@ class SettlingRules(LedgerBase):
         self.settling.deliver(batch)
 
     @precondition(lambda self: self.events)
-    @operation(which=orders)
+    @operation("topic", which=orders)
     def deliver_events_again(self, which: list[int]) -> None:
         events = [self.events[each % len(self.events)] for each in which]
         self.deliver([Delivery(event.to_json(), event) for event in events if event not in self.waiting])
 
     @precondition(lambda self: self.events)
-    @operation(which=pick)
+    @operation("topic", which=pick)
     def forge_an_event(self, which: int) -> None:
         event = self.events[which % len(self.events)].model_copy(update={"environment": uuid4().hex})
         if event.event_id not in {each.event_id for each in self.waiting}:
             self.deliver([Delivery(event.to_json(), event)])
 
     @precondition(lambda self: self.events)
-    @operation(which=pick)
+    @operation("topic", which=pick)
     def complete_a_request_twice(self, which: int) -> None:
         event = self.events[which % len(self.events)].model_copy(update={"event_id": new_id()})
         self.deliver([Delivery(event.to_json(), event)])
 
     @precondition(lambda self: len(self.model.holds) > 1)
-    @operation(which=st.tuples(pick, pick), usage=usages)
+    @operation("topic", which=st.tuples(pick, pick), usage=usages)
     def charge_a_hold_of_another_request(self, which: tuple[int, int], usage: Usage) -> None:
         holds = list(self.model.holds.values())
         mine, other = (holds[each % len(holds)].request for each in which)
@@ -138,24 +138,24 @@ class SettlingRules(LedgerBase):
         attempt = attempt_on(other, usage=usage)
         self.complete(completion(mine, attempts=[attempt], hold_ids=[other.hold_id]), later=False)
 
-    @operation(usage=usages)
+    @operation("topic", usage=usages)
     def charge_a_hold_that_nobody_placed(self, usage: Usage) -> None:
         request = hold_for(self.account)
         self.complete(completion(request, attempts=[attempt_on(request, usage=usage)]), later=False)
 
-    @operation(payload=st.binary(max_size=20))
+    @operation("letters", payload=st.binary(max_size=20))
     def deliver_poison(self, payload: bytes) -> None:
         self.deliver([Delivery(payload, None)])
 
     @precondition(lambda self: self.records)
-    @operation()
+    @operation("topic")
     def set_the_offset_back_and_read_everything_again(self) -> None:
         before = self.ledger.state()
         self.ledger.rewind(0)
         self.ledger.settle(self.records)
         assert self.ledger.state() == before
 
-    @operation(payload=st.binary(max_size=20))
+    @operation("topic", payload=st.binary(max_size=20))
     def let_a_successor_take_the_lease(self, payload: bytes) -> None:
         """What the zombie read before is settled by nobody twice."""
         zombie = self.ledger.take_over()
