@@ -172,7 +172,7 @@ def test_the_lag_to_the_ledger_is_read_from_settlements_own_tables(database_url:
     environment = {**os.environ, "DATABASE_URL": database_url}
     subprocess.run([sys.executable, "-m", "services.settlement.migrate"], env=environment, check=True, timeout=120)
     now = datetime.now(UTC)
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(database_url, options="-c search_path=settlement") as connection:
         for number, holder in enumerate(["mine", "mine", "mine", "other"], start=1):
             txn, request = uuid.uuid4(), uuid.uuid4()
             connection.execute(
