@@ -147,6 +147,7 @@ def test_engines_of_somebody_else_are_used_and_not_started(postgres_server: str,
 def test_stack_json_has_its_contract_and_is_private(running: Stack) -> None:
     keys = ["edge", "router", "settlement", "analytics", "console", "provider", "clickhouse"]
     expected = {f"{key}_url" for key in keys} | {"postgres_dsn", "kafka_bootstrap_servers", "admin_token", "demo"}
+    expected.add("signing_public_key")
     assert set(read_json(running.home.stack_file)) == expected
     for secret in (running.home.stack_file, running.home.secrets_file, running.home.supervisor_config):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
