@@ -35,6 +35,8 @@ IDLE_FETCH_MS = 200
 BACKLOG_RECORDS = 500
 """So many records in one fetch mean that more are waiting."""
 ADVICE_INTERVAL_S = 1.0
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.TransactionTimeout)
+"""Postgres is away, or has ended a transaction that took too long: a process that was frozen hears of it when it wakes."""
 PATIENCE_S = 60.0
 """How long Postgres or Kafka may be away before the process ends, so that its supervisor sees it."""
 
@@ -79,7 +81,7 @@ class SettlementLoop:
                 log.error("halted", reason=str(error))  # noqa: TRY400 - the reason says all; a person must look
             except LostLeaseError as error:
                 log.warning("lease_lost", reason=str(error))
-            except (psycopg.OperationalError, psycopg.InterfaceError, KafkaError, OSError) as error:
+            except (*AWAY, KafkaError, OSError) as error:
                 failing_since = failing_since or time.monotonic()
                 log.warning("settlement_waits", error=type(error).__name__, detail=str(error)[:200])
                 if time.monotonic() - failing_since > PATIENCE_S:

@@ -117,6 +117,7 @@ async def _wake(round_: Round, undead: Process, gate: Gate) -> None:
     undead.thaw()
     refusals = ('"lease_lost"', '"settlement_waits"')
     await round_.until(lambda: any(each in undead.said()[before:] for each in refusals), "the zombie is refused")
+    assert undead.alive, "a refused worker waits for leases, it does not end"
 
 
 async def _postings(round_: Round, request_id: str) -> int:
