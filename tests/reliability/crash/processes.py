@@ -15,6 +15,7 @@ import httpx
 from deploy.local.liveness import is_alive
 from tests.reliability.crash.nursery import CHECKOUT, Nursery
 
+PORT_TAKEN, PORT_PAUSE_S = "address already in use", 0.5
 READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 20.0
 POLL_S = 0.01
@@ -57,6 +58,10 @@ class Process:
         give_up_at = time.monotonic() + READY_TIMEOUT_S
         async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
             while not await self._answers(http):
+                if not self.alive and PORT_TAKEN in self.said()[-1000:]:
+                    # A connection of somebody else has the port for a moment: a supervisor would begin it again.
+                    await asyncio.sleep(PORT_PAUSE_S)
+                    self.begin()
                 assert self.alive, f"{self._nursery.module} ended by itself:\n{self.said()[-4000:]}"
                 assert time.monotonic() < give_up_at, f"{self._nursery.module} is not ready:\n{self.said()[-4000:]}"
                 await asyncio.sleep(POLL_S)
