@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from schemas.plain_text import shown
+
 
 class Terminal:
     """Results go to stdout; errors, hints and progress to stderr, so that a pipe carries results alone."""
@@ -22,7 +24,7 @@ class Terminal:
 
     def say(self, text: str, *, style: str | None = None) -> None:
         """One line of the result."""
-        self._out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        self._out.print(_lines(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Rows under headings; None shows as nothing. Wide cells are folded on a terminal and kept whole in a pipe."""
@@ -30,13 +32,18 @@ class Terminal:
         for column in table.columns:
             column.overflow = "fold"
         for row in rows:
-            table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+            table.add_row(*("" if cell is None else escape(_lines(str(cell))) for cell in row))
         self._out.print(table, highlight=False, soft_wrap=not self._out.is_terminal)
 
     def progress(self, text: str) -> None:
         """Tell a person who waits how far the work is."""
-        self._err.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+        self._err.print(_lines(text), style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Why the command ends."""
-        self._err.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        self._err.print(_lines(text), style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(text: str) -> str:
+    """The text without what could steer a terminal or turn its reading direction; its line breaks stay."""
+    return "\n".join(shown(line) for line in text.split("\n"))

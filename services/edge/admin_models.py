@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.calls import Policy
+from schemas.plain_text import plain_text
 from services.edge.policies import EnvelopePolicy
 
-Name = Annotated[str, Field(min_length=1, max_length=128)]
+Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(plain_text)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 Item = TypeVar("Item")
 

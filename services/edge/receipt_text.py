@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.money import format_amount
+from schemas.plain_text import shown
 from services.edge.wording import RULE, tokens_said
 
 Receipt = Mapping[str, Any]
@@ -24,7 +25,7 @@ def render_receipt(receipt: Receipt) -> str:
         _seal(receipt),
         _explanation(receipt),
     ]
-    return "\n".join("\n".join(section) for section in sections if section) + "\n"
+    return "\n".join(shown(line) for section in sections for line in section) + "\n"
 
 
 def _heading(receipt: Receipt) -> list[str]:

@@ -10,25 +10,21 @@ from starlette.requests import Request
 from schemas.attempts import RouteType
 from schemas.envelope import Identifier, Tags
 from schemas.money import TokenCount
+from schemas.plain_text import RULE, plain_text, unplain
 from schemas.rules import Models, RunRules
 from schemas.runs import Budget, RunState
 from services.edge.errors import InvalidRequestError
-from services.edge.labels import has_control
 
 Body = TypeVar("Body", bound=BaseModel)
 MAX_ITEMS = 100
 
 
-def _plain(text: str) -> str:
-    if has_control(text):
-        raise ValueError("takes no control characters")
-    return text
-
-
 def _plain_tags(tags: dict[str, str]) -> dict[str, str]:
     for name, value in tags.items():
-        if not name or has_control(name + value):
-            raise ValueError("takes names of one character or more, and no control characters")
+        if not name:
+            raise ValueError("takes names of one character or more")
+        if (found := unplain(name + value)) is not None:
+            raise ValueError(f"{RULE} ({found})")
     return tags
 
 
@@ -51,7 +47,7 @@ class RunBody(_Body):
     cross_bucket: bool | None = None
     max_attempts: Annotated[int, Field(ge=1, le=10)] | None = None
     deadline: Annotated[str, Field(max_length=64)] | None = None
-    label: Annotated[str, Field(max_length=256), AfterValidator(_plain)] = ""
+    label: Annotated[str, Field(max_length=256), AfterValidator(plain_text)] = ""
     reserve: bool = True
     tags: Annotated[Tags, AfterValidator(_plain_tags)] | None = None
     metadata: Annotated[Tags, AfterValidator(_plain_tags)] | None = None

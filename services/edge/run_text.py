@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from schemas.money import format_amount
+from schemas.plain_text import shown
 from services.edge.wording import RULE, counted, tokens_said
 
 Row = Mapping[str, Any]
@@ -29,7 +30,7 @@ def render_run(run: Row) -> str:
         _listed("WHY", run.get("explanation") or []),
         _listed("NOTE", run.get("warnings") or []),
     ]
-    return "\n".join("\n".join(section) for section in sections if section) + "\n"
+    return "\n".join(shown(line) for section in sections for line in section) + "\n"
 
 
 def _heading(run: Row) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.envelope import Identifier
 from schemas.money import AmountError, parse_amount
+from schemas.plain_text import plain_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -21,12 +22,6 @@ def _exact(text: str) -> str:
     return text
 
 
-def _printable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
 def _one_word(text: str) -> str:
     if ":" in text:
         raise ValueError("must not contain a colon, which separates it from the payment in keys")
@@ -35,9 +30,9 @@ def _one_word(text: str) -> str:
 
 DecimalText = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_exact)]
 Window = Literal["total", "day", "month"]
-Name = Annotated[Identifier, AfterValidator(_printable)]
+Name = Annotated[Identifier, AfterValidator(plain_text)]
 ProviderName = Annotated[Name, AfterValidator(_one_word)]
-Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(plain_text)]
 
 
 def digest(*values: object) -> bytes:

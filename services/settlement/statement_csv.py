@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 
 from schemas.money import format_amount
+from schemas.plain_text import shown
 from services.settlement.account_statement import Line, Section, Statement
 
 COLUMNS = (
@@ -24,7 +25,8 @@ COLUMNS = (
     "in_run",
     "owed",
 )
-OPENS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+OPENS_A_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Also in the full width that some spreadsheets read as the same."""
 
 
 def as_csv(statement: Statement) -> bytes:
@@ -38,8 +40,9 @@ def as_csv(statement: Statement) -> bytes:
 
 
 def safe(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(OPENS_A_FORMULA) else text
+    """A text that no spreadsheet takes for a formula, with what no name may hold written out."""
+    plain = shown(text)
+    return f"'{plain}" if plain.lstrip(" ").startswith(OPENS_A_FORMULA) else plain
 
 
 def _rows(statement: Statement, section: Section) -> Iterator[list[str]]:

@@ -7,6 +7,7 @@ from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
 from schemas.money import format_amount
+from schemas.plain_text import shown
 from services.settlement.account_statement import Line, Section, Statement
 from services.settlement.errors import InvalidError
 
@@ -53,7 +54,7 @@ def as_pdf(statement: Statement) -> bytes:
 
 def plain(text: str) -> str:
     """The text in the letters that the built-in fonts have."""
-    return "".join(letter if _printable(letter) else anyascii(letter) for letter in text)
+    return "".join(letter if _printable(letter) else anyascii(letter) for letter in shown(text))
 
 
 def _printable(letter: str) -> bool:

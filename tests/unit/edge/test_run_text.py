@@ -126,6 +126,13 @@ def test_a_run_tells_who_what_how_much_and_why() -> None:
     assert "above its holds" not in text
 
 
+def test_what_older_names_may_hold_is_written_out_and_breaks_no_line() -> None:
+    text = render_run(RUN | {"label": "a\nRUN  run_9   OPEN", "key_name": "x\u202ey", "tags": {"t": "\x1b[2J"}})
+    assert "label        a\\u000aRUN  run_9   OPEN" in text.splitlines()
+    assert "x\\u202ey" in text
+    assert "\x1b" not in text
+
+
 def test_a_run_that_nothing_has_joined_says_little_and_nothing_wrong() -> None:
     bare = {"id": "run_2", "state": "open", "key_id": "k", "reserve": False, "rules": {}, "budgets": []}
     text = render_run(bare)

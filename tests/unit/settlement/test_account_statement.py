@@ -264,7 +264,7 @@ def test_csv_adds_up_from_the_first_row_to_the_last() -> None:
     assert as_csv(STATEMENT).count(b"\r\n") == 6
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\uff1d1+1"])
 def test_no_text_is_taken_for_a_formula(text: str) -> None:
     assert safe(text) == f"'{text}"
     section = replace(SECTION, bucket=text, lines=[replace(CHARGE, project_id=text, key_id=text, model=text, text=text)])
@@ -272,6 +272,11 @@ def test_no_text_is_taken_for_a_formula(text: str) -> None:
     assert {len(each) for each in rows} == {len(rows[0])}
     assert all(not cell.startswith(("=", "+", "@", "\t")) for each in rows for cell in each)
     assert safe("a=1") == "a=1"
+
+
+def test_what_could_break_or_turn_a_line_is_written_out_in_csv_and_pdf() -> None:
+    assert [safe(text) for text in ("\t=1", "\r=1", "a\u202eb")] == ["\\u0009=1", "\\u000d=1", "a\\u202eb"]
+    assert plain("a\u202eb\x1b[1m") == "a\\u202eb\\u001b[1m"
 
 
 def test_the_pdf_says_what_the_statement_says() -> None:

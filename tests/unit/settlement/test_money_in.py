@@ -31,6 +31,13 @@ def test_an_amount_is_a_plain_decimal(amount: str) -> None:
         TopUp(**{**ASKED, "amount": amount})
 
 
+@pytest.mark.parametrize("name", ["a\x00b", "a\nb", "a\u202eb", "a\u2028b"])
+def test_a_name_holds_nothing_that_misleads_a_reader(name: str) -> None:
+    for field in ("account_id", "payment_id"):
+        with pytest.raises(ValidationError, match="takes no control"):
+            TopUp(**{**ASKED, field: name})
+
+
 @pytest.mark.parametrize("provider", ["a:b", ":", "bank:"])
 def test_a_provider_has_no_colon_so_that_no_two_payments_share_a_key(provider: str) -> None:
     with pytest.raises(ValidationError):
@@ -79,7 +86,7 @@ def test_periods_begin_at_midnight_utc(window: str, start: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "why"), [("amount", "1,5", "plain decimal"), ("provider", "a\x00b", "NUL character")]
+    ("field", "value", "why"), [("amount", "1,5", "plain decimal"), ("provider", "a\x00b", "takes no control")]
 )
 def test_what_is_wrong_with_a_payment_is_said(field: str, value: str, why: str) -> None:
     with pytest.raises(ValidationError, match=why):
