@@ -22,6 +22,7 @@ from services.edge.admin_replies import AdminReplies
 from services.edge.admin_store import AdminStore, Kind, stored_policy
 from services.edge.api_keys import Peppers, PresentedKey, random_text
 from services.edge.database import Connection, Row
+from services.edge.labels import refuse_repeated
 
 ID_LENGTH = 16
 ACCOUNT_PREFIX = "acc_"
@@ -117,6 +118,7 @@ class Admin:
     async def _create(
         self, request: Request, idempotency_key: str | None, create: Callable[[Connection], Awaitable[bytes]]
     ) -> Response:
+        refuse_repeated(request.scope["headers"])
         reply = await self._replies.once(request.url.path, idempotency_key, await request.body(), create)
         return Response(reply, status_code=201, media_type="application/json")
 

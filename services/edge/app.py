@@ -158,11 +158,13 @@ class Edge:
             return LookupEndpoint(name, authenticator, answer)
 
         listed, shown = endpoint("runs", runs.listed), endpoint("run", runs.shown)
+        # Closing spends nothing and gives back what was set aside: a freeze does not keep it.
+        closed = LookupEndpoint("run_close", authenticator, runs.closed, frozen_may=True)
         return [
             Route("/v1/runs", ByMethod({"GET": listed, "HEAD": listed, "POST": endpoint("run_open", runs.opened)})),
             Route("/v1/runs/{run_id}", OnlyMethods(shown, "GET", "HEAD")),
             Route("/v1/runs/{run_id}/extend", OnlyMethods(endpoint("run_extend", runs.extended), "POST")),
-            Route("/v1/runs/{run_id}/close", OnlyMethods(endpoint("run_close", runs.closed), "POST")),
+            Route("/v1/runs/{run_id}/close", OnlyMethods(closed, "POST")),
             Route("/v1/estimate", OnlyMethods(endpoint("estimate", estimates.estimate), "POST")),
         ]
 

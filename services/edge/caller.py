@@ -96,13 +96,17 @@ class Caller:
 
     def require_standing(self) -> None:
         """Raise what a revoked or frozen key deserves."""
-        if self.revoked:
-            raise InvalidApiKeyError("This API key was revoked. Ask whoever runs this Tollbook for another.")
+        self.require_unrevoked()
         if self.frozen is not None:
             subject = {"account": "account of this API key", "project": "project of this API key", "key": "API key"}[
                 self.frozen
             ]
             raise ForbiddenError(f"{self.frozen}_frozen", f"The {subject} is frozen. An operator can unfreeze it.")
+
+    def require_unrevoked(self) -> None:
+        """Raise what a revoked key deserves. What only gives money back, a frozen one may do too."""
+        if self.revoked:
+            raise InvalidApiKeyError("This API key was revoked. Ask whoever runs this Tollbook for another.")
 
     def require_rules(self, rules: RunRules) -> None:
         """Raise :class:`ForbiddenError` where a run's rules ask for what an envelope around it refuses."""

@@ -61,10 +61,11 @@ class Claims:
         self._safe = safe
         self._longest_request_s = longest_request_s
 
-    async def bind(self, claim: Claim, body: bytes) -> StoredReply | None:
+    async def bind(self, claim: Claim, body: bytes, *, replays: bool = True) -> StoredReply | None:
         """Bind the key to this request, or give the stored reply of the same request, which was done before.
 
-        Raises :class:`ConflictError` where it is bound to another, or to one that is under way or whose reply is not stored.
+        Without `replays` (a policy keeps no replies) one that was stored under another policy is not given either.
+        Raises :class:`ConflictError` where it is bound to another, or to one that is under way or whose reply is not given.
         """
         parameters = claim.parameters() | {"request_hash": _digest(claim, body), "keep_s": KEEP_S}
         for _ in range(MAX_TRIES):
@@ -73,7 +74,7 @@ class Claims:
                 return None
             found = await self._database.row("find_claim", parameters)
             if found is not None:
-                stored = self._stored(claim, found, parameters["request_hash"])
+                stored = self._stored(claim, found, parameters["request_hash"]) if replays else None
                 if stored is not None:
                     metrics.IDEMPOTENCY.labels("replayed").inc()
                     return stored

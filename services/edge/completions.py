@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -18,6 +18,7 @@ from services.edge.caller import Caller
 from services.edge.claims import Binding, Claim, Claims
 from services.edge.context import Call, render_context
 from services.edge.errors import (
+    NO_RETRY,
     ApiError,
     ClientGoneError,
     PeerUnavailableError,
@@ -25,7 +26,7 @@ from services.edge.errors import (
     StoreUnavailableError,
     UnavailableError,
 )
-from services.edge.labels import RUN_HEADER, joining, read_labels
+from services.edge.labels import RUN_HEADER, joining, read_labels, refuse_repeated
 from services.edge.memberships import Memberships
 from services.edge.model_apis import MESSAGES, ModelApi
 from services.edge.passing import DisconnectWatch, Passing, ReplyHead, error_of, pass_on, read_bounded
@@ -36,6 +37,7 @@ from services.edge.stored_replies import REPLAYED, ReplyCopy, StoredReply
 
 log = structlog.get_logger(__name__)
 
+FORBIDDEN = 403
 GONE = 499
 """What metrics call a call whose client went away; nobody is told it."""
 UNSETTLED_CODES = frozenset(("log_unavailable",))
@@ -84,14 +86,14 @@ class Completions:
         self._in_flight += 1
         metrics.IN_FLIGHT.inc()
         try:
-            status = await self._serve(dict(scope["headers"]), receive, send)
+            status = await self._serve(scope["headers"], receive, send)
         finally:
             self._in_flight -= 1
             metrics.IN_FLIGHT.dec()
         metrics.LATENCY_S.observe(self._clock() - started_s)
         metrics.REQUESTS.labels(self._api.name, status).inc()
 
-    async def _serve(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> int:
+    async def _serve(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive, send: Send) -> int:
         call = Call(request_id=new_id(), accepted_at=now(), client_api=self._api.name)
         try:
             caller, body = await self._admit(call, headers, receive)
@@ -105,10 +107,13 @@ class Completions:
             metrics.CLIENT_GONE.inc()
             return GONE
 
-    async def _admit(self, call: Call, headers: dict[bytes, bytes], receive: Receive) -> tuple[Caller, bytes]:
+    async def _admit(self, call: Call, raw: Sequence[tuple[bytes, bytes]], receive: Receive) -> tuple[Caller, bytes]:
         """Everything that edge checks before the router hears of the call."""
+        headers = dict(raw)
         caller = call.caller = await self._authenticator.caller(headers)
         caller.require_standing()
+        if len(headers) != len(raw):
+            refuse_repeated(raw)
         call.labels = read_labels(headers)
         if self._publisher.full or self._in_flight > self._max_in_flight:
             raise self._overloaded()
@@ -150,7 +155,7 @@ class Completions:
             return None, None
         labels = call.labels
         claim = Claim(caller.key.key_id, call.labels.idempotency_key, call.request_id, self._api.name, labels.run_id)
-        return claim, await self._claims.bind(claim, body)
+        return claim, await self._claims.bind(claim, body, replays=caller.policy.store_replies)
 
     async def _converse(self, exchange: _Exchange, context: bytes, body: bytes) -> int:
         try:
@@ -191,6 +196,8 @@ class Completions:
             self._record(exchange.call, max(head.status, 400), head.rejected_code, message)
         await exchange.binding.settle(accepted=head.rejected_code is None and code in UNSETTLED_CODES)
         headers = [pair for pair in head.headers if pair[0] != b"content-length"]
+        if head.status == FORBIDDEN and NO_RETRY not in headers:
+            headers.append(NO_RETRY)
         shaped = self._api.error(head.status, body, str(exchange.call.request_id))
         await send_reply(exchange.send, head.status, shaped, [*headers, *_identity(exchange.call)])
 

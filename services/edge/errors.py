@@ -26,6 +26,9 @@ from typing import Any
 import orjson
 
 Headers = list[tuple[bytes, bytes]]
+NO_RETRY = (b"x-should-retry", b"false")
+"""Sent where only a decision changes the answer, since SDKs try some statuses again by themselves."""
+DECIDED_STATUSES = frozenset((402, 403, 409))
 
 
 class EdgeError(Exception):
@@ -79,6 +82,9 @@ class ForbiddenError(ApiError):
     status = 403
     type = "permission_error"
 
+    def headers(self) -> Headers:
+        return [NO_RETRY]
+
 
 class NotFoundError(ApiError):
     """There is nothing under this name, or nothing that this key may see."""
@@ -120,7 +126,7 @@ class ConflictError(ApiError):
 
     def headers(self) -> Headers:
         link = [] if self.receipt is None else [(b"x-tollbook-receipt", self.receipt.encode())]
-        return [(b"x-should-retry", b"false"), *link]
+        return [NO_RETRY, *link]
 
 
 class BodyTooLargeError(ApiError):
@@ -148,7 +154,7 @@ class PassedOnError(ApiError):
         self.type = str(error.get("type") or self.type)
 
     def headers(self) -> Headers:
-        return [(b"x-should-retry", b"false")] if self.status in (402, 409) else []
+        return [NO_RETRY] if self.status in DECIDED_STATUSES else []
 
 
 class UnavailableError(ApiError):

@@ -11,7 +11,7 @@ from services.edge.admission import parse_object
 from services.edge.bodies import BodyReader
 from services.edge.caller import Caller
 from services.edge.errors import NotFoundError
-from services.edge.labels import read_labels
+from services.edge.labels import read_labels, refuse_repeated
 from services.edge.memberships import Memberships
 from services.edge.replies import Reply, json_reply
 from services.edge.router import Router
@@ -33,6 +33,7 @@ class Estimates:
 
     async def estimate(self, request: Request, caller: Caller) -> Reply:
         """`POST /v1/estimate`."""
+        refuse_repeated(request.scope["headers"])
         headers = dict(request.scope["headers"])
         body = parse_body(EstimateBody, parse_object(await self._bodies.read(headers, request.receive)))
         run_id = body.run_id or read_labels(headers).run_id

@@ -1,10 +1,11 @@
 """What a client may say about a request in its headers: tags, run, its own id, trace. All of it bounded."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from schemas.plain_text import RULE, unplain
 from services.edge.errors import InvalidRequestError
 
 MAX_TAGS = 32
@@ -19,7 +20,8 @@ CLIENT_ID_HEADER = b"x-request-id"
 IDEMPOTENCY_HEADER = b"idempotency-key"
 TRACE_HEADER = b"traceparent"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SINGLE = frozenset((TAGS_HEADER, RUN_HEADER, IDEMPOTENCY_HEADER))
+"""Headers that say one thing: of two, nobody could tell which one counts."""
 _PRINTABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -34,9 +36,14 @@ class Labels:
     traceparent: str | None = None
 
 
-def has_control(text: str) -> bool:
-    """Whether a text holds a character that no label may hold."""
-    return _CONTROL.search(text) is not None
+def refuse_repeated(raw: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise :class:`InvalidRequestError` where a header that says one thing is given more than once."""
+    seen: set[bytes] = set()
+    for name, _ in raw:
+        if name in _SINGLE:
+            if name in seen:
+                raise _bad(name, "is given more than once: send one")
+            seen.add(name)
 
 
 def read_labels(headers: Mapping[bytes, bytes]) -> Labels:
@@ -79,8 +86,8 @@ def parse_tags(raw: bytes) -> dict[str, str]:
             raise _bad(TAGS_HEADER, "must look like feature=search,customer=acme")
         if len(name) > MAX_TAG_NAME or len(value) > MAX_TAG_VALUE:
             raise _bad(TAGS_HEADER, f"takes names of {MAX_TAG_NAME} and values of {MAX_TAG_VALUE} characters at most")
-        if has_control(name + value):
-            raise _bad(TAGS_HEADER, "takes no control characters")
+        if (found := unplain(name + value)) is not None:
+            raise _bad(TAGS_HEADER, f"{RULE} ({found})")
         if name in tags:
             raise _bad(TAGS_HEADER, "gives a tag twice")
         tags[name] = value

@@ -121,10 +121,11 @@ def wants_text(request: Request) -> bool:
 class LookupEndpoint:
     """An answer as an ASGI endpoint that authenticates first and speaks OpenAI's error shape."""
 
-    def __init__(self, name: str, authenticator: Authenticator, answer: Answer) -> None:
+    def __init__(self, name: str, authenticator: Authenticator, answer: Answer, *, frozen_may: bool = False) -> None:
         self._name = name
         self._authenticator = authenticator
         self._answer = answer
+        self._frozen_may = frozen_may
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -142,7 +143,10 @@ class LookupEndpoint:
 
     async def _reply(self, request: Request) -> Reply:
         caller = await self._authenticator.caller(dict(request.scope["headers"]))
-        caller.require_standing()
+        if self._frozen_may:
+            caller.require_unrevoked()
+        else:
+            caller.require_standing()
         return await self._answer(request, caller)
 
     async def _refuse(self, error: ApiError, send: Send) -> None:

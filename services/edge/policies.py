@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
 from schemas.attempts import RouteType
 from schemas.calls import Policy
@@ -24,10 +24,10 @@ class EnvelopePolicy(Contract):
 
     models: Annotated[list[Identifier], Field(max_length=256)] | None = None
     route_types: list[RouteType] | None = None
-    fallback: bool | None = None
-    cross_bucket: bool | None = None
-    max_attempts: Annotated[int, Field(ge=1, le=10)] | None = None
-    store_replies: bool | None = None
+    fallback: StrictBool | None = None
+    cross_bucket: StrictBool | None = None
+    max_attempts: Annotated[StrictInt, Field(ge=1, le=10)] | None = None
+    store_replies: StrictBool | None = None
 
     def allows_model(self, model: str) -> bool:
         """Whether this envelope lets the model pass."""

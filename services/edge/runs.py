@@ -11,7 +11,7 @@ from services.edge.admission import parse_object
 from services.edge.bodies import BodyReader
 from services.edge.caller import Caller
 from services.edge.deadlines import parse_deadline
-from services.edge.labels import Labels, read_labels
+from services.edge.labels import Labels, read_labels, refuse_repeated
 from services.edge.lookups import wants_text
 from services.edge.memberships import Memberships, known_form
 from services.edge.replies import TEXT_TYPE, Reply, json_reply
@@ -100,6 +100,7 @@ class Runs:
 
 
 def _headers(request: Request) -> dict[bytes, bytes]:
+    refuse_repeated(request.scope["headers"])
     return dict(request.scope["headers"])
 
 

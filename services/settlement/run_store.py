@@ -154,7 +154,10 @@ def _extend(change: Change, asked: RunExtension, lines: list[BudgetLine]) -> Non
     pots = RunPots(connection, holder, run_id, [line.bucket for line in lines])
     run = owned_run(connection, holder, run_id, asked.key, lock=True)
     if run["state"] != "OPEN":
-        raise ConflictError(f"the run {run_id} is {run['state'].lower()}: open another one", code="run_closed")
+        envelope = {"kind": "run", "id": run_id, "window": None}
+        raise ConflictError(
+            f"the run {run_id} is {run['state'].lower()}: open another one", code="run_closed", facts={"envelope": envelope}
+        )
     deadline = asked.deadline_at or run["deadline_at"]
     if deadline < run["deadline_at"]:
         raise InvalidError(

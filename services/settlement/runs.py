@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from schemas.money import format_amount, parse_amount
@@ -10,8 +10,6 @@ from schemas.runs import LONGEST_RUN
 from services.settlement.balances import BucketState
 from services.settlement.errors import InvalidError, PaymentRequiredError
 from services.settlement.pricebook import Bucket, PriceBook
-
-LEAST_RUN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,8 @@ def budget_lines(budget: Mapping[str, str], book: PriceBook) -> list[BudgetLine]
 
 def check_deadline(deadline_at: datetime, now: datetime) -> None:
     """Raise InvalidError for a deadline that is over or too far."""
-    if not LEAST_RUN <= deadline_at - now <= LONGEST_RUN:
+    # A deadline is given to edge: of the shortest duration less is left when it arrives here.
+    if not now < deadline_at <= now + LONGEST_RUN:
         raise InvalidError(
             f"the deadline of a run lies in the future, {LONGEST_RUN.days} days away at the most",
             code="invalid_deadline",

@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 import psycopg
 from psycopg.rows import TupleRow, dict_row
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from schemas.envelope import new_id
 from services.settlement.errors import ConflictError, NotFoundError
@@ -33,7 +33,7 @@ class AuditOrder(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["check", "rebuild"] = "check"
-    quick: bool = False
+    quick: StrictBool = False
     loaded: dict[str, Loaded] | None = None
 
 

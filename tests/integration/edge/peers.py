@@ -32,6 +32,7 @@ COMPLETION = {
 SCRIPTED_ERRORS = {
     "unknown": (404, "model_not_found", "model_not_found"),
     "broke": (402, "insufficient_balance", "insufficient_balance"),
+    "frozen": (403, "project_frozen", "project_frozen"),
     "fails": (502, "upstream_error", None),
     "unlogged": (503, "log_unavailable", None),
 }

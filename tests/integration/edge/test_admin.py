@@ -66,6 +66,13 @@ def test_the_api_describes_itself(edge: EdgeProcess) -> None:
         ("/keys/none/policy", {"policy": {"max_attempts": 11}}, "policy.max_attempts"),
         ("/keys", {"project_id": "p", "name": "a", "policy": {"modles": []}}, "policy.modles"),
         ("/keys", {"project_id": "p", "name": "a", "policy": {"max_attempts": 0}}, "policy.max_attempts"),
+        ("/keys", {"project_id": "p", "name": "a", "policy": {"max_attempts": "4"}}, "policy.max_attempts"),
+        ("/keys", {"project_id": "p", "name": "a", "environment": "a\x1bb"}, "environment"),
+        ("/accounts", {"name": "a\u202eb"}, "name"),
+        ("/accounts", {"name": "a\nb"}, "name"),
+        ("/accounts", {"name": "a", "policy": {"fallback": "no"}}, "policy.fallback"),
+        ("/accounts", {"name": "a", "policy": {"cross_bucket": 1}}, "policy.cross_bucket"),
+        ("/accounts", {"name": "a", "policy": {"store_replies": "false"}}, "policy.store_replies"),
         ("/keys", {"project_id": "p", "name": "a", "policy": {"route_types": ["free"]}}, "policy.route_types.0"),
     ],
 )

@@ -229,3 +229,8 @@ def test_the_official_client_works_and_raises_its_own_errors(edge: EdgeProcess, 
         assert [model.id for model in client.models.list()] == ["gpt-4o", "org/tiny"]
     with official(edge, Key("sk-wrong", "", "", "")) as stranger, pytest.raises(openai.AuthenticationError):
         stranger.models.list()
+
+
+def test_a_refusal_that_only_a_decision_lifts_is_not_to_be_tried_again(edge: EdgeProcess, key: Key) -> None:
+    reply = edge.chat(key, CHAT | {"model": "frozen"})
+    assert (reply.status_code, reply.headers["x-should-retry"]) == (403, "false")

@@ -130,3 +130,15 @@ def test_a_conflict_is_recorded_as_a_rejection(edge: EdgeProcess, key: Key, kafk
         return [event.type for event in read_events(kafka_bootstrap_servers, topics.REQUESTS, key.account_id)]
 
     until(lambda: recorded() == ["RequestAccepted", "RequestRejected"], recorded)
+
+
+def test_a_stored_reply_is_not_given_again_once_a_policy_keeps_none(edge: EdgeProcess, key: Key, peers: Peers) -> None:
+    first = edge.chat(key, **ONCE)
+    before = len(peers.calls)
+    edge.admin(f"/projects/{key.project_id}/policy", {"policy": {"store_replies": False}})
+    second = edge.chat(key, **ONCE)
+    assert (second.status_code, code(second)) == (409, "already_done")
+    assert second.headers["x-tollbook-receipt"] == f"/v1/requests/{first.headers['x-request-id']}"
+    assert len(peers.calls) == before
+    edge.admin(f"/projects/{key.project_id}/policy", {"policy": None})
+    assert edge.chat(key, **ONCE).content == first.content

@@ -110,6 +110,9 @@ def test_a_run_without_a_deadline_ends_in_a_day_and_takes_the_tags_of_the_header
         (BUDGET | {"deadline": "32d"}, "deadline", "invalid_deadline"),
         (BUDGET | {"deadline": 45}, "deadline", "invalid_value"),
         (BUDGET | {"label": "a\nb"}, "label", "invalid_value"),
+        (BUDGET | {"label": "a\u202eb"}, "label", "invalid_value"),
+        (BUDGET | {"tags": {"a": "\u2066b"}}, "tags", "invalid_value"),
+        (BUDGET | {"cross_bucket": "yes"}, "cross_bucket", "invalid_value"),
         (BUDGET | {"tags": {"a": 1}}, "tags.a", "invalid_value"),
         (BUDGET | {"tags": {}, "metadata": {}}, None, "invalid_value"),
     ],
@@ -329,3 +332,29 @@ def test_while_settlement_is_away_no_request_joins_a_run_that_is_not_known_yet(
     finally:
         peers.runs.away = False
     assert edge.chat(key, **{"x-tollbook-run": fresh}).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["x-tollbook-run", "idempotency-key", "x-tollbook-tags"])
+def test_of_two_headers_that_say_one_thing_none_counts(edge: EdgeProcess, key: Key, peers: Peers, header: str) -> None:
+    before = len(peers.calls)
+    twice = [*key.headers.items(), (header, "a=b"), (header, "a=c")]
+    for path, body in (("/v1/chat/completions", CHAT), ("/v1/runs", BUDGET), ("/v1/estimate", {"items": []})):
+        reply = edge.client.post(path, json=body, headers=twice)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, header), path
+    assert len(peers.calls) == before
+
+
+@pytest.mark.parametrize("kind", ["account", "project", "key"])
+def test_what_is_frozen_may_close_its_run_and_nothing_else(edge: EdgeProcess, key: Key, kind: str) -> None:
+    run_id = opened(edge, key)
+    edge.admin(f"/{kind}s/{getattr(key, f'{kind}_id')}/freeze")
+    refused = post(edge, key, f"/v1/runs/{run_id}/extend", BUDGET)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, f"{kind}_frozen")
+    assert refused.headers["x-should-retry"] == "false"
+    assert post(edge, key, f"/v1/runs/{run_id}/close").json()["state"] == "closed"
+
+
+def test_a_revoked_key_closes_nothing(edge: EdgeProcess, key: Key) -> None:
+    run_id = opened(edge, key)
+    edge.admin(f"/keys/{key.key_id}/revoke")
+    assert post(edge, key, f"/v1/runs/{run_id}/close").status_code == 401

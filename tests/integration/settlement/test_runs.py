@@ -162,8 +162,12 @@ def test_closing_waits_for_the_last_hold_and_returns_the_rest_to_the_unit(ledger
     assert ledger.close_run("a", run_id, KEY)["state"] == "closing"
     refusal = ledger.hold(in_run(run_id))[0]
     assert (refusal["http_status"], refusal["code"]) == (409, "run_closed")
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError) as refused:
         ledger.extend_run("a", run_id, KEY, budget={"credit": "1"})
+    assert (refused.value.code, refused.value.facts["envelope"]) == (
+        "run_closed",
+        {"kind": "run", "id": run_id, "window": None},
+    )
     assert ledger.close_due_runs() == 0
     ledger.complete(completion(open_hold))
     assert ledger.close_due_runs() == 1

@@ -56,6 +56,11 @@ def test_a_conflict_tells_clients_not_to_retry_and_names_the_receipt() -> None:
     assert headers == {b"x-should-retry": b"false", b"x-tollbook-receipt": b"/v1/requests/1"}
 
 
+def test_what_a_policy_or_a_freeze_refuses_is_not_to_be_tried_again() -> None:
+    assert errors.ForbiddenError("key_frozen", "m").headers() == [(b"x-should-retry", b"false")]
+    assert errors.PassedOnError(403, {"message": "m", "code": "run_not_allowed"}).headers() == [(b"x-should-retry", b"false")]
+
+
 def test_what_settlement_refuses_keeps_its_status_its_type_and_its_facts() -> None:
     said = {"message": "m", "type": "insufficient_quota", "param": "budget", "code": "insufficient_balance", "left": "1.00"}
     error = errors.PassedOnError(402, said)

@@ -59,6 +59,8 @@ def test_tags_are_pairs_with_commas_between(raw: bytes, tags: dict[str, str]) ->
         b",".join(b"t%d=v" % number for number in range(33)),
         b"a=\xff\xfe",
         b"a=\x00b",
+        "a=\u202eb".encode(),
+        "a\u2028b=c".encode(),
     ],
 )
 def test_tags_that_are_malformed_doubled_or_too_much_are_refused(raw: bytes) -> None:

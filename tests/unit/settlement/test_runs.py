@@ -36,13 +36,11 @@ def test_a_budget_names_buckets_of_the_price_book_in_their_order() -> None:
     assert (refused.value.code, refused.value.param) == ("unknown_bucket", "budget")
 
 
-@pytest.mark.parametrize(
-    "ahead", [timedelta(0), timedelta(milliseconds=999), timedelta(days=31, seconds=1), timedelta(days=-1)]
-)
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(milliseconds=-1), timedelta(days=31, seconds=1), timedelta(days=-1)])
 def test_a_deadline_lies_ahead_but_not_too_far(ahead: timedelta) -> None:
     with pytest.raises(InvalidError, match="31 days"):
         check_deadline(NOW + ahead, NOW)
-    check_deadline(NOW + timedelta(seconds=1), NOW)
+    check_deadline(NOW + timedelta(milliseconds=1), NOW)
     check_deadline(NOW + timedelta(days=31), NOW)
 
 
