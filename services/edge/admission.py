@@ -37,19 +37,25 @@ def named_model(payload: dict[str, Any]) -> str:
     return model[:MAX_SHOWN] if isinstance(model, str) else ""
 
 
-def admit_chat(payload: dict[str, Any], caller: Caller) -> Admitted:
-    """Check a chat completion's payload as far as admission goes. Raises an `ApiError` naming the parameter."""
+def admit_call(payload: dict[str, Any], caller: Caller, content: str = "messages") -> Admitted:
+    """Check a payload as far as admission goes; `content` names what it asks. Raises an `ApiError` naming the parameter."""
     model = _model(payload)
     caller.require_model(model)
-    messages = payload.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise _invalid("messages", "must be a list with at least one message")
-    if not all(isinstance(message, dict) for message in messages):
-        raise _invalid("messages", "must hold objects")
+    if content == "messages":
+        _check_messages(payload.get("messages"))
+    elif not payload.get(content):
+        raise _invalid(content, "is required")
     stream = payload.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise _invalid("stream", "must be true or false")
     return Admitted(model, bool(stream))
+
+
+def _check_messages(messages: Any) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise _invalid("messages", "must be a list with at least one message")
+    if not all(isinstance(message, dict) for message in messages):
+        raise _invalid("messages", "must hold objects")
 
 
 def _model(payload: dict[str, Any]) -> str:

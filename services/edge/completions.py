@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.envelope import new_id, now
 from services.edge import events, metrics
-from services.edge.admission import admit_chat, named_model, parse_object
+from services.edge.admission import admit_call, named_model, parse_object
 from services.edge.authentication import Authenticator
 from services.edge.bodies import BodyReader
 from services.edge.caller import Caller
@@ -124,7 +124,7 @@ class Completions:
         call.labels = joining(call.labels, payload)
         if call.labels.run_id is not None:
             caller = call.caller = await self._memberships.join(caller, call.labels.run_id)
-        admitted = admit_chat(payload, caller)
+        admitted = admit_call(payload, caller, self._api.content)
         call.stream = admitted.stream
         return caller, body
 

@@ -25,6 +25,8 @@ class ModelApi:
 
     name: str = "chat.completions"
     path: str = "/v1/chat/completions"
+    content: str = "messages"
+    """The parameter without which there is nothing to answer."""
 
     @property
     def router_path(self) -> str:
@@ -62,6 +64,22 @@ class MessagesApi(ModelApi):
         return b"event: error\ndata: " + orjson.dumps(anthropic_error(500, message, {"code": code})) + b"\n\n"
 
 
+@dataclass(frozen=True, slots=True)
+class ResponsesApi(ModelApi):
+    """OpenAI's responses."""
+
+    name: str = "responses"
+    path: str = "/v1/responses"
+    content: str = "input"
+
+    def broke_off(self) -> bytes:
+        """An `error` event; clients that look for an error object find one too."""
+        message, kind, _, code = BROKE_OFF
+        error = {"message": message, "type": kind, "param": None, "code": code}
+        event = {"type": "error", "code": code, "message": message, "param": None, "error": error}
+        return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
+
+
 def anthropic_error(status: int, message: str, rest: dict[str, Any]) -> dict[str, Any]:
     """An error document of Anthropic's: its type follows from the status."""
     kind = ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
@@ -70,4 +88,5 @@ def anthropic_error(status: int, message: str, rest: dict[str, Any]) -> dict[str
 
 CHAT_COMPLETIONS = ModelApi()
 MESSAGES = MessagesApi()
-MODEL_APIS = (CHAT_COMPLETIONS, MESSAGES)
+RESPONSES = ResponsesApi()
+MODEL_APIS = (CHAT_COMPLETIONS, MESSAGES, RESPONSES)

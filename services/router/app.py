@@ -25,6 +25,7 @@ from services.router.buckets import Buckets
 from services.router.call import CHAT
 from services.router.chat import ChatEndpoint, ChatLimits
 from services.router.clients.messages import Messages
+from services.router.clients.responses import Responses
 from services.router.control_feed import ControlFeed
 from services.router.errors import SecretUnreadableError
 from services.router.funding import Funding
@@ -45,7 +46,7 @@ from services.router.transport import PoolLimits, build_transport
 from services.router.upstream import Upstream, UpstreamTimes
 from services.router.vault import Vault
 
-APIS = (CHAT, Messages())
+APIS = (CHAT, Messages(), Responses())
 API_PATHS = frozenset(api.path for api in APIS)
 LEDGER_POOL = PoolLimits(connections=32, per_host=32, connect_s=2, wait_s=5)
 BOOT_RETRY_S = 0.5

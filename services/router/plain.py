@@ -70,7 +70,7 @@ def price(call: Call, running: Running, reply: openai.Reply) -> Priced:
         usage, source = _usage(call, running, reply)
         charge = call.charge(running, usage)
         cost = cost_fields(charge)
-        body = call.api.plain(reply, openai.priced(reply, usage, cost), cost)
+        body = call.api.plain(call.ask, reply, openai.priced(reply, usage, cost), cost)
         return Priced(usage, source, charge, body, reply.upstream_id)
     except TypeError as exc:
         raise UpstreamError("malformed_reply", "next", status=200, usage=reply.usage, upstream_id=reply.upstream_id) from exc

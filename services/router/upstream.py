@@ -14,6 +14,7 @@ from schemas.attempts import ErrorClass
 from schemas.envelope import now
 from services.router.backoff import parse_retry_after
 from services.router.call import Call, Running
+from services.router.clients.naming import renamed
 from services.router.dialects.dialect import Dialect, no_meaning
 from services.router.dialects.known import DIALECTS
 from services.router.dialects.openai import Reply
@@ -75,7 +76,7 @@ class Upstream:
         """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
         dialect = DIALECTS[running.place.channel.dialect]
         request = self._request(dialect, call, running)
-        chunks = call.api.stream(dialect.stream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices))
+        chunks = call.api.stream(call.ask, dialect.stream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices))
         response: httpx.Response | None = None
         try:
             async with asyncio.timeout_at(self._patience(call)):
@@ -113,6 +114,8 @@ def _asked(dialect: Dialect, call: Call, model: str, output_cap: int) -> bytes:
     """The request for the upstream. A value of a type that no API takes there is the client's fault, and no channel's."""
     try:
         return dialect.request_body(call.ask, model, output_cap)
+    except UpstreamError as failure:
+        raise renamed(failure, call.api.names) from None
     except (TypeError, KeyError, AttributeError, ValueError, IndexError) as exc:
         raise no_meaning("messages", "A value of the request has another type than the provider of this route takes.") from exc
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -15,15 +16,16 @@ class ChatCompletions:
     """`POST /v1/chat/completions`."""
 
     path = "/internal/v1/chat/completions"
+    names: Mapping[str, str] = {}
 
     def parse(self, body: bytes) -> Ask:
         """The request."""
         return parse_ask(body)
 
-    def plain(self, reply: Reply, document: dict[str, Any], cost: dict[str, str]) -> bytes:
+    def plain(self, ask: Ask, reply: Reply, document: dict[str, Any], cost: dict[str, str]) -> bytes:
         """The chat completion."""
         return orjson.dumps(document)
 
-    def stream(self, chunks: ChatStream) -> ChatStream:
+    def stream(self, ask: Ask, chunks: ChatStream) -> ChatStream:
         """The chunks."""
         return chunks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,13 @@ class Messages:
     """`POST /v1/messages`."""
 
     path = "/internal/v1/messages"
+    names: Mapping[str, str] = {
+        "stop": "stop_sequences",
+        "response_format": "output_config.format",
+        "reasoning_effort": "thinking",
+        "user": "metadata.user_id",
+        "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    }
 
     def parse(self, body: bytes) -> Ask:
         """The request; `native` is the client's own, for a provider that speaks messages too."""
@@ -30,9 +38,9 @@ class Messages:
             raise RefusalError(400, "invalid_value", "A value of the request has another type than messages take.") from exc
         return replace(ask, client_api="messages", native=native, untranslated=untranslated)
 
-    def plain(self, reply: Reply, document: dict[str, Any], cost: dict[str, str]) -> bytes:
+    def plain(self, ask: Ask, reply: Reply, document: dict[str, Any], cost: dict[str, str]) -> bytes:
         """The message: the provider's own where it is one."""
-        if reply.native is None:
+        if reply.native is None or reply.spoken != "messages":
             try:
                 return orjson.dumps(message_of(document))
             except (KeyError, ValueError, IndexError, AttributeError) as exc:
@@ -42,6 +50,6 @@ class Messages:
         native["usage"] = {**(reported if isinstance(reported, dict) else usage_of(document["usage"])), **cost}
         return orjson.dumps(native)
 
-    def stream(self, chunks: ChatStream) -> MessageStream:
+    def stream(self, ask: Ask, chunks: ChatStream) -> MessageStream:
         """The events."""
         return MessageStream(chunks)

@@ -6,86 +6,29 @@ from typing import Any
 
 import orjson
 
-from schemas.money import Usage
+from services.router.clients.client_stream import ClientStream
 from services.router.clients.messages_reply import message_id, stop_reason, usage_of
 from services.router.dialects.openai_stream import ChatStream
-from services.router.dialects.sse import EventSplitter, data_of
-from services.router.errors import StreamMalformedError
 
 Json = dict[str, Any]
 
 
-class MessageStream:
-    """Reads chunks through a `ChatStream` and writes events."""
+class MessageStream(ClientStream):
+    """Reads chunks and writes events."""
 
     def __init__(self, chunks: ChatStream) -> None:
-        self._chunks = chunks
+        super().__init__(chunks)
         self._events = MessageEventWriter()
-        self._wire = EventSplitter()
-
-    @property
-    def tokens_seen(self) -> int:
-        """As of the chunks."""
-        return self._chunks.tokens_seen
-
-    @property
-    def capped(self) -> bool:
-        """As of the chunks."""
-        return self._chunks.capped
-
-    @property
-    def done(self) -> bool:
-        """As of the chunks."""
-        return self._chunks.done
-
-    @property
-    def started(self) -> bool:
-        """As of the chunks."""
-        return self._chunks.started
-
-    @property
-    def error(self) -> Json | None:
-        """As of the chunks."""
-        return self._chunks.error
-
-    @property
-    def usage(self) -> Usage | None:
-        """As of the chunks."""
-        return self._chunks.usage
-
-    @property
-    def upstream_id(self) -> str | None:
-        """As of the chunks."""
-        return self._chunks.upstream_id
-
-    @property
-    def complete(self) -> bool:
-        """As of the chunks."""
-        return self._chunks.complete
-
-    def feed(self, data: bytes) -> bytes:
-        """The events that may go to the client now. Raises :class:`StreamMalformedError`."""
-        return self._written(self._chunks.feed(data))
-
-    def ending(self, usage: Usage, cost: dict[str, str], *, include_usage: bool, capped: bool = False) -> bytes:
-        """The end of the message: its stop reason and its usage, which messages always have."""
-        return self._written(self._chunks.ending(usage, cost, include_usage=True, capped=capped)) + self._events.end()
 
     def failure(self, document: Json) -> bytes:
         """An `error` event."""
         return event("error", {"error": anthropic_error(document["error"])})
 
-    def _written(self, chunks: bytes) -> bytes:
-        written = []
-        for each in self._wire.feed(chunks):
-            data = data_of(each)
-            if not data or data == b"[DONE]":
-                continue
-            try:
-                written.append(self._events.write(orjson.loads(data)))
-            except (KeyError, TypeError, AttributeError, IndexError) as exc:
-                raise StreamMalformedError(f"a chunk that cannot be read: {type(exc).__name__}") from None
-        return b"".join(written)
+    def _write(self, chunk: Json) -> bytes:
+        return self._events.write(chunk)
+
+    def _end(self) -> bytes:
+        return self._events.end()
 
 
 class MessageEventWriter:

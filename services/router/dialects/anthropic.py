@@ -55,7 +55,7 @@ class Anthropic:
             document = chat_reply(message, int(self._clock()))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as exc:
             raise malformed(body, "usage", usage_of) from exc
-        return openai.reply_of(document)._replace(native=message)
+        return openai.reply_of(document)._replace(native=message, spoken="messages")
 
     def failure_of(self, status: int, body: bytes, retry_after_s: float | None) -> UpstreamError:
         """The error in OpenAI's shape."""

@@ -30,6 +30,7 @@ THINKING_TOKENS = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768}
 """What a reasoning effort is worth in thinking tokens, where the cap has room for them and an answer."""
 LEAST_THINKING = 1024
 NO_THINKING = frozenset({"none", "minimal"})
+THOUGHTS = ("thinking", "redacted_thinking")
 TOOL_WISHES = {"auto": "auto", "none": "none", "required": "any"}
 
 
@@ -186,13 +187,20 @@ def _add(turns: list[Json], role: str, blocks: list[Json]) -> None:
 
 
 def _answer(message: Json, param: str) -> list[Json]:
-    blocks = list(message.get("thinking_blocks") or [])
+    blocks = [_thought(block, param) for block in message.get("thinking_blocks") or []]
     blocks += _blocks(message.get("content"), param)
     for index, call in enumerate(message.get("tool_calls") or []):
         where = f"{param}.tool_calls.{index}"
         arguments = arguments_of(call, where)
         blocks.append({"type": "tool_use", "id": call.get("id"), "name": call["function"].get("name"), "input": arguments})
     return blocks
+
+
+def _thought(block: Json, param: str) -> Json:
+    """A block of thinking that is sent back. Any other kind would be counted by nobody."""
+    if block.get("type") not in THOUGHTS:
+        raise no_meaning(f"{param}.thinking_blocks", f"thinking_blocks are of type {' or '.join(THOUGHTS)}.")
+    return block
 
 
 def _result(message: Json, param: str) -> Json:

@@ -34,7 +34,7 @@ _AGAIN: dict[int, ErrorClass] = {
 class Reply(NamedTuple):
     """A plain reply. `usage` is None where the upstream reported none that holds water.
 
-    `native` is the upstream's own document where the client speaks the same API, which is not chat completions.
+    `native` is the upstream's own document where it is no chat completion, and `spoken` the API that it belongs to.
     """
 
     document: dict[str, Any]
@@ -42,6 +42,7 @@ class Reply(NamedTuple):
     model: str | None
     upstream_id: str | None
     native: dict[str, Any] | None = None
+    spoken: str = "chat.completions"
 
 
 def headers_of(secret: str) -> dict[str, str]:
@@ -81,6 +82,12 @@ def encoded(body: dict[str, Any]) -> bytes:
             "code": "invalid_json",
         }
         raise UpstreamError("invalid_request", "pass", status=400, body=orjson.dumps({"error": error})) from None
+
+
+def without_thoughts(body: dict[str, Any]) -> dict[str, Any]:
+    """The body without the thinking blocks of another provider, which a chat completion has no place for."""
+    messages = [{name: value for name, value in message.items() if name != "thinking_blocks"} for message in body["messages"]]
+    return {**body, "messages": [message for message in messages if len(message) > 1]}
 
 
 def _take_ours(body: dict[str, Any]) -> None:

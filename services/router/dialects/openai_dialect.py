@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.router.ask import Ask
 from services.router.dialects import openai
 from services.router.dialects.dialect import refuse_untranslated
@@ -22,8 +24,10 @@ class OpenAI:
         return openai.headers_of(secret)
 
     def request_body(self, ask: Ask, upstream_model: str, output_cap: int) -> bytes:
-        """The client's own body."""
+        """The client's own body, or what it means as a chat completion."""
         refuse_untranslated(ask)
+        if ask.native is not None:
+            ask = replace(ask, body=openai.without_thoughts(ask.body))
         return openai.request_body(ask, upstream_model, output_cap)
 
     def read_reply(self, body: bytes) -> Reply:

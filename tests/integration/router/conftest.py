@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.integration.router.rig import Asker, Rig
+from tests.integration.router.speakers import PRICE_BOOK, table
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +30,11 @@ async def asker(rig: Rig) -> AsyncIterator[Asker]:
     made = Asker(rig)
     yield made
     await made.http.aclose()
+
+
+@pytest.fixture(scope="module")
+def speakers(rig: Rig) -> Rig:
+    """The neighbourhood with a table of lanes for each dialect: a primary that speaks it, and a backup that speaks OpenAI's."""
+    rig.post("settlement", "/admin/price-books", content=PRICE_BOOK)
+    rig.post("router", "/admin/routes", content=orjson.dumps(table(rig)))
+    return rig

@@ -265,7 +265,9 @@ class Asker:
         **body: Any,
     ) -> Any:
         """One request whose reply the test reads itself."""
-        message = {"model": lane.model, "messages": [{"role": "user", "content": "hello " * 100}], **body}
+        message = {"model": lane.model, **body}
+        if "input" not in body:
+            message.setdefault("messages", [{"role": "user", "content": "hello " * 100}])
         headers = {"authorization": f"Bearer {EDGE}", CONTEXT_HEADER: context(lane, request_id, policy)}
         return self.http.stream("POST", path, content=content or orjson.dumps(message), headers=headers)
 

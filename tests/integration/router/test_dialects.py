@@ -7,96 +7,26 @@ router's own translations: what the two understand differently shows here.
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import orjson
 import pytest
 
-from schemas.money import Prices, Usage, charge_nano, format_amount
-from tests.integration.router.rig import Asker, Lane, Reply, Rig, Story, story
-
-DIALECTS = {"openai": "v1", "anthropic": "v1", "gemini": "v1beta"}
-LANES = 48
-PRICES = Prices.parse("2.5", "10", "1.25", "3.125")
-PRICE_BOOK = """
-version: 1
-buckets:
-  - {id: credit, currency: USD, route_types: [direct]}
-  - {id: wallet, currency: CNY, route_types: [pooled, subscription]}
-prices:
-  - {route_type: direct, model: gpt-4o, currency: USD, input: "2.5", cached_input: "1.25", cache_write: "3.125", output: "10"}
-"""
-PROMPT = "hello " * 100
-PLAIN = "[sim input_tokens=90 output_tokens=12]"
-USAGE = Usage(input_tokens=90, output_tokens=12)
-TOOLS: list[dict[str, Any]] = [
-    {
-        "type": "function",
-        "function": {
-            "name": "weather",
-            "description": "The weather of a city",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-]
-SPEAKING = pytest.mark.parametrize("dialect", DIALECTS)
-FOREIGN = pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
-STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
-
-
-@pytest.fixture(scope="module")
-def speakers(rig: Rig) -> Rig:
-    """The neighbourhood with a table of lanes for each dialect: a primary that speaks it, and a backup that speaks OpenAI's."""
-    rig.post("settlement", "/admin/price-books", content=PRICE_BOOK)
-    rig.post("router", "/admin/routes", content=orjson.dumps(_table(rig)))
-    return rig
-
-
-def _table(rig: Rig) -> dict[str, Any]:
-    channels, models = [], []
-    for dialect in DIALECTS:
-        for lane in (Lane(f"{dialect}{number}", "") for number in range(LANES)):
-            for id_, spoken in ((lane.main, dialect), (lane.backup, "openai")):
-                place = {"base_url": f"{rig.urls['provider']}/{id_}/{DIALECTS[spoken]}", "keys": [{"secret": f"sk-{id_}"}]}
-                channels.append({"id": id_, "route_type": "direct", "brand": "sim", "dialect": spoken, **place})
-            candidates = [{"channel": id_, "upstream_model": "gpt-4o"} for id_ in (lane.main, lane.backup)]
-            limits = {"max_input_tokens": 128_000, "max_output_tokens": 16_384}
-            models.append({"id": lane.model, "owned_by": "sim", **limits, "candidates": candidates})
-    return {"version": 1, "channels": channels, "models": models}
-
-
-def said(script: str) -> list[dict[str, str]]:
-    return [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"{PROMPT}{script}"}]
-
-
-async def tell(rig: Rig, request_id: UUID) -> Story:
-    told = await story(rig.kafka, request_id)
-    told.assert_consistent()
-    return told
-
-
-def message_of(reply: Reply, *, stream: bool) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """(what was said, finish reason, usage) of a plain reply or of a stream put together."""
-    if not stream:
-        choice = reply.json["choices"][0]
-        calls = [call["function"] for call in choice["message"].get("tool_calls") or []]
-        return {"content": choice["message"]["content"] or "", "calls": calls}, choice["finish_reason"], reply.json["usage"]
-    *chunks, usage, done = reply.events
-    assert done == "[DONE]"
-    content, calls, finish = "", [], ""
-    for chunk in chunks:
-        [choice] = chunk["choices"]
-        content += choice["delta"].get("content") or ""
-        for call in choice["delta"].get("tool_calls") or []:
-            if "id" in call:
-                calls.append({"name": call["function"]["name"], "arguments": ""})
-            calls[-1]["arguments"] += call["function"].get("arguments") or ""
-        finish = choice["finish_reason"] or finish
-    return {"content": content, "calls": calls}, finish, usage["usage"]
-
-
-def options(stream: bool) -> dict[str, Any]:
-    return {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+from schemas.money import Usage, charge_nano, format_amount
+from tests.integration.router.rig import Asker, Rig
+from tests.integration.router.speakers import (
+    DIALECTS,
+    FOREIGN,
+    PLAIN,
+    PRICES,
+    SPEAKING,
+    STREAMS,
+    TOOLS,
+    USAGE,
+    message_of,
+    options,
+    said,
+    tell,
+)
 
 
 @STREAMS
@@ -309,53 +239,3 @@ async def test_what_router_sends_is_never_refused_by_the_provider(
     _, reply = await asker.ask(lane, messages=said(""), **body)
     assert reply.status == 200, reply.body
     assert "400" not in speakers.stats(lane.main).get("statuses", {})
-
-
-@STREAMS
-async def test_anthropics_clients_get_the_same_message_for_the_same_charge_over_each_dialect(
-    speakers: Rig, asker: Asker, *, stream: bool
-) -> None:
-    script = "[sim input_tokens=90 cached_tokens=30 output_tokens=12]"
-    expected = Usage(input_tokens=60, cached_input_tokens=30, output_tokens=12)
-    told = []
-    for dialect in DIALECTS:
-        lane = speakers.lane(prefix=dialect)
-        body: dict[str, Any] = {"max_tokens": 50, "system": "Be brief.", "stream": stream}
-        request_id, reply = await asker.ask(
-            lane, path="/internal/v1/messages", messages=[{"role": "user", "content": PROMPT + script}], **body
-        )
-        assert (reply.status, reply.headers["x-tollbook-channel"]) == (200, lane.main), reply.body
-        text, stop_reason, usage = native_message_of(reply, stream=stream)
-        data = (await tell(speakers, request_id)).completed
-        assert (data.attempts[0].usage, data.cost_nano) == (expected, charge_nano(PRICES, expected))
-        assert usage["cost"] == format_amount(data.cost_nano or 0)
-        told.append((text, stop_reason, usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]))
-    assert told[0] == told[1] == told[2]
-    assert told[0][1:] == ("end_turn", 60, 30, 12)
-
-
-def native_message_of(reply: Reply, *, stream: bool) -> tuple[str, str, dict[str, Any]]:
-    """(text, stop reason, usage) of a message, plain or put together from its events."""
-    if not stream:
-        return reply.json["content"][0]["text"], reply.json["stop_reason"], reply.json["usage"]
-    lines = [line for line in reply.body.split(b"\n") if line.startswith(b"data:")]
-    events = [orjson.loads(line.removeprefix(b"data:")) for line in lines]
-    text = "".join(event["delta"]["text"] for event in events if event["type"] == "content_block_delta")
-    [end] = [event for event in events if event["type"] == "message_delta"]
-    return text, end["delta"]["stop_reason"], end["usage"]
-
-
-async def test_a_thinking_message_passes_natively_to_a_provider_of_the_same_format(speakers: Rig, asker: Asker) -> None:
-    lane = speakers.lane(prefix="anthropic")
-    script = "[sim input_tokens=90 output_tokens=30 reasoning_tokens=20]"
-    request_id, reply = await asker.ask(
-        lane,
-        path="/internal/v1/messages",
-        max_tokens=4_096,
-        thinking={"type": "enabled", "budget_tokens": 1_024},
-        messages=[{"role": "user", "content": PROMPT + script}],
-    )
-    assert [block["type"] for block in reply.json["content"]] == ["thinking", "text"]
-    assert reply.json["content"][0]["signature"]
-    usage = (await tell(speakers, request_id)).completed.attempts[0].usage
-    assert usage == Usage(input_tokens=90, output_tokens=30, reasoning_tokens=20)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.edge.admission import Admitted, admit_chat, named_model, parse_object
+from services.edge.admission import Admitted, admit_call, named_model, parse_object
 from services.edge.errors import ApiError, ForbiddenError, InvalidApiKeyError, InvalidRequestError
 from services.edge.policies import EnvelopePolicy
 from tests.unit.edge.values import caller
@@ -20,9 +20,9 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
 
 
 def test_a_good_request_is_admitted() -> None:
-    assert admit_chat(GOOD, caller()) == Admitted("gpt-4o", stream=False)
-    assert admit_chat(GOOD | {"stream": True}, caller()) == Admitted("gpt-4o", stream=True)
-    assert admit_chat(GOOD | {"stream": None}, caller()) == Admitted("gpt-4o", stream=False)
+    assert admit_call(GOOD, caller()) == Admitted("gpt-4o", stream=False)
+    assert admit_call(GOOD | {"stream": True}, caller()) == Admitted("gpt-4o", stream=True)
+    assert admit_call(GOOD | {"stream": None}, caller()) == Admitted("gpt-4o", stream=False)
 
 
 @pytest.mark.parametrize(
@@ -45,28 +45,28 @@ def test_a_good_request_is_admitted() -> None:
 )
 def test_a_wrong_parameter_is_refused_by_its_name(change: dict[str, Any], param: str) -> None:
     with pytest.raises(ApiError) as refused:
-        admit_chat(GOOD | change, caller())
+        admit_call(GOOD | change, caller())
     assert (refused.value.status, refused.value.param) == (400, param)
 
 
 @pytest.mark.parametrize("missing", ["model", "messages"])
 def test_a_missing_parameter_is_refused_by_its_name(missing: str) -> None:
     with pytest.raises(InvalidRequestError) as refused:
-        admit_chat({name: value for name, value in GOOD.items() if name != missing}, caller())
+        admit_call({name: value for name, value in GOOD.items() if name != missing}, caller())
     assert refused.value.param == missing
 
 
 def test_a_key_may_ask_only_for_the_models_of_its_policy() -> None:
     bound = caller(policy=EnvelopePolicy(models=["gpt-4o-mini"]))
-    assert admit_chat(GOOD | {"model": "gpt-4o-mini"}, bound).model == "gpt-4o-mini"
+    assert admit_call(GOOD | {"model": "gpt-4o-mini"}, bound).model == "gpt-4o-mini"
     with pytest.raises(ForbiddenError) as refused:
-        admit_chat(GOOD, bound)
+        admit_call(GOOD, bound)
     assert (refused.value.status, refused.value.code, refused.value.param) == (403, "model_not_allowed", "model")
 
 
 def test_a_key_without_models_may_ask_for_none() -> None:
     with pytest.raises(ForbiddenError):
-        admit_chat(GOOD, caller(policy=EnvelopePolicy(models=[])))
+        admit_call(GOOD, caller(policy=EnvelopePolicy(models=[])))
 
 
 @pytest.mark.parametrize("scope", ["account", "project", "key"])
@@ -85,3 +85,12 @@ def test_a_revoked_key_is_refused_like_an_unknown_one() -> None:
 @pytest.mark.parametrize(("payload", "model"), [({"model": "x" * 500}, "x" * 128), ({"model": 3}, ""), ({}, "")])
 def test_the_record_of_a_refusal_names_a_model_within_bounds(payload: dict[str, Any], model: str) -> None:
     assert named_model(payload) == model
+
+
+@pytest.mark.parametrize("asked", ["hi", [{"role": "user", "content": "hi"}]])
+def test_an_api_without_messages_asks_for_its_own_content(asked: Any) -> None:
+    assert admit_call({"model": "gpt-4o", "input": asked}, caller(), "input") == Admitted("gpt-4o", stream=False)
+    for nothing in ({}, {"input": ""}, {"input": []}, {"messages": GOOD["messages"]}):
+        with pytest.raises(InvalidRequestError) as refused:
+            admit_call({"model": "gpt-4o", **nothing}, caller(), "input")
+        assert refused.value.param == "input"

@@ -161,7 +161,7 @@ CHAT: dict[str, Any] = {
 def test_a_chat_completion_is_told_as_a_message_with_its_cost() -> None:
     reply = read_reply(orjson.dumps(CHAT))
     assert reply.usage is not None
-    message = json.loads(API.plain(reply, priced(reply, reply.usage, COST), COST))
+    message = json.loads(API.plain(parsed(), reply, priced(reply, reply.usage, COST), COST))
     assert message == {
         "id": "msg_chatcmpl-1",
         "type": "message",
@@ -186,7 +186,7 @@ def test_a_chat_completion_is_told_as_a_message_with_its_cost() -> None:
 def test_the_providers_own_message_stays_as_it_is_but_for_the_cost() -> None:
     reply = ANTHROPIC.read_reply(orjson.dumps({**MESSAGE, "container": {"id": "c"}}))
     assert reply.usage is not None
-    message = json.loads(API.plain(reply, priced(reply, reply.usage, COST), COST))
+    message = json.loads(API.plain(parsed(), reply, priced(reply, reply.usage, COST), COST))
     assert message == {**MESSAGE, "container": {"id": "c"}, "usage": {**MESSAGE["usage"], **COST}}
 
 
@@ -197,7 +197,7 @@ def test_a_tool_call_that_is_no_json_is_a_malformed_reply(arguments: str) -> Non
     reply = read_reply(orjson.dumps(chat))
     assert reply.usage is not None
     with pytest.raises(TypeError):
-        API.plain(reply, priced(reply, reply.usage, COST), COST)
+        API.plain(parsed(), reply, priced(reply, reply.usage, COST), COST)
 
 
 def told(data: bytes) -> list[dict[str, Any]]:
@@ -213,7 +213,7 @@ def told(data: bytes) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("size", [1, 33, 10**6])
 def test_a_stream_is_told_as_events_and_reads_back_the_same(size: int) -> None:
-    stream = API.stream(ANTHROPIC.stream(1, 1000))
+    stream = API.stream(parsed(), ANTHROPIC.stream(1, 1000))
     passed = b"".join([stream.feed(STREAM[at : at + size]) for at in range(0, len(STREAM), size)])
     assert stream.usage == Usage(input_tokens=10, output_tokens=12)
     events = told(passed + stream.ending(stream.usage, COST, include_usage=False))
@@ -237,12 +237,12 @@ def test_a_stream_is_told_as_events_and_reads_back_the_same(size: int) -> None:
 
 
 def test_the_end_waits_for_the_record() -> None:
-    stream = API.stream(ANTHROPIC.stream(1, 1000))
+    stream = API.stream(parsed(), ANTHROPIC.stream(1, 1000))
     passed = told(stream.feed(STREAM))
     assert "message_delta" not in [each["type"] for each in passed]
 
 
 def test_a_broken_stream_ends_with_an_error_event() -> None:
-    stream = API.stream(OPENAI.stream(1, 1000))
+    stream = API.stream(parsed(), OPENAI.stream(1, 1000))
     (error,) = told(stream.failure({"error": {"message": "cut", "type": "server_error", "code": "stream_cut"}}))
     assert error == {"type": "error", "error": {"type": "api_error", "message": "cut", "code": "stream_cut"}}

@@ -1,0 +1,86 @@
+"""Lanes whose primary speaks one dialect and whose backup speaks OpenAI's, and what the tests over them share."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from schemas.money import Prices, Usage
+from tests.integration.router.rig import Lane, Reply, Rig, Story, story
+
+DIALECTS = {"openai": "v1", "anthropic": "v1", "gemini": "v1beta"}
+LANES = 48
+PRICES = Prices.parse("2.5", "10", "1.25", "3.125")
+PRICE_BOOK = """
+version: 1
+buckets:
+  - {id: credit, currency: USD, route_types: [direct]}
+  - {id: wallet, currency: CNY, route_types: [pooled, subscription]}
+prices:
+  - {route_type: direct, model: gpt-4o, currency: USD, input: "2.5", cached_input: "1.25", cache_write: "3.125", output: "10"}
+"""
+PROMPT = "hello " * 100
+PLAIN = "[sim input_tokens=90 output_tokens=12]"
+USAGE = Usage(input_tokens=90, output_tokens=12)
+TOOLS: list[dict[str, Any]] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "The weather of a city",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+]
+SPEAKING = pytest.mark.parametrize("dialect", DIALECTS)
+FOREIGN = pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
+STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+
+
+def table(rig: Rig) -> dict[str, Any]:
+    channels, models = [], []
+    for dialect in DIALECTS:
+        for lane in (Lane(f"{dialect}{number}", "") for number in range(LANES)):
+            for id_, spoken in ((lane.main, dialect), (lane.backup, "openai")):
+                place = {"base_url": f"{rig.urls['provider']}/{id_}/{DIALECTS[spoken]}", "keys": [{"secret": f"sk-{id_}"}]}
+                channels.append({"id": id_, "route_type": "direct", "brand": "sim", "dialect": spoken, **place})
+            candidates = [{"channel": id_, "upstream_model": "gpt-4o"} for id_ in (lane.main, lane.backup)]
+            limits = {"max_input_tokens": 128_000, "max_output_tokens": 16_384}
+            models.append({"id": lane.model, "owned_by": "sim", **limits, "candidates": candidates})
+    return {"version": 1, "channels": channels, "models": models}
+
+
+def said(script: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"{PROMPT}{script}"}]
+
+
+async def tell(rig: Rig, request_id: UUID) -> Story:
+    told = await story(rig.kafka, request_id)
+    told.assert_consistent()
+    return told
+
+
+def message_of(reply: Reply, *, stream: bool) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """(what was said, finish reason, usage) of a plain reply or of a stream put together."""
+    if not stream:
+        choice = reply.json["choices"][0]
+        calls = [call["function"] for call in choice["message"].get("tool_calls") or []]
+        return {"content": choice["message"]["content"] or "", "calls": calls}, choice["finish_reason"], reply.json["usage"]
+    *chunks, usage, done = reply.events
+    assert done == "[DONE]"
+    content, calls, finish = "", [], ""
+    for chunk in chunks:
+        [choice] = chunk["choices"]
+        content += choice["delta"].get("content") or ""
+        for call in choice["delta"].get("tool_calls") or []:
+            if "id" in call:
+                calls.append({"name": call["function"]["name"], "arguments": ""})
+            calls[-1]["arguments"] += call["function"].get("arguments") or ""
+        finish = choice["finish_reason"] or finish
+    return {"content": content, "calls": calls}, finish, usage["usage"]
+
+
+def options(stream: bool) -> dict[str, Any]:
+    return {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
