@@ -12,6 +12,8 @@ from schemas.requests import KeyRef
 RouteType = Literal["direct", "pooled", "subscription"]
 Outcome = Literal["succeeded", "failed", "cancelled"]
 UsageSource = Literal["reported", "estimated", "none"]
+AfterDisconnect = Literal["drained", "cancelled"]
+"""What became of an upstream call whose client had left: read to its end for its real usage, or ended there."""
 ErrorClass = Literal[
     "rate_limited",
     "upstream_error",
@@ -48,6 +50,10 @@ class Attempt(Contract):
     `operator_cost_nano` is what the attempt cost the operator, in `operator_cost_currency`; None where the channel declares
     no cost. `upstream_id` is the provider's own id of its reply (of the body, else of its `x-request-id` header): what a
     provider's usage export names; None where nothing came back.
+
+    `exposure` is the most that the provider may bill for an attempt whose own count never came (a timeout, a stream that was
+    cut, a call that was cancelled); None where it reported its usage, or certainly did no work. `operator_exposure_nano` is
+    what that would cost the operator, in `operator_cost_currency`. It is charged to nobody.
     """
 
     attempt: Annotated[int, Field(ge=1)]
@@ -67,6 +73,9 @@ class Attempt(Contract):
     operator_cost_nano: AmountNano | None = None
     operator_cost_currency: Identifier | None = None
     upstream_id: Identifier | None = None
+    exposure: Usage | None = None
+    operator_exposure_nano: AmountNano | None = None
+    after_disconnect: AfterDisconnect | None = None
 
 
 class Fallback(Contract):

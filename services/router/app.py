@@ -109,7 +109,7 @@ class Router:
             health=self._health,
             funding=funding,
             plain=PlainDelivery(attempts, upstream, settler),
-            stream=StreamDelivery(attempts, upstream, settler, self._reporter),
+            stream=StreamDelivery(attempts, upstream, settler, self._reporter, disconnect_drain_s=s.disconnect_drain_seconds),
             settler=settler,
             limits=ChatLimits(s.body_bytes_max, s.requests_in_flight_max, s.request_deadline_seconds),
             draw=random.random,

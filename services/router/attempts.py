@@ -184,4 +184,4 @@ async def _made(make: Callable[[Call, Running], Awaitable[T]], call: Call, runni
         raise
     except Exception as exc:
         log.exception("attempt_broke", request_id=str(call.context.request_id), channel=running.place.channel.id)
-        raise UpstreamError("internal", "next") from exc
+        raise UpstreamError("internal", "next", sent=True) from exc

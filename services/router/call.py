@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from schemas.attempts import ErrorClass, FallbackReason, Outcome, UsageSource
+from schemas.attempts import AfterDisconnect, ErrorClass, FallbackReason, Outcome, UsageSource
 from schemas.calls import CallContext, HoldGranted
 from schemas.envelope import now
 from schemas.money import Prices, Usage, charge_nano
@@ -130,15 +130,18 @@ class Call:
     def failed(self, running: Running, failure: UpstreamError, at: float) -> AttemptDocument:
         """The upstream call failed; what it burned is written down and charged to nobody."""
         source: UsageSource = "none" if failure.usage is None else "reported"
+        cancelled = failure.error_class == "client_gone"
         return self.finished(
             running,
             failure.usage,
             source,
             at,
-            outcome="failed",
+            outcome="cancelled" if cancelled else "failed",
             error_class=failure.error_class,
             http_status=failure.status,
             upstream_id=failure.upstream_id,
+            sent=failure.sent,
+            after_disconnect=failure.after_disconnect,
         )
 
     def finished(
@@ -153,11 +156,18 @@ class Call:
         http_status: int | None = 200,
         ttft_ms: float | None = None,
         upstream_id: str | None = None,
+        sent: bool = True,
+        after_disconnect: AfterDisconnect | None = None,
     ) -> AttemptDocument:
-        """The upstream call is over: answered to its end, or (with another outcome) to where it broke."""
+        """The upstream call is over: answered to its end, or (with another outcome) to where it broke.
+
+        `sent`: the provider may have done work, so that what it may bill is written down where it did not report it.
+        """
         latency_ms = (at - running.begun) * 1000
         self.upstream_ms += latency_ms
         cost = self._operator_cost(running, usage)
+        exposure = self.most_usage(running) if sent and source != "reported" else None
+        exposed = self._operator_cost(running, exposure)
         attempt: AttemptDocument = {
             "attempt": running.number,
             **running.place.candidate,
@@ -171,11 +181,18 @@ class Call:
             "usage": usage_fields(usage),
             "usage_source": source,
             "operator_cost_nano": cost,
-            "operator_cost_currency": None if cost is None else running.cover.grant.currency,
+            "operator_cost_currency": None if cost is None and exposed is None else running.cover.grant.currency,
             "upstream_id": upstream_id,
+            "exposure": None if exposure is None else usage_fields(exposure),
+            "operator_exposure_nano": exposed,
+            "after_disconnect": after_disconnect,
         }
         self.attempts.append(attempt)
         return attempt
+
+    def most_usage(self, running: Running) -> Usage:
+        """The most tokens that an attempt can be billed for: what its hold was for."""
+        return Usage(input_tokens=self.tokens_bound, output_tokens=running.cover.grant.output_cap * self.ask.choices)
 
     def charge(self, running: Running, usage: Usage) -> Charge:
         """What the customer pays for an attempt, at the prices that its hold was stamped with."""

@@ -10,7 +10,7 @@ from schemas.calls import HoldCandidate
 from services.router.documents import CandidateDocument
 from services.router.operator_cost import Factor, parse_factor
 from services.router.origin import origin_of
-from services.router.table import CandidateRow, ChannelRow, ModelRow, RouteTable
+from services.router.table import CandidateRow, ChannelRow, ModelRow, OnDisconnect, RouteTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class Channel:
     origin: str
     keys: tuple[str, ...] = field(repr=False)
     factor: Factor | None
+    on_disconnect: OnDisconnect = "drain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,7 @@ def _channel(row: ChannelRow, keys: Iterable[str]) -> Channel:
         origin=origin_of(row.base_url),
         keys=tuple(keys),
         factor=None if row.cost_factor is None else parse_factor(row.cost_factor),
+        on_disconnect=row.on_disconnect,
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
-from schemas.attempts import ErrorClass, FallbackReason, Outcome, RouteType, UsageSource
+from schemas.attempts import AfterDisconnect, ErrorClass, FallbackReason, Outcome, RouteType, UsageSource
 from schemas.money import Usage
 
 
@@ -53,6 +53,9 @@ class AttemptDocument(TypedDict):
     operator_cost_nano: int | None
     operator_cost_currency: str | None
     upstream_id: str | None
+    exposure: UsageDocument | None
+    operator_exposure_nano: int | None
+    after_disconnect: AfterDisconnect | None
 
 
 class FallbackDocument(TypedDict):

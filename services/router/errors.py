@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from schemas.attempts import ErrorClass
+from schemas.attempts import AfterDisconnect, ErrorClass
 from schemas.money import Usage
 
 Verdict = Literal["retry", "next", "pass"]
@@ -92,7 +92,8 @@ class UpstreamError(RouterError):
 
     `status` is the upstream's HTTP status, None where there was none. `body` is the upstream's error body, only kept when
     the verdict is "pass". `usage` is what the failed attempt burned, None where the upstream did not say. `upstream_id` is the
-    provider's id of its reply, None where none came.
+    provider's id of its reply, None where none came. `sent` tells that the provider may have done work that it bills, though
+    no usage came. `after_disconnect` tells that the call was ended because its client had left.
     """
 
     def __init__(
@@ -105,6 +106,8 @@ class UpstreamError(RouterError):
         usage: Usage | None = None,
         body: bytes = b"",
         upstream_id: str | None = None,
+        sent: bool = False,
+        after_disconnect: AfterDisconnect | None = None,
     ) -> None:
         super().__init__(error_class)
         self.error_class: ErrorClass = error_class
@@ -114,3 +117,5 @@ class UpstreamError(RouterError):
         self.usage = usage
         self.body = body
         self.upstream_id = upstream_id
+        self.sent = sent or status == 200
+        self.after_disconnect = after_disconnect

@@ -11,6 +11,7 @@ from services.router.answers import JSON, Answer, cost_fields, failure_answer, f
 from services.router.attempts import AttemptLoop
 from services.router.bounds import estimated_output_tokens
 from services.router.call import Call, Charge, Outgoing, Running
+from services.router.departure import unless_gone
 from services.router.dialects import openai
 from services.router.errors import UpstreamError
 from services.router.presence import Receive, has_gone
@@ -39,10 +40,15 @@ class PlainDelivery:
     async def answer(self, call: Call, receive: Receive) -> Answer:
         """The whole reply. Raises :class:`LogUnavailableError` where the record could not be written.
 
-        A client that has gone changes nothing but the outcome: the provider's real usage is waited for and charged.
+        Where the client has gone, the channel's policy says whether the provider's real usage is waited for and charged, or
+        the call is ended: nothing is charged then, since nothing was delivered.
         """
+
+        async def fetch(call: Call, running: Running) -> Priced:
+            return await unless_gone(running, receive, self._fetch(call, running))
+
         try:
-            priced, running = await self._attempts.run(call, self._fetch, lambda: has_gone(receive))
+            priced, running = await self._attempts.run(call, fetch, lambda: has_gone(receive))
         except UpstreamError as failure:
             return await fail(call, self._settler, failure)
         return await self._succeed(call, running, priced, receive)
@@ -51,9 +57,16 @@ class PlainDelivery:
         return price(call, running, await self._upstream.fetch(call, running))
 
     async def _succeed(self, call: Call, running: Running, priced: Priced, receive: Receive) -> Answer:
-        finished = call.finished(running, priced.usage, priced.source, monotonic(), upstream_id=priced.upstream_id)
-        charge = priced.charge
         gone = has_gone(receive)
+        finished = call.finished(
+            running,
+            priced.usage,
+            priced.source,
+            monotonic(),
+            upstream_id=priced.upstream_id,
+            after_disconnect="drained" if gone else None,
+        )
+        charge = priced.charge
         out = Outgoing("cancelled", 499, "client_gone", charge) if gone else Outgoing("succeeded", 200, None, charge)
         await self._settler.settle(call, out, finished)
         headers = route_headers(call, running, call.overhead_ms(monotonic()))

@@ -9,7 +9,8 @@ from typing import Final, Literal, NamedTuple
 import structlog
 
 from schemas.attempts import ErrorClass
-from services.router.call import Call, Running
+from services.router.call import Call
+from services.router.departure import Departure
 from services.router.errors import StreamMalformedError
 from services.router.open_stream import OpenStream
 from services.router.presence import Send
@@ -20,7 +21,8 @@ from services.router.upstream import error_class_of
 log = structlog.get_logger(__name__)
 CAPPED: Final = "capped"
 Halt = ErrorClass | Literal["capped"] | None
-"""Why a stream ended: None when it was complete, "capped" when the upstream ignored its cap, else what broke it."""
+"""Why a stream ended: None when it was complete, "capped" when the upstream ignored its cap, else what broke it.
+"client_gone" when it was ended because its client had left."""
 
 
 class Pumped(NamedTuple):
@@ -31,28 +33,32 @@ class Pumped(NamedTuple):
 
 
 class Pump:
-    """Passes a stream on. A client that reads no more does not stop the upstream: its real usage is waited for."""
+    """Passes a stream on. A client that has gone, or reads no more, leaves the upstream to its channel's policy."""
 
     def __init__(self, between_reads_s: float, reporter: ProgressReporter) -> None:
         self._between_reads_s = between_reads_s
         self._reporter = reporter
 
-    async def run(self, call: Call, running: Running, opened: OpenStream, send: Send) -> Pumped:
+    async def run(self, call: Call, progress: StreamProgress, opened: OpenStream, send: Send, departure: Departure) -> Pumped:
         """Pass everything on up to the held end."""
-        progress = call.progress[running.cover.grant.hold_id]
         progress.input_tokens = call.ask.prompt_estimate(call.tokens_bound)
         passing = _Passing(opened, send, progress, self._reporter)
-        halt = await self._until_halt(call, passing)
+        async with departure.noticed():
+            halt = await self._until_halt(call, passing, departure)
         return Pumped(halt, passing.muted)
 
-    async def _until_halt(self, call: Call, passing: _Passing) -> Halt:
+    async def _until_halt(self, call: Call, passing: _Passing, departure: Departure) -> Halt:
         while True:
             try:
-                return await self._pass(call, passing)
+                return await self._pass(call, passing, departure)
             except TimeoutError:
+                now = monotonic()
+                if departure.is_over(now):
+                    return "client_gone"
                 if passing.sending:
                     passing.muted = True
                     passing.sending = False
+                    departure.left(now)
                     continue
                 return "deadline_exceeded" if monotonic() >= call.deadline else "timeout"
             except StreamMalformedError:
@@ -64,17 +70,24 @@ class Pump:
                     return "internal"
                 return "stream_cut" if error_class == "connection_failed" else error_class
 
-    async def _pass(self, call: Call, passing: _Passing) -> Halt:
-        async with asyncio.timeout_at(min(monotonic() + self._between_reads_s, call.deadline)) as patience:
-            if not passing.begun:
-                await passing.begin()
-            if passing.halted:
-                return passing.halt
-            async for part in passing.opened.parts:
-                patience.reschedule(min(monotonic() + self._between_reads_s, call.deadline))
-                await passing.feed(part)
+    async def _pass(self, call: Call, passing: _Passing, departure: Departure) -> Halt:
+        between_s, deadline = self._between_reads_s, call.deadline
+        async with asyncio.timeout_at(min(monotonic() + between_s, deadline, departure.until)) as patience:
+            departure.patience = patience
+            try:
+                if not passing.begun:
+                    await passing.begin()
                 if passing.halted:
                     return passing.halt
+                async for part in passing.opened.parts:
+                    now = monotonic()
+                    departure.look(now)
+                    patience.reschedule(min(now + between_s, deadline, departure.until))
+                    await passing.feed(part)
+                    if passing.halted:
+                        return passing.halt
+            finally:
+                departure.patience = None
         return None if passing.opened.chunks.complete else "stream_cut"
 
 

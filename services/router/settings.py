@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     requests_in_flight_max: int = Field(default=4_096, ge=1)
     body_bytes_max: int = Field(default=32 * 1024 * 1024, ge=1)
     drain_seconds: float = Field(default=30, ge=0)
+    disconnect_drain_seconds: float = Field(default=60, ge=0, le=3_600)
     log_level: str = "INFO"
 
     @field_validator("secrets_key")

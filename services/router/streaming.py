@@ -14,6 +14,7 @@ from services.router.answers import EVENTS, Answer, cost_fields, failure_documen
 from services.router.attempts import AttemptLoop
 from services.router.bounds import estimated_stream_tokens
 from services.router.call import Call, Charge, Outgoing, Running
+from services.router.departure import Departure, unless_gone
 from services.router.errors import LogUnavailableError, UpstreamError
 from services.router.open_stream import OpenStream
 from services.router.plain import fail
@@ -36,7 +37,16 @@ class _Moments(NamedTuple):
 class StreamDelivery:
     """Answers requests that stream."""
 
-    def __init__(self, attempts: AttemptLoop, upstream: Upstream, settler: Settler, reporter: ProgressReporter) -> None:
+    def __init__(
+        self,
+        attempts: AttemptLoop,
+        upstream: Upstream,
+        settler: Settler,
+        reporter: ProgressReporter,
+        *,
+        disconnect_drain_s: float = 60.0,
+    ) -> None:
+        self._drain_s = disconnect_drain_s
         self._attempts = attempts
         self._upstream = upstream
         self._settler = settler
@@ -48,8 +58,12 @@ class StreamDelivery:
         Once a chunk has gone out there is no second attempt: what breaks then ends the stream with an error event, and the
         customer pays for what was streamed.
         """
+
+        async def begin(call: Call, running: Running) -> OpenStream:
+            return await unless_gone(running, receive, self._upstream.open_stream(call, running))
+
         try:
-            opened, running = await self._attempts.run(call, self._upstream.open_stream, lambda: has_gone(receive))
+            opened, running = await self._attempts.run(call, begin, lambda: has_gone(receive))
         except UpstreamError as failure:
             return await fail(call, self._settler, failure)
         now = monotonic()
@@ -72,7 +86,8 @@ class StreamDelivery:
         overhead_ms = max(0.0, first.request_ms - call.upstream_ms - first.attempt_ms)
         headers = [EVENTS, (b"cache-control", b"no-cache"), *route_headers(call, running, overhead_ms)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        pumped = await self._pump.run(call, running, opened, send)
+        progress = call.progress[running.cover.grant.hold_id]
+        pumped = await self._pump.run(call, progress, opened, send, Departure(running, receive, self._drain_s))
         gone = pumped.muted or has_gone(receive)
         tail = await self._settle(call, running, opened, pumped.halt, first, gone=gone)
         if pumped.muted:
@@ -88,15 +103,17 @@ class StreamDelivery:
         broken: ErrorClass | None = None if halt is None or halt == "capped" else halt
         usage, source = _usage(call, running, opened, halt)
         charge = None if broken is not None and not opened.chunks.tokens_seen else call.charge(running, usage)
+        cancelled = broken == "client_gone"
         finished = call.finished(
             running,
             usage,
             source,
             monotonic(),
-            outcome="succeeded" if broken is None else "failed",
+            outcome="succeeded" if broken is None else "cancelled" if cancelled else "failed",
             error_class=broken,
             ttft_ms=first.attempt_ms,
             upstream_id=opened.upstream_id,
+            after_disconnect="cancelled" if cancelled else "drained" if gone else None,
         )
         tail = _tail(call, opened, halt, usage, charge)
         try:

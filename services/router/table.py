@@ -17,6 +17,7 @@ from services.router.operator_cost import parse_factor
 TABLE_BYTES_MAX = 2 * 1024 * 1024
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
 Weight = Annotated[int, Field(ge=1, le=1_000_000)]
+OnDisconnect = Literal["drain", "cancel"]
 Priority = Annotated[int, Field(ge=0, le=1_000)]
 
 
@@ -38,7 +39,11 @@ class ChannelKey(_Row):
 
 
 class ChannelRow(_Row):
-    """One place to send requests to. `cost_factor` is what the operator pays, as a decimal share of the list charge."""
+    """One place to send requests to. `cost_factor` is what the operator pays, as a decimal share of the list charge.
+
+    `on_disconnect` is what happens to an upstream call whose client has left: it is read to its end for its real usage, or
+    cancelled and estimated from what was streamed.
+    """
 
     id: Name
     route_type: RouteType
@@ -49,6 +54,7 @@ class ChannelRow(_Row):
     cost_factor: str | None = None
     priority: Priority = 0
     weight: Weight | None = None
+    on_disconnect: OnDisconnect = "drain"
 
     @field_validator("cost_factor")
     @classmethod

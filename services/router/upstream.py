@@ -36,6 +36,15 @@ _CONNECT = (
     ConnectionError,
 )
 
+_UNCONNECTED = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    ConnectionRefusedError,
+)
+
 
 class UpstreamTimes(NamedTuple):
     """Bounds in seconds: to the first byte of an answer, and between two reads of a stream."""
@@ -161,7 +170,8 @@ def _failure(exc: Exception, response: httpx.Response | None) -> Exception:
     error_class = error_class_of(exc)
     if error_class is None:
         return exc
-    failure = UpstreamError(error_class, "retry")
+    served = response is None or response.status_code == 200
+    failure = UpstreamError(error_class, "retry", sent=served and not _unsent(exc))
     _name(failure, response)
     return failure
 
@@ -187,6 +197,12 @@ def error_class_of(exc: BaseException) -> ErrorClass | None:
     if isinstance(cause, aiohttp.ClientError | httpx.HTTPError | BodyTooLongError):
         return "malformed_reply"
     return "connection_failed" if isinstance(cause, OSError) else None
+
+
+def _unsent(exc: BaseException) -> bool:
+    """Whether the connection was never made: then nobody can have worked on the request."""
+    cause = exc.__cause__ if isinstance(exc, httpx.HTTPError) and exc.__cause__ is not None else exc
+    return isinstance(cause, _UNCONNECTED)
 
 
 def _refused(dialect: Dialect, response: httpx.Response, body: bytes) -> UpstreamError:

@@ -17,6 +17,7 @@ LONGEST_REQUEST = timedelta(hours=1)
 SHOWN = (
     "attempt", "channel", "brand", "route_type", "upstream_model", "started_at", "latency_ms", "outcome", "error_class",
     "http_status", "usage", "usage_source", "operator_cost_nano", "operator_cost_currency", "upstream_id", "hold_id",
+    "exposure", "operator_exposure_nano", "after_disconnect",
 )  # fmt: skip
 
 
@@ -37,6 +38,14 @@ def unknown_ends(connection: Connection, *, since: datetime, until: datetime, li
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statements("attempts.sql")["unknown_ends"], asked).fetchall()
     return [{**row, "candidates": row.pop("detail")["candidates"]} for row in rows]
+
+
+def exposures(connection: Connection, *, since: datetime, until: datetime, limit: int) -> list[dict[str, Any]]:
+    """Attempts of settled requests whose provider never said what it counted, with the most that it may bill."""
+    bounds = {"after": id_at(since - LONGEST_REQUEST), "before": id_at(until), "limit": limit}
+    rows = connection.execute(statements("attempts.sql")["exposed"], bounds).fetchall()
+    found = [each for request_id, holder, completed in rows for each in _attempts(request_id, holder, orjson.loads(completed))]
+    return [each for each in found if each["exposure"] is not None]
 
 
 def id_at(instant: datetime) -> UUID:

@@ -54,7 +54,8 @@ def _attempts(receipt: dict[str, Any]) -> Iterable[str]:
         )
         if each["outcome"] == "succeeded":
             tokens = f"{tokens_in} tokens in, {usage['output_tokens']} tokens out"
-            yield f"{where} and was answered in {each['latency_ms']:.0f} ms: {tokens}."
+            drained = ", read to its end although the client had gone" if each["after_disconnect"] == "drained" else ""
+            yield f"{where} and was answered in {each['latency_ms']:.0f} ms{drained}: {tokens}."
             yield from _own_count(receipt, each)
             continue
         why = REASONS.get(each["error_class"] or "", "it failed")
@@ -64,6 +65,18 @@ def _attempts(receipt: dict[str, Any]) -> Iterable[str]:
         ended = "was cancelled" if each["outcome"] == "cancelled" else "failed"
         charged = "" if each["charged"] else "; it is not charged"
         yield f"{where} and {ended}: {why}{burned}{charged}."
+        yield from _exposed(each)
+
+
+def _exposed(attempt: dict[str, Any]) -> Iterable[str]:
+    """What nobody knows: a call that broke may be billed to Tollbook, whose risk it is."""
+    exposure = attempt["exposure"]
+    if exposure is not None:
+        tokens_in = exposure["input_tokens"] + exposure["cached_input_tokens"] + exposure["cache_write_tokens"]
+        yield (
+            f"The provider did not say what it counted for attempt {attempt['attempt']}: it may bill Tollbook for up to"
+            f" {tokens_in} tokens in and {exposure['output_tokens']} out. That is not charged to you."
+        )
 
 
 def _own_count(receipt: dict[str, Any], attempt: dict[str, Any]) -> Iterable[str]:

@@ -12,7 +12,7 @@ from services.settlement.refusals import stored, utc_text
 
 BookOf = Callable[[int], PriceBook | None]
 Row = dict[str, Any]
-OPERATORS_OWN = {"operator_cost_nano", "operator_cost_currency"}
+OPERATORS_OWN = {"operator_cost_nano", "operator_cost_currency", "operator_exposure_nano"}
 """Fields of an attempt that are no business of the customer who reads the receipt."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 

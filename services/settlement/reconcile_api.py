@@ -46,6 +46,8 @@ def reconcile_router(*, connect: Connect, tokens: Tokens) -> APIRouter:
     @router.get("/unknown-ends")
     def get_unknown_ends(since: Instant, until: Instant, limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000) -> Response:
         with connect() as connection:
-            return Reply({"data": attempt_pages.unknown_ends(connection, since=since, until=until, limit=limit)})
+            ends = attempt_pages.unknown_ends(connection, since=since, until=until, limit=limit)
+            exposed = attempt_pages.exposures(connection, since=since, until=until, limit=limit)
+        return Reply({"data": ends, "exposures": exposed})
 
     return router

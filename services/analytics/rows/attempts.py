@@ -3,9 +3,9 @@
 from typing import Any
 
 from schemas import topics
-from services.analytics.rows.columns import KEY, ROUTE, USAGE, flag, free_text, instant, nano, number, small, text, uuid
+from services.analytics.rows.columns import KEY, ROUTE, USAGE, count, flag, free_text, instant, nano, number, small, text, uuid
 from services.analytics.rows.fields import micros, text_of, uuid_number
-from services.analytics.rows.table import Event, Table, Values, key_values, route_values, usage_values
+from services.analytics.rows.table import Event, Table, Values, key_values, route_values, total_tokens, usage_values
 
 
 def _started(_: Event, data: Any) -> Values:
@@ -37,6 +37,9 @@ def _finished(_: Event, data: Any) -> Values:
         "operator_cost_nano": attempt.get("operator_cost_nano"),
         "operator_cost_currency": text_of(attempt.get("operator_cost_currency")),
         "upstream_id": text_of(attempt.get("upstream_id")),
+        "exposure_tokens": total_tokens(attempt["exposure"]) if attempt.get("exposure") else 0,
+        "operator_exposure_nano": attempt.get("operator_exposure_nano"),
+        "after_disconnect": text_of(attempt.get("after_disconnect")),
     }
 
 
@@ -74,6 +77,9 @@ ATTEMPTS = Table(
         nano("operator_cost_nano"),
         text("operator_cost_currency"),
         free_text("upstream_id"),
+        count("exposure_tokens"),
+        nano("operator_exposure_nano"),
+        text("after_disconnect"),
         text("to_channel"),
         small("to_attempt", nullable=True),
         text("fallback_reason"),

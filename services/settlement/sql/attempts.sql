@@ -5,6 +5,12 @@
 select request_id, holder, completed from receipt
 where request_id > %(after)s and request_id < %(before)s order by request_id limit %(limit)s;
 
+-- name: exposed
+-- Settled requests with an attempt whose provider may bill what it never reported.
+select request_id, holder, completed from receipt
+where request_id > %(after)s and request_id < %(before)s and strpos(completed, '"exposure":{') > 0
+order by request_id limit %(limit)s;
+
 -- name: unknown_ends
 -- Holds whose request never completed: what was asked of a provider is not known.
 select h.id, h.request_id, h.holder, h.currency, h.state, h.amount_nano, h.captured_nano, h.placed_at, h.expires_at, h.detail

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -44,6 +45,7 @@ FAST = {
     "TOLLBOOK_UPSTREAM_FIRST_BYTE_TIMEOUT_SECONDS": "1.0",
     "TOLLBOOK_UPSTREAM_READ_TIMEOUT_SECONDS": "1.0",
     "TOLLBOOK_REQUEST_DEADLINE_SECONDS": "8",
+    "TOLLBOOK_DISCONNECT_DRAIN_SECONDS": "2",
     "TOLLBOOK_BACKOFF_BASE_SECONDS": "0.01",
     "TOLLBOOK_RETRY_AFTER_MAX_SECONDS": "0.5",
 }
@@ -227,6 +229,25 @@ class Rig:
         """The account's balances by bucket."""
         data = self.get("settlement", f"/admin/accounts/{lane.account_id}/balances")["data"]
         return {row["bucket"]: row for row in data}
+
+    def settled_receipt(self, account_id: str, request_id: UUID) -> dict[str, Any]:
+        """The receipt of a request, waited for until nothing of it is pending."""
+        give_up_at = time.monotonic() + STORY_TIMEOUT_S
+        while True:
+            url = f"{self.urls['settlement']}/internal/accounts/{account_id}/receipts/{request_id}"
+            reply = self.http.get(url, headers={"authorization": f"Bearer {EDGE}"})
+            shown: dict[str, Any] = reply.json()
+            if reply.is_success and shown["status"] != "pending":
+                return shown
+            assert time.monotonic() < give_up_at, shown
+            time.sleep(0.05)
+
+    def exposures(self) -> list[dict[str, Any]]:
+        """What providers may bill for attempts of the last minutes that they never reported."""
+        since, until = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (-10, 10))
+        found = self.get("settlement", "/admin/unknown-ends", since=since.isoformat(), until=until.isoformat())
+        exposed: list[dict[str, Any]] = found["exposures"]
+        return exposed
 
     def client(self) -> httpx.AsyncClient:
         """Edge's connection to router."""
