@@ -89,4 +89,5 @@ def anthropic_error(status: int, message: str, rest: dict[str, Any]) -> dict[str
 CHAT_COMPLETIONS = ModelApi()
 MESSAGES = MessagesApi()
 RESPONSES = ResponsesApi()
-MODEL_APIS = (CHAT_COMPLETIONS, MESSAGES, RESPONSES)
+EMBEDDINGS = ModelApi("embeddings", "/v1/embeddings", "input")
+MODEL_APIS = (CHAT_COMPLETIONS, MESSAGES, RESPONSES, EMBEDDINGS)

@@ -24,6 +24,7 @@ from services.router.breaker import BreakerLimits
 from services.router.buckets import Buckets
 from services.router.call import CHAT
 from services.router.chat import ChatEndpoint, ChatLimits
+from services.router.clients.embeddings import Embeddings
 from services.router.clients.messages import Messages
 from services.router.clients.responses import Responses
 from services.router.control_feed import ControlFeed
@@ -46,7 +47,7 @@ from services.router.transport import PoolLimits, build_transport
 from services.router.upstream import Upstream, UpstreamTimes
 from services.router.vault import Vault
 
-APIS = (CHAT, Messages(), Responses())
+APIS = (CHAT, Messages(), Responses(), Embeddings())
 API_PATHS = frozenset(api.path for api in APIS)
 LEDGER_POOL = PoolLimits(connections=32, per_host=32, connect_s=2, wait_s=5)
 BOOT_RETRY_S = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -31,6 +31,9 @@ class Ask:
     `body` is the client's object, or what it means as a chat completion, never changed. `cap` is the client's own output cap
     per choice. `native` is the client's object where its API is another one, and `untranslated` names what of it `body` lacks.
     """
+
+    mode: ClassVar[str] = "chat"
+    """Which models may answer it."""
 
     body: dict[str, Any]
     body_bytes: int

@@ -132,6 +132,9 @@ class ChatEndpoint:
         ask = api.parse(body)
         catalog, limits = self._tables.catalog, context.route_limits
         plan = make_plan(catalog, ask.model, context.policy, self._health.condition, self._draw, route_limits=limits)
+        if plan.model.mode != ask.mode:
+            message = f"The model `{ask.model}` is a model for {plan.model.mode}: this API cannot ask it."
+            raise RefusalError(400, "model_not_supported", message, param="model")
         return Call(context, ask, plan, begun=begun, deadline_s=self._limits.deadline_s, api=api)
 
     async def _fund(self, call: Call) -> None:

@@ -79,11 +79,17 @@ class ModelRow(_Row):
     id: Name
     owned_by: Identifier
     created: Annotated[int, Field(ge=0)] = 0
-    mode: Literal["chat"] = "chat"
+    mode: Literal["chat", "embedding"] = "chat"
     max_input_tokens: Annotated[int, Field(ge=1, le=10**9)]
-    max_output_tokens: Annotated[int, Field(ge=1, le=10**8)]
+    max_output_tokens: Annotated[int, Field(ge=0, le=10**8)] = 0
     image_tokens_bound: Annotated[int, Field(ge=1, le=10**6)] = IMAGE_TOKENS
     candidates: Annotated[tuple[CandidateRow, ...], Field(min_length=1, max_length=32)]
+
+    @model_validator(mode="after")
+    def _has_output(self) -> Self:
+        if (self.mode == "chat") != (self.max_output_tokens > 0):
+            raise ValueError("max_output_tokens is at least 1 with mode chat, and left out with mode embedding")
+        return self
 
 
 class RouteTable(_Row):

@@ -64,7 +64,7 @@ class Upstream:
 
     async def fetch(self, call: Call, running: Running) -> Reply:
         """A plain reply. Raises :class:`UpstreamError`."""
-        dialect = DIALECTS[running.place.channel.dialect]
+        dialect = DIALECTS[call.ask.mode][running.place.channel.dialect]
         request = self._request(dialect, call, running)
         response: httpx.Response | None = None
         try:
@@ -83,7 +83,7 @@ class Upstream:
 
     async def open_stream(self, call: Call, running: Running) -> OpenStream:
         """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
-        dialect = DIALECTS[running.place.channel.dialect]
+        dialect = DIALECTS[call.ask.mode][running.place.channel.dialect]
         request = self._request(dialect, call, running)
         chunks = call.api.stream(call.ask, dialect.stream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices))
         response: httpx.Response | None = None

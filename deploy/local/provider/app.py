@@ -16,12 +16,14 @@ from deploy.local.provider.delivery import Delivery
 from deploy.local.provider.dialects import Dialect, Stamp
 from deploy.local.provider.dialects.anthropic import Anthropic
 from deploy.local.provider.dialects.gemini import Gemini
+from deploy.local.provider.dialects.gemini_embeddings import GeminiEmbeddings
 from deploy.local.provider.dialects.openai import OpenAI
+from deploy.local.provider.dialects.openai_embeddings import OpenAIEmbeddings
 from deploy.local.provider.errors import BadControlError, RefusedError
 from deploy.local.provider.request import Request
 
 ROUTES_MAX = 4_096
-DIALECTS: tuple[Dialect, ...] = (OpenAI(), Anthropic(), Gemini())
+DIALECTS: tuple[Dialect, ...] = (OpenAI(), Anthropic(), Gemini(), OpenAIEmbeddings(), GeminiEmbeddings())
 
 
 class Route(NamedTuple):

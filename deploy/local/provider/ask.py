@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from deploy.local.provider.vectors import Vectors
+
 
 class Pace(NamedTuple):
     """When the bytes go out, all in milliseconds.
@@ -54,7 +56,7 @@ class Ask(NamedTuple):
     `words` is the visible output of one choice in tokens (one filler word is one token), `start` where
     in the filler text it begins; `literal` is said instead of filler where a schema asks for JSON.
     `finish` is "stop" or "length"; a tool call that was not cut finishes in the dialect's own way.
-    `shows_thinking` says whether the reasoning is told to the client.
+    `shows_thinking` says whether the reasoning is told to the client, `vectors` is the answer of an embedding.
     """
 
     model: str
@@ -70,6 +72,7 @@ class Ask(NamedTuple):
     pace: Pace
     literal: str | None = None
     shows_thinking: bool = False
+    vectors: Vectors | None = None
 
 
 class Shape(NamedTuple):

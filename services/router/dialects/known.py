@@ -1,10 +1,18 @@
-"""The dialects that a channel may speak, by the name in the route table."""
+"""The dialects that a channel may speak, by the name in the route table, for each mode of a model."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from services.router.dialects.anthropic import Anthropic
 from services.router.dialects.dialect import Dialect
 from services.router.dialects.gemini import Gemini
+from services.router.dialects.gemini_embeddings import GeminiEmbeddings
+from services.router.dialects.no_embeddings import NoEmbeddings
 from services.router.dialects.openai_dialect import OpenAI
+from services.router.dialects.openai_embeddings import OpenAIEmbeddings
 
-DIALECTS: dict[str, Dialect] = {"openai": OpenAI(), "anthropic": Anthropic(), "gemini": Gemini()}
+DIALECTS: Mapping[str, Mapping[str, Dialect]] = {
+    "chat": {"openai": OpenAI(), "anthropic": Anthropic(), "gemini": Gemini()},
+    "embedding": {"openai": OpenAIEmbeddings(), "anthropic": NoEmbeddings(), "gemini": GeminiEmbeddings()},
+}

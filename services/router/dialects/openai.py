@@ -130,7 +130,7 @@ def reply_of(document: dict[str, Any]) -> Reply:
 
 def reply_text_chars(document: dict[str, Any]) -> int:
     """Characters of everything that the reply's choices say, for an estimate."""
-    return sum(len(orjson.dumps(choice.get("message"))) for choice in document["choices"] if isinstance(choice, dict))
+    return sum(len(orjson.dumps(choice.get("message"))) for choice in document.get("choices", []) if isinstance(choice, dict))
 
 
 def priced(reply: Reply, usage: Usage, cost: dict[str, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from schemas.money import Prices, Usage
 from tests.integration.router.rig import Lane, Reply, Rig, Story, story
 
 DIALECTS = {"openai": "v1", "anthropic": "v1", "gemini": "v1beta"}
-LANES = 48
+LANES, EMBEDDING_LANES = 48, 4
 PRICES = Prices.parse("2.5", "10", "1.25", "3.125")
 PRICE_BOOK = """
 version: 1
@@ -39,16 +39,22 @@ FOREIGN = pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
 STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 
 
+CHATTING: dict[str, Any] = {"max_input_tokens": 128_000, "max_output_tokens": 16_384}
+EMBEDDING: dict[str, Any] = {"max_input_tokens": 8192, "mode": "embedding"}
+
+
 def table(rig: Rig) -> dict[str, Any]:
+    """Lanes of each dialect, for chat and for embeddings."""
     channels, models = [], []
-    for dialect in DIALECTS:
-        for lane in (Lane(f"{dialect}{number}", "") for number in range(LANES)):
-            for id_, spoken in ((lane.main, dialect), (lane.backup, "openai")):
-                place = {"base_url": f"{rig.urls['provider']}/{id_}/{DIALECTS[spoken]}", "keys": [{"secret": f"sk-{id_}"}]}
-                channels.append({"id": id_, "route_type": "direct", "brand": "sim", "dialect": spoken, **place})
-            candidates = [{"channel": id_, "upstream_model": "gpt-4o"} for id_ in (lane.main, lane.backup)]
-            limits = {"max_input_tokens": 128_000, "max_output_tokens": 16_384}
-            models.append({"id": lane.model, "owned_by": "sim", **limits, "candidates": candidates})
+    kinds = [(dialect, f"{dialect}{number}", CHATTING) for dialect in DIALECTS for number in range(LANES)]
+    kinds += [(dialect, f"{dialect}-embed{number}", EMBEDDING) for dialect in DIALECTS for number in range(EMBEDDING_LANES)]
+    for dialect, name, limits in kinds:
+        lane = Lane(name, "")
+        for id_, spoken in ((lane.main, dialect), (lane.backup, "openai")):
+            place = {"base_url": f"{rig.urls['provider']}/{id_}/{DIALECTS[spoken]}", "keys": [{"secret": f"sk-{id_}"}]}
+            channels.append({"id": id_, "route_type": "direct", "brand": "sim", "dialect": spoken, **place})
+        candidates = [{"channel": id_, "upstream_model": "gpt-4o"} for id_ in (lane.main, lane.backup)]
+        models.append({"id": lane.model, "owned_by": "sim", **limits, "candidates": candidates})
     return {"version": 1, "channels": channels, "models": models}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 
 from schemas.money import Usage, charge_nano, format_amount
-from tests.integration.router.rig import Asker, Reply, Rig
+from tests.integration.router.rig import CHAT, Asker, Reply, Rig
 from tests.integration.router.speakers import DIALECTS, PRICES, PROMPT, SPEAKING, STREAMS, TOOLS, tell
 
-RESPONSES = "/internal/v1/responses"
+EMBEDDINGS, RESPONSES = "/internal/v1/embeddings", "/internal/v1/responses"
 
 
 @STREAMS
@@ -140,3 +141,42 @@ async def test_a_stream_of_a_response_that_breaks_ends_as_failed(speakers: Rig, 
     response = response_of(reply, stream=True)
     assert (response["status"], response["error"]["type"]) == ("failed", "stream_cut")
     assert (await tell(speakers, request_id)).completed.charged_attempt == 1
+
+
+async def test_embeddings_are_the_same_for_the_same_charge_over_each_dialect_that_has_them(speakers: Rig, asker: Asker) -> None:
+    texts = ["hello there", "[sim input_tokens=90]"]
+    told = []
+    for dialect in ("openai", "gemini"):
+        lane = speakers.lane(prefix=f"{dialect}-embed")
+        request_id, reply = await asker.ask(lane, path=EMBEDDINGS, input=texts, dimensions=8)
+        assert (reply.status, reply.headers["x-tollbook-channel"]) == (200, lane.main), reply.body
+        data = (await tell(speakers, request_id)).completed
+        assert (data.client_api, data.attempts[0].usage) == ("embeddings", Usage(input_tokens=90))
+        assert data.cost_nano == charge_nano(PRICES, Usage(input_tokens=90))
+        assert reply.json["usage"] == {
+            "prompt_tokens": 90,
+            "total_tokens": 90,
+            "cost": format_amount(data.cost_nano or 0),
+            "currency": "USD",
+            "bucket": "credit",
+        }
+        told.append([each["embedding"] for each in reply.json["data"]])
+    assert told[0] == told[1]
+
+
+async def test_embeddings_of_tokens_go_to_the_backup_where_the_first_provider_takes_texts_only(
+    speakers: Rig, asker: Asker
+) -> None:
+    for dialect in ("gemini", "anthropic"):
+        lane = speakers.lane(prefix=f"{dialect}-embed")
+        _, reply = await asker.ask(lane, path=EMBEDDINGS, input=[[1, 2, 3], [4]], dimensions=8, encoding_format="base64")
+        assert (reply.status, reply.headers["x-tollbook-channel"]) == (200, lane.backup), reply.body
+        assert (reply.json["usage"]["prompt_tokens"], type(reply.json["data"][0]["embedding"])) == (4, str)
+
+
+@pytest.mark.parametrize(("kind", "path"), [("-embed", CHAT), ("-embed", RESPONSES), ("", EMBEDDINGS)])
+async def test_a_model_is_asked_only_by_the_apis_of_its_mode(speakers: Rig, asker: Asker, kind: str, path: str) -> None:
+    lane = speakers.lane(prefix=f"openai{kind}")
+    body: dict[str, Any] = {} if path == CHAT else {"input": "hello"}
+    _, reply = await asker.ask(lane, path=path, **body)
+    assert (reply.status, reply.json["error"]["code"], reply.json["error"]["param"]) == (400, "model_not_supported", "model")

@@ -51,7 +51,7 @@ def strict(model: type[T], raw: bytes) -> T:
 
 def body_of(text: str = "hi", **fields: object) -> dict[str, Any]:
     messages = [{"role": "user", "content": text}]
-    return {"model": "claude-sonnet-4-5", "max_tokens": 4_096, "messages": messages, **fields}
+    return {"model": "claude-sonnet-5", "max_tokens": 4_096, "messages": messages, **fields}
 
 
 def plain(text: str = "hi", **fields: object) -> Message:

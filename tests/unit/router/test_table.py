@@ -29,11 +29,20 @@ def test_the_demo_catalog_is_a_valid_table() -> None:
 
 
 def test_the_demo_catalog_bounds_the_largest_image_of_each_model() -> None:
-    bounds = {model.id: model.image_tokens_bound for model in parse_table(CATALOG.read_bytes()).models}
+    models = parse_table(CATALOG.read_bytes()).models
+    bounds = {model.id: model.image_tokens_bound for model in models if model.mode == "chat"}
     assert bounds.pop("gpt-4o-mini") >= 2_833 + 8 * 5_667
     # How Gemini cuts a large image into tiles depends on its shape: the bound is the one of a model that declares none.
     assert bounds.pop("gemini-2.5-flash") == IMAGE_TOKENS
     assert set(bounds.values()) == {3_000}
+
+
+@pytest.mark.parametrize(("mode", "most"), [("embedding", 1), ("chat", 0), ("speech", 1)])
+def test_a_chat_model_has_output_and_an_embedding_model_has_none(mode: str, most: int) -> None:
+    row = (MODEL % "a").replace("max_output_tokens: 10", f"max_output_tokens: {most}, mode: {mode}")
+    assert f"mode: {mode}" in row
+    with pytest.raises(TableRejectedError):
+        parse_table(table(model=row))
 
 
 def test_json_is_as_good_as_yaml() -> None:

@@ -25,5 +25,5 @@ def test_a_wrong_type_is_refused(dialect: str, fields: dict[str, Any]) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], **fields}
     call: Any = SimpleNamespace(ask=parse_ask(orjson.dumps(body)))
     with pytest.raises(UpstreamError) as refused:
-        _asked(DIALECTS[dialect], call, "m", 10)
+        _asked(DIALECTS["chat"][dialect], call, "m", 10)
     assert (refused.value.error_class, refused.value.status) == ("invalid_request", 400)

@@ -18,7 +18,7 @@ from deploy.local.provider.errors import RefusedError
 
 MODELS = {
     "claude-opus-4-5": "Claude Opus 4.5",
-    "claude-sonnet-4-5": "Claude Sonnet 4.5",
+    "claude-sonnet-5": "Claude Sonnet 5",
     "claude-haiku-4-5": "Claude Haiku 4.5",
 }
 """What `/models` lists. Messages are answered for any model name."""
