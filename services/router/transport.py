@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver
 from httpx_aiohttp import AiohttpTransport
+
+from services.router.destinations import CheckingResolver, Destinations
 
 KEEPALIVE_S = 30.0
 """Shorter than what providers keep an idle connection: a request on one that is just being closed would fail for nothing."""
@@ -29,12 +32,23 @@ class PoolLimits(NamedTuple):
     wait_s: float
 
 
-def build_transport(limits: PoolLimits) -> AiohttpTransport:
-    """A transport with a connection pool of its own. Must be built inside the running loop."""
+def build_transport(
+    limits: PoolLimits, destinations: Destinations | None = None, resolver: AbstractResolver | None = None
+) -> AiohttpTransport:
+    """A transport with a connection pool of its own. Must be built inside the running loop.
+
+    With `destinations` it connects only where those allow; without, anywhere: to Tollbook's own services.
+    """
 
     def session() -> aiohttp.ClientSession:
+        names = resolver or aiohttp.ThreadedResolver()
         connector = aiohttp.TCPConnector(
-            limit=limits.connections, limit_per_host=limits.per_host, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=30
+            limit=limits.connections,
+            limit_per_host=limits.per_host,
+            keepalive_timeout=KEEPALIVE_S,
+            ttl_dns_cache=30,
+            resolver=names if destinations is None else CheckingResolver(names, destinations),
+            socket_factory=None if destinations is None else destinations.open_socket,
         )
         return aiohttp.ClientSession(
             connector=connector,
