@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from services.console import ledger_commands, receipt_commands
+from services.console import ledger_commands, receipt_commands, secret_commands
 from services.console.addresses import Addresses
 from services.console.errors import ConsoleError
 from services.console.reconcile.command import reconcile
@@ -33,6 +33,7 @@ app = typer.Typer(
 app.add_typer(ledger_commands.app, name="ledger")
 app.command()(reconcile)
 app.add_typer(receipt_commands.app, name="receipt")
+app.add_typer(secret_commands.app, name="secrets")
 app.command()(status)
 
 

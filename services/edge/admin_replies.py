@@ -2,24 +2,23 @@
 
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.edge.database import Connection, Database, rows_of
 from services.edge.errors import ConflictError, StoreUnavailableError
+from services.edge.stored_replies import NONCE_BYTES, opened
 
-NONCE_BYTES = 12
 Create = Callable[[Connection], Awaitable[bytes]]
 
 
 class AdminReplies:
     """Keeps replies for a day, encrypted: the reply of a new key holds its secret."""
 
-    def __init__(self, database: Database, secrets_key: bytes) -> None:
+    def __init__(self, database: Database, secrets_keys: Sequence[bytes]) -> None:
         self._database = database
-        self._cipher = AESGCM(secrets_key)
+        self._ciphers = [AESGCM(key) for key in secrets_keys]
 
     async def once(self, operation: str, idempotency_key: str | None, body: bytes, create: Create) -> bytes:
         """The reply of `create`, which runs in one transaction with the record of it. Raises :class:`ConflictError`."""
@@ -41,11 +40,13 @@ class AdminReplies:
     def _stored(self, stored_hash: bytes, request_hash: bytes, sealed: bytes, label: bytes) -> bytes:
         if stored_hash != request_hash:
             raise ConflictError("idempotency_conflict", "This idempotency key was used with another body.")
-        try:
-            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], label)
-        except InvalidTag:
-            raise StoreUnavailableError("a stored reply cannot be read: was TOLLBOOK_SECRETS_KEY changed?") from None
+        reply = opened(self._ciphers, sealed, label)
+        if reply is None:
+            raise StoreUnavailableError(
+                "a stored reply cannot be read: give the key that TOLLBOOK_SECRETS_KEY replaced in TOLLBOOK_FORMER_SECRETS_KEYS"
+            )
+        return reply
 
     def _seal(self, reply: bytes, label: bytes) -> bytes:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, reply, label)
+        return nonce + self._ciphers[0].encrypt(nonce, reply, label)

@@ -121,7 +121,7 @@ class Edge:
             self.publisher,
             Claims(
                 self.database,
-                ReplySafe(settings.secrets_key()),
+                ReplySafe(settings.secrets_keys()),
                 longest_request_s=settings.tollbook_edge_request_timeout_s,
             ),
             api=api,
@@ -170,7 +170,7 @@ class Edge:
 
     def _operations(self) -> list[BaseRoute]:
         health = Health(self.database, self.broker, self.feed)
-        replies = AdminReplies(self.database, self.settings.secrets_key())
+        replies = AdminReplies(self.database, self.settings.secrets_keys())
         admin = Admin(AdminStore(self.database), replies, self.peppers, self._announce)
         return [
             Route("/healthz", OnlyMethods(health.healthz, "GET", "HEAD")),

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     tollbook_edge_token: Annotated[SecretStr, Field(min_length=8)]
     tollbook_key_peppers: dict[int, SecretStr]
     tollbook_secrets_key: SecretStr
+    tollbook_former_secrets_keys: SecretStr = SecretStr("")
     tollbook_log_level: str = "INFO"
 
     tollbook_edge_max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * MiB
@@ -48,10 +49,21 @@ class Settings(BaseSettings):
             raise ValueError("give 32 bytes as 64 hex digits")
         return value
 
+    @field_validator("tollbook_former_secrets_keys")
+    @classmethod
+    def _hex_keys(cls, value: SecretStr) -> SecretStr:
+        if any(len(key) != 32 for key in _keys(value)):
+            raise ValueError("give keys of 32 bytes as 64 hex digits, separated by commas")
+        return value
+
     def peppers(self) -> dict[int, bytes]:
         """The peppers by their version."""
         return {version: bytes.fromhex(pepper.get_secret_value()) for version, pepper in self.tollbook_key_peppers.items()}
 
-    def secrets_key(self) -> bytes:
-        """The key under which stored replies are encrypted."""
-        return bytes.fromhex(self.tollbook_secrets_key.get_secret_value())
+    def secrets_keys(self) -> list[bytes]:
+        """The key under which stored replies are encrypted, then those that it replaced."""
+        return [bytes.fromhex(self.tollbook_secrets_key.get_secret_value()), *_keys(self.tollbook_former_secrets_keys)]
+
+
+def _keys(value: SecretStr) -> list[bytes]:
+    return [bytes.fromhex(key) for each in value.get_secret_value().split(",") if (key := each.strip())]

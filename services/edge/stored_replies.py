@@ -1,6 +1,8 @@
 """The reply of a request under an idempotency key, kept for the client that asks again: encrypted, bounded, for a day."""
 
 import secrets
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -38,23 +40,31 @@ class StoredReply:
 
 
 class ReplySafe:
-    """Seals replies under the edge's secrets key, each bound to its API key, idempotency key and request."""
+    """Seals replies under the edge's secrets key, each bound to its API key, idempotency key and request.
 
-    def __init__(self, secrets_key: bytes) -> None:
-        self._cipher = AESGCM(secrets_key)
+    `secrets_keys`: the current one, then those that it replaced, under which replies still open.
+    """
+
+    def __init__(self, secrets_keys: Sequence[bytes]) -> None:
+        self._ciphers = [AESGCM(key) for key in secrets_keys]
 
     def seal(self, reply: StoredReply, *, key_id: str, idempotency_key: str, request_id: UUID) -> bytes:
         """The sealed reply."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, reply.packed(), _bound_to(key_id, idempotency_key, request_id))
+        return nonce + self._ciphers[0].encrypt(nonce, reply.packed(), _bound_to(key_id, idempotency_key, request_id))
 
     def open(self, sealed: bytes, *, key_id: str, idempotency_key: str, request_id: UUID) -> StoredReply | None:
         """The reply, None where the secrets key is another by now: the receipt is still there."""
-        try:
-            label = _bound_to(key_id, idempotency_key, request_id)
-            return StoredReply.unpacked(self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], label))
-        except InvalidTag:
-            return None
+        packed = opened(self._ciphers, sealed, _bound_to(key_id, idempotency_key, request_id))
+        return None if packed is None else StoredReply.unpacked(packed)
+
+
+def opened(ciphers: Iterable[AESGCM], sealed: bytes, label: bytes) -> bytes | None:
+    """What was sealed (nonce first) under one of the keys, None where it was under none of them."""
+    for cipher in ciphers:
+        with suppress(InvalidTag):
+            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], label)
+    return None
 
 
 class ReplyCopy:

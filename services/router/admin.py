@@ -17,6 +17,7 @@ from services.router.catalog import Model
 from services.router.errors import LogUnavailableError, TableRejectedError
 from services.router.health import Health
 from services.router.publisher import Publisher
+from services.router.resealing import Resealer
 from services.router.route_store import RouteStore
 from services.router.table import TABLE_BYTES_MAX, parse_table
 from services.router.tables import Tables
@@ -32,6 +33,7 @@ class AdminDesk:
         self,
         *,
         store: RouteStore,
+        resealer: Resealer,
         tables: Tables,
         health: Health,
         publisher: Publisher,
@@ -41,6 +43,7 @@ class AdminDesk:
         clock: Callable[[], float],
     ) -> None:
         self._store = store
+        self._resealer = resealer
         self._tables = tables
         self._health = health
         self._publisher = publisher
@@ -72,7 +75,9 @@ class AdminDesk:
                 f"Version {version} is stored and in force here, but other instances were not told ({exc}). Post it again."
             )
             return _error(503, "log_unavailable", message)
-        return JSONResponse({"version": version})
+        channels = self._tables.catalog.channels.values()
+        faults = [{"channel": c.id, "out_of_service": not c.keys, "reason": c.fault} for c in channels if c.fault]
+        return JSONResponse({"version": version, "faults": faults})
 
     async def get_routes(self) -> Response:
         """The table in force, without secrets."""
@@ -83,10 +88,23 @@ class AdminDesk:
         """Each channel's health in this process."""
         now = self._clock()
         data = [
-            {"id": c.id, "route_type": c.route_type, "brand": c.brand, "origin": c.origin, **self._health.of(c).described(now)}
+            {
+                **{"id": c.id, "route_type": c.route_type, "brand": c.brand, "origin": c.origin},
+                **{"out_of_service": not c.keys, "fault": c.fault, **self._health.of(c).described(now)},
+            }
             for c in self._tables.catalog.channels.values()
         ]
         return JSONResponse({"version": self._tables.catalog.version, "data": data})
+
+    async def get_secrets(self) -> Response:
+        """Under which keys secrets are sealed: a former key that none is under any more may be forgotten."""
+        return JSONResponse({"current_key_id": self._resealer.key_id, "sealed": await self._resealer.held()})
+
+    async def post_reseal(self) -> Response:
+        """Seal every stored secret under the current key."""
+        done = await self._resealer.run()
+        log.info("secrets_resealed", key_id=done.key_id, resealed=done.resealed, unreadable=len(done.unreadable))
+        return JSONResponse(done._asdict())
 
     async def get_models(self) -> Response:
         """What clients may ask for, and by which routes."""
@@ -118,6 +136,8 @@ def build_admin(desk: AdminDesk) -> FastAPI:
     app.add_api_route("/admin/routes", desk.post_routes, methods=["POST"], dependencies=admin)
     app.add_api_route("/admin/routes", desk.get_routes, methods=["GET"], dependencies=admin)
     app.add_api_route("/admin/channels", desk.get_channels, methods=["GET"], dependencies=admin)
+    app.add_api_route("/admin/secrets", desk.get_secrets, methods=["GET"], dependencies=admin)
+    app.add_api_route("/admin/secrets/reseal", desk.post_reseal, methods=["POST"], dependencies=admin)
     app.add_api_route("/internal/models", desk.get_models, methods=["GET"], dependencies=edge)
     app.add_api_route("/healthz", desk.healthz, methods=["GET"])
     app.add_api_route("/readyz", desk.readyz, methods=["GET"])

@@ -23,11 +23,13 @@ from services.router.backoff import Backoff
 from services.router.breaker import BreakerLimits
 from services.router.buckets import Buckets
 from services.router.call import CHAT
+from services.router.channel_secrets import ChannelSecrets
 from services.router.chat import ChatEndpoint, ChatLimits
 from services.router.clients.embeddings import Embeddings
 from services.router.clients.messages import Messages
 from services.router.clients.responses import Responses
 from services.router.control_feed import ControlFeed
+from services.router.destinations import Destinations
 from services.router.errors import SecretUnreadableError
 from services.router.funding import Funding
 from services.router.health import Health
@@ -38,6 +40,7 @@ from services.router.plain import PlainDelivery
 from services.router.presence import Receive, Send
 from services.router.progress import ProgressReporter
 from services.router.publisher import Publisher
+from services.router.resealing import Resealer
 from services.router.route_store import RouteStore
 from services.router.settings import Settings
 from services.router.settling import Settler
@@ -71,18 +74,16 @@ class Router:
             connect_s=s.upstream_connect_timeout_seconds,
             wait_s=s.upstream_connect_timeout_seconds * 2,
         )
-        self._upstream_transport = build_transport(pool)
+        self._upstream_transport = build_transport(pool, Destinations(allow_private=s.allow_private_upstreams))
         times = UpstreamTimes(s.upstream_first_byte_timeout_seconds, s.upstream_read_timeout_seconds)
         upstream = Upstream(self._upstream_transport, pool, times)
         self._health = Health(BreakerLimits(consecutive=s.circuit_failures, open_s=s.circuit_open_seconds), monotonic)
         self._publisher = Publisher(s.kafka_bootstrap_servers, ledger, draw)
         self._reporter = ProgressReporter(ledger, timedelta(seconds=s.stream_lease_seconds))
-        self._store = RouteStore(
-            s.database_url,
-            Vault(bytes.fromhex(s.secrets_key.get_secret_value())),
-            os.environ,
-            allow_private=s.allow_private_upstreams,
-        )
+        vault = Vault(s.tenant, *s.keys_of_secrets())
+        secrets = ChannelSecrets(vault, os.environ, s.origin_rules())
+        self._store = RouteStore(s.database_url, secrets, s.origin_rules())
+        self._resealer = Resealer(s.database_url, secrets)
         self._tables = Tables(self._store, self._health)
         self._control = ControlFeed(s.kafka_bootstrap_servers, self._tables.try_reload)
         self.chat = self._build_chat(ledger, upstream)
@@ -122,6 +123,7 @@ class Router:
         s = self._settings
         return AdminDesk(
             store=self._store,
+            resealer=self._resealer,
             tables=self._tables,
             health=self._health,
             publisher=self._publisher,

@@ -15,7 +15,10 @@ from services.router.table import CandidateRow, ChannelRow, ModelRow, OnDisconne
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A channel with its secrets open. `keys` never appear in a repr."""
+    """A channel with its secrets open. `keys` never appear in a repr; without any the channel is out of service.
+
+    `fault` says why one or all of its keys cannot be used.
+    """
 
     id: str
     route_type: RouteType
@@ -26,6 +29,7 @@ class Channel:
     keys: tuple[str, ...] = field(repr=False)
     factor: Factor | None
     on_disconnect: OnDisconnect = "drain"
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,26 +70,37 @@ class Catalog:
 EMPTY = Catalog(version=0, channels={}, models={})
 
 
-def compile_catalog(version: int, table: RouteTable, secrets: Mapping[str, tuple[str, ...]]) -> Catalog:
-    """The table with the secrets of each channel, by its id."""
-    channels = {row.id: _channel(row, secrets[row.id]) for row in table.channels}
+def compile_catalog(
+    version: int, table: RouteTable, secrets: Mapping[str, tuple[str, ...]], faults: Mapping[str, str] | None = None
+) -> Catalog:
+    """The table with the secrets of each channel, by its id, and why some cannot be used."""
+    channels = {row.id: _channel(row, secrets[row.id], (faults or {}).get(row.id)) for row in table.channels}
     rows = {row.id: row for row in table.channels}
     models = {row.id: _model(row, channels, rows) for row in table.models}
     return Catalog(version=version, channels=channels, models=models)
 
 
-def _channel(row: ChannelRow, keys: Iterable[str]) -> Channel:
+def _channel(row: ChannelRow, keys: Iterable[str], fault: str | None) -> Channel:
     return Channel(
         id=row.id,
         route_type=row.route_type,
         brand=row.brand,
         dialect=row.dialect,
         base_url=row.base_url.rstrip("/"),
-        origin=origin_of(row.base_url),
+        origin=_origin(row.base_url),
         keys=tuple(keys),
         factor=None if row.cost_factor is None else parse_factor(row.cost_factor),
         on_disconnect=row.on_disconnect,
+        fault=fault,
     )
+
+
+def _origin(base_url: str) -> str:
+    """The origin, or the whole address where it is one that rules of today refuse: such a channel is never called."""
+    try:
+        return origin_of(base_url)
+    except ValueError:
+        return base_url
 
 
 def _model(row: ModelRow, channels: Mapping[str, Channel], rows: Mapping[str, ChannelRow]) -> Model:

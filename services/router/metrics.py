@@ -20,3 +20,10 @@ PROGRESS_FAILURES = Counter("tollbook_router_progress_failures_total", "Progress
 EVENTS = Counter("tollbook_router_events_total", "Events by the way that they took", ["way"])
 LOG_AWAY = Gauge("tollbook_router_log_away", "1 while Kafka does not acknowledge and events go to the ingress")
 TABLE_VERSION = Gauge("tollbook_router_table_version", "Version of the route table in force")
+DESTINATIONS_REFUSED = Counter(
+    "tollbook_router_destinations_refused_total", "Connections not made because their address is one that no key is sent to"
+)
+CHANNELS_OUT = Gauge("tollbook_router_channels_out_of_service", "Channels of the table in force that have no key to use")
+SECRETS_TO_RESEAL = Gauge(
+    "tollbook_router_secrets_to_reseal", "Secrets of the table in force that are sealed under another key than the current one"
+)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.router.origin import OriginRules
+
 
 class Settings(BaseSettings):
     """Router's settings: `TOLLBOOK_<NAME>`, and the engines' own names. Times in seconds."""
@@ -20,7 +22,10 @@ class Settings(BaseSettings):
     edge_token: SecretStr
     router_token: SecretStr
     secrets_key: SecretStr
+    former_secrets_keys: SecretStr = SecretStr("")
+    tenant: str = Field(default="tollbook", min_length=1, max_length=128)
     allow_private_upstreams: bool = False
+    upstream_hosts: str = ""
 
     request_deadline_seconds: float = Field(default=600, gt=0, le=86_400)
     stream_lease_seconds: float = Field(default=60, ge=5, le=3_600)
@@ -46,10 +51,34 @@ class Settings(BaseSettings):
     @field_validator("secrets_key")
     @classmethod
     def _key_of_32_bytes(cls, key: SecretStr) -> SecretStr:
-        try:
-            length = len(bytes.fromhex(key.get_secret_value()))
-        except ValueError:
-            length = 0
-        if length != 32:
+        if _bytes_of(key.get_secret_value()) is None:
             raise ValueError("TOLLBOOK_SECRETS_KEY must be 64 hexadecimal digits")
         return key
+
+    @field_validator("former_secrets_keys")
+    @classmethod
+    def _keys_of_32_bytes(cls, keys: SecretStr) -> SecretStr:
+        if any(_bytes_of(key) is None for key in _items(keys.get_secret_value())):
+            raise ValueError("TOLLBOOK_FORMER_SECRETS_KEYS must be keys of 64 hexadecimal digits, separated by commas")
+        return keys
+
+    def keys_of_secrets(self) -> tuple[bytes, list[bytes]]:
+        """The key that secrets are sealed under, and those that it replaced."""
+        former = _items(self.former_secrets_keys.get_secret_value())
+        return bytes.fromhex(self.secrets_key.get_secret_value()), [bytes.fromhex(key) for key in former]
+
+    def origin_rules(self) -> OriginRules:
+        """Where channels may be."""
+        return OriginRules(self.allow_private_upstreams, tuple(each.lower() for each in _items(self.upstream_hosts)))
+
+
+def _items(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _bytes_of(key: str) -> bytes | None:
+    try:
+        value = bytes.fromhex(key)
+    except ValueError:
+        return None
+    return value if len(value) == 32 else None

@@ -12,13 +12,16 @@ END
 $$;
 
 -- name: grant_privileges
--- Route tables and their keys are written once: a change is a new version.
+-- Route tables and their keys are written once: a change is a new version. Only how a secret is sealed may change, when the
+-- operator's key does.
 DO $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('router/roles', 0));
     GRANT USAGE ON SCHEMA router TO tollbook_router;
     REVOKE ALL ON ALL TABLES IN SCHEMA router FROM tollbook_router;
     GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA router TO tollbook_router;
+    GRANT UPDATE (nonce, sealed, form, key_id) ON router.channel_key TO tollbook_router;
+    GRANT UPDATE (fingerprint) ON router.route_table TO tollbook_router;
     -- The record of migrations is the owner's.
     REVOKE ALL ON router._yoyo_log, router._yoyo_migration, router._yoyo_version, router.yoyo_lock FROM tollbook_router;
 END

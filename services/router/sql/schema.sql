@@ -18,9 +18,13 @@ CREATE TABLE router.channel_key (
     secret_env text,
     nonce bytea,
     sealed bytea,
+    form smallint NOT NULL DEFAULT 1,
+    key_id text,
     PRIMARY KEY (version, channel_id, position),
     CHECK ((secret_env IS NULL) = (sealed IS NOT NULL)),
-    CHECK ((nonce IS NULL) = (sealed IS NULL))
+    CHECK ((nonce IS NULL) = (sealed IS NULL)),
+    CONSTRAINT channel_key_names_its_key CHECK ((form = 1) = (key_id IS NULL))
 );
 
-COMMENT ON TABLE router.channel_key IS 'The keys of each channel: sealed (AES-256-GCM, bound to channel and origin) or the name of an environment variable';
+COMMENT ON TABLE router.channel_key IS 'The keys of each channel: sealed (AES-256-GCM, see form) or the name of an environment variable';
+COMMENT ON COLUMN router.channel_key.form IS '1: bound to channel and origin; 2: to tenant, channel, brand, dialect and origin, under the key that key_id names';

@@ -58,7 +58,8 @@ async def test_secrets_are_nowhere_but_sealed(rig: Rig, asker: Asker) -> None:
         ({"base_url": "http://127.0.0.1:1/v1?x=1"}, "no user, query or fragment"),
         ({"base_url": "${PROVIDER}/v1"}, "unfilled"),
         ({"dialect": "klingon"}, "dialect"),
-        ({"keys": [{"secret_env": "NOT_SET_ANYWHERE"}]}, "NOT_SET_ANYWHERE is not set"),
+        ({"base_url": "http://169.254.169.254/v1"}, "metadata"),
+        ({"base_url": "http://api.openai.com/v1"}, "https"),
         ({"keys": []}, "keys"),
     ],
 )

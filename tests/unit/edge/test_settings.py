@@ -28,7 +28,7 @@ def test_the_environment_makes_settings(environment: pytest.MonkeyPatch) -> None
     environment.setenv("TOLLBOOK_EDGE_MAX_BODY_BYTES", "2048")
     settings = Settings()
     assert settings.peppers()[2] == bytes.fromhex("ffeeddccbbaa99887766554433221100")
-    assert settings.secrets_key() == b"\xab" * 32
+    assert settings.secrets_keys() == [b"\xab" * 32]
     assert settings.tollbook_edge_max_body_bytes == 2048
 
 

@@ -182,7 +182,15 @@ async def test_an_unforeseen_error_of_an_admin_call_is_told_in_the_usual_shape()
 
     none = cast(Any, None)
     desk = AdminDesk(
-        store=none, tables=none, health=none, publisher=none, admin_token=b"a", edge_token=b"b", unready=broken, clock=none
+        store=none,
+        resealer=none,
+        tables=none,
+        health=none,
+        publisher=none,
+        admin_token=b"a",
+        edge_token=b"b",
+        unready=broken,
+        clock=none,
     )
     transport = httpx.ASGITransport(app=build_admin(desk), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://router") as client:
