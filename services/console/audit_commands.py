@@ -1,6 +1,7 @@
 """`tollbook ledger check` and `tollbook ledger rebuild`: the whole ledger, proved while it works."""
 
 import time
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import typer
@@ -37,11 +38,14 @@ def check(
         session.terminal.json(audit)
     else:
         for line in result["invariants"]:
-            session.terminal.say(_verdict(line), style=_STYLE[line["ok"]])
+            session.terminal.say(_verdict(line, result["uncompared"]), style=_STYLE[line["ok"]])
         if result["rebuild"] is not None and not result["ok"]:
             _say_report(session.terminal, result["rebuild"])
-    if not result["ok"]:
+    if result["ok"]:
+        return
+    if any(line["ok"] is False for line in result["invariants"]):
         raise typer.Exit(FOUND_WRONG)
+    raise ConsoleError(f"{', '.join(result['uncompared'])} was not compared with all that was published: check again")
 
 
 def rebuild(context: typer.Context, as_json: Json = False) -> None:
@@ -81,8 +85,8 @@ def _follow(settlement: ServiceClient, terminal: Terminal, audit_id: str, *, qui
         time.sleep(POLL_S)
 
 
-def _verdict(line: dict[str, Any]) -> str:
-    verdict = "ok" if line["ok"] else f"not asked: {line.get('skipped')}"
+def _verdict(line: dict[str, Any], uncompared: Collection[str]) -> str:
+    verdict = "ok" if line["ok"] else f"{'NOT COMPARED' if line['name'] in uncompared else 'not asked'}: {line.get('skipped')}"
     if line["ok"] is False:
         verdict = f"VIOLATED by {line['violations']}, such as {line['first'][:1]}"
     return f"{line['name']:<4} {line['rule']}: {verdict}"

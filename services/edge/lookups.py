@@ -166,8 +166,12 @@ class PublicEndpoint(LookupEndpoint):
 
 
 def _balance(row: dict[str, Any]) -> dict[str, Any]:
-    """`earmarked` lies in the reserves of runs and is in none of the other amounts; `promotional` is the part that expires."""
+    """`earmarked` lies in the reserves of runs and is in none of the other amounts; `promotional` is the part that expires.
+
+    `owed` is a debt: what was charged beyond the bucket, and stops new requests until it is paid.
+    """
     amounts = {name: row.get(f"{name}_nano", 0) for name in ("posted", "held", "available", "earmarked", "promotional")}
+    amounts["owed"] = row.get("overrun_nano", 0)
     texts = {name: format_amount(nano) for name, nano in amounts.items()}
     nanos = {f"{name}_nano": nano for name, nano in amounts.items()}
     named = {"bucket": row["bucket"], "currency": row["currency"], "funding": row.get("funding", "prepaid")}

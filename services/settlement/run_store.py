@@ -17,6 +17,7 @@ from services.settlement.arrays import plain, texts
 from services.settlement.entries import Outbox
 from services.settlement.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from services.settlement.pricebook import PriceBook
+from services.settlement.run_limits import add_run_limits
 from services.settlement.run_pots import RunPots
 from services.settlement.runs import BudgetLine, LimitLeft, budget_lines, check_deadline, check_limits, earmark
 from services.settlement.statements import statements
@@ -120,7 +121,7 @@ def _open(change: Change, asked: RunOpening, lines: list[BudgetLine]) -> None:
         "warnings": _text(warnings),
     }
     connection.execute(sql["add_run"], row)
-    budgets = _add_budget(connection, pots, holder, run_id, lines, reserve=asked.reserve)
+    budgets = _add_budget(connection, pots, holder, run_id, lines, reserve=asked.reserve, opening=True)
     event = RunOpened(
         account_id=holder,
         run_id=run_id,
@@ -179,7 +180,14 @@ def _extend(change: Change, asked: RunExtension, lines: list[BudgetLine]) -> Non
 
 
 def _add_budget(
-    connection: Connection, pots: RunPots, holder: str, run_id: str, lines: list[BudgetLine], *, reserve: bool
+    connection: Connection,
+    pots: RunPots,
+    holder: str,
+    run_id: str,
+    lines: list[BudgetLine],
+    *,
+    reserve: bool,
+    opening: bool = False,
 ) -> list[RunBudget]:
     """Earmark the amounts, or set them as the run's own limits. The customer's buckets are locked."""
     sql = statements("runs.sql")
@@ -194,9 +202,7 @@ def _add_budget(
     }
     connection.execute(sql["add_budgets"], amounts)
     if not reserve:
-        connection.execute(sql["add_run_limits"], amounts)
-        for currency in {line.currency for line in lines}:
-            connection.execute(statements("admin.sql")["limit_buckets"], {"holder": holder, "currency": currency})
+        add_run_limits(connection, holder, run_id, lines, opening=opening)
         return [RunBudget(bucket=line.bucket, currency=line.currency, amount_nano=line.nano) for line in lines]
     return [_earmark(pots, line) for line in lines]
 

@@ -1,6 +1,6 @@
 """One audit from its order to its result: the invariants, each with its verdict, and what a rebuilding found."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -12,7 +12,7 @@ from services.settlement.audit.clickhouse_counts import unequal_counts
 from services.settlement.audit.rebuild import Rebuild, violations
 from services.settlement.audit.shadow import Shadow
 from services.settlement.audit.topic_reader import TopicReader
-from services.settlement.ledger_check import SHOWN, Finding, SealPromises, check
+from services.settlement.ledger_check import SEAL, SHOWN, Finding, SealPromises, check
 
 Connection = psycopg.Connection[TupleRow]
 I12, I14 = "I12", "I14"
@@ -20,6 +20,8 @@ RULES = {
     I12: "distinct event ids in ClickHouse = in each topic",
     I14: "built again from the topics, every balance is the same to the last unit",
 }
+
+UNCOMPARED = "not compared with the checkpoints on the topic: Kafka does not answer"
 
 
 class Auditor:
@@ -51,7 +53,7 @@ class Auditor:
         skipped: dict[str, str] = {}
         if order.quick:
             skipped = {I12: "not asked for", I14: "not asked for"}
-            return _result(findings, skipped, None)
+            return self._result(findings, skipped, None)
         Shadow(self._connection).make()
         async with self._read_topics() as reader:
             if order.loaded is not None:
@@ -63,22 +65,37 @@ class Auditor:
         report = rebuild.compare()
         found = violations(report)
         findings.append(Finding(I14, RULES[I14], found, _first(report)))
-        return _result(findings, skipped, report)
+        return self._result(findings, skipped, report)
+
+    def _result(self, findings: list[Finding], skipped: dict[str, str], report: dict[str, Any] | None) -> dict[str, Any]:
+        """A seal that was compared with itself alone is not sound: nobody knows, and so the whole is not `ok`."""
+        uncompared = {each.name for each in findings if each.name == SEAL and each.ok and not self._seal.all_read}
+        return result(findings, skipped, report, uncompared)
 
     async def _clickhouse(self, reader: TopicReader, loaded: Mapping[str, Loaded]) -> Finding:
         wrong = await unequal_counts(Shadow(self._beside), reader, loaded, self._progress)
         return Finding(I12, RULES[I12], len(wrong), wrong[:SHOWN])
 
 
-def _result(findings: list[Finding], skipped: dict[str, str], report: dict[str, Any] | None) -> dict[str, Any]:
+def result(
+    findings: list[Finding], skipped: dict[str, str], report: dict[str, Any] | None, uncompared: Collection[str] = ()
+) -> dict[str, Any]:
+    """What an audit came to. `uncompared` names invariants of which no violation was found, and not all was asked."""
     asked: list[dict[str, Any]] = [
         {"name": each.name, "rule": each.rule, "ok": each.ok, "violations": each.violations, "first": _texts(each.first)}
         for each in findings
+        if each.name not in uncompared
     ]
     not_asked = [{"name": name, "rule": RULES[name], "ok": None, "skipped": why} for name, why in skipped.items()]
-    every: list[dict[str, Any]] = [*asked, *not_asked]
+    unsure = [
+        {"name": each.name, "rule": each.rule, "ok": None, "skipped": UNCOMPARED}
+        for each in findings
+        if each.name in uncompared
+    ]
+    every: list[dict[str, Any]] = [*asked, *unsure, *not_asked]
     ordered = sorted(every, key=lambda each: int(each["name"][1:]))
-    return {"ok": all(each.ok for each in findings), "invariants": ordered, "rebuild": report}
+    sound = all(each.ok for each in findings) and not uncompared
+    return {"ok": sound, "uncompared": sorted(uncompared), "invariants": ordered, "rebuild": report}
 
 
 def _first(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -43,8 +43,7 @@ class Placed:
 class Spending:
     """The windows of one account's envelopes.
 
-    A limit that is set counts the holds of its present period from before, too. Only a run's own limit does not: it begins
-    with the budget that sets it.
+    A limit that is set counts the holds of its present period from before, too: a run's own those since the run was opened.
     """
 
     def __init__(self, envelopes: Iterable[Envelope]) -> None:
@@ -93,8 +92,6 @@ class Spending:
         )
         for kind, entity in entities:
             for envelope in self._by_entity.get((kind, entity, hold.currency), ()):
-                if kind == "run" and self._opened.get(envelope, placed.position) >= placed.position:
-                    continue
                 window = (envelope, period_start(envelope.window, placed.at))
                 yield window, self.windows[window]
 

@@ -47,6 +47,22 @@ from unnest(%(buckets)s::text[], %(currencies)s::text[], %(amounts)s::bigint[]) 
 on conflict (holder, kind, entity, currency, window_kind)
 do update set limit_nano = e.limit_nano + excluded.limit_nano, version = e.version + 1, changed_at = clock_timestamp();
 
+-- name: lock_open_holds_of_run
+-- Those of one bucket: a limit that the run gets later counts them too. Under the lock of their bucket, which is taken before.
+select id, amount_nano from hold
+where holder = %(holder)s and run = %(run)s and run <> '' and bucket = %(bucket)s and state = 'HELD' order by id for update;
+
+-- name: spent_in_run
+-- What the run's holds in one bucket have charged, less what was refunded of them.
+select coalesce(sum(h.captured_nano + coalesce(r.overrun_nano, 0) - coalesce(f.amount, 0)), 0)::bigint,
+    coalesce(sum(coalesce(r.overrun_nano, 0) - coalesce(f.beyond, 0)), 0)::bigint
+from hold h left join receipt r on r.request_id = h.request_id and r.charged_hold = h.id and r.status = 'settled'
+left join lateral (
+    select sum((t.detail ->> 'amount_nano')::bigint) as amount, sum((t.detail ->> 'beyond_hold_nano')::bigint) as beyond
+    from txn t where t.kind = 'refund' and t.hold_id = h.id
+) f on true
+where h.holder = %(holder)s and h.run = %(run)s and h.run <> '' and h.bucket = %(bucket)s and h.state in ('CAPTURED', 'EXPIRED');
+
 -- name: lock_run
 select id, holder, project_id, key_id, reserve, state, deadline_at, opened_at, closing_at, closed_at, close_reason, detail, warnings
 from run where id = %(run)s and holder = %(holder)s for update;

@@ -149,7 +149,13 @@ class Peers:
         amounts = {"posted_nano": 25_000_000_000, "held_nano": 500_000_000, "available_nano": 24_500_000_000}
         bucket = {"bucket": "credit", "currency": "USD", "funding": "prepaid", "earmarked_nano": 5_000_000_000}
         expires = {"promotion_id": "019a1f3c", "amount_nano": 1_500_000_000, "expires_at": "2026-06-30T00:00:00Z"}
-        return JSONResponse({"data": [bucket | amounts | {"promotional_nano": 1_500_000_000, "promotions": [expires]}]})
+        return JSONResponse(
+            {
+                "data": [
+                    bucket | amounts | {"promotional_nano": 1_500_000_000, "promotions": [expires], "overrun_nano": 250_000_000}
+                ]
+            }
+        )
 
     async def signing_keys(self, _request: Request) -> Response:
         """One public key."""

@@ -81,6 +81,7 @@ def test_balances_come_as_texts_and_as_integers(edge: EdgeProcess, key: Key) -> 
     assert balance["available_nano"] == 24_500_000_000
     assert (balance["earmarked"], balance["earmarked_nano"], balance["funding"]) == ("5.00", 5_000_000_000, "prepaid")
     assert (balance["promotional"], balance["promotional_nano"]) == ("1.50", 1_500_000_000)
+    assert (balance["owed"], balance["owed_nano"]) == ("0.25", 250_000_000)
     assert [(each["amount"], each["expires_at"]) for each in balance["promotions"]] == [("1.50", "2026-06-30T00:00:00Z")]
 
 

@@ -207,6 +207,26 @@ def test_a_run_without_a_reserve_is_a_limit_on_the_customers_bucket(ledger: Ledg
     assert ledger.close_run("a", run_id, KEY)["state"] == "closing"
 
 
+def test_a_limit_that_a_run_gets_later_counts_from_the_runs_opening(ledger: Ledger) -> None:
+    run_id = ledger.open_run("a", KEY, {"wallet": "1"}, reserve=False)
+    done, refunded, open_hold, elsewhere = in_run(run_id), in_run(run_id), in_run(run_id), hold_for("a")
+    ledger.hold(done, refunded, open_hold, elsewhere)
+    ledger.complete(completion(done), completion(refunded), completion(elsewhere))
+    ledger.refund("a", refunded.request_id, "0.001")
+    spent = 2 * CHARGE_NANO - 1_000_000
+    ledger.extend_run("a", run_id, KEY, budget={"credit": "0.005"})
+    assert (budget(ledger, run_id)["spent_nano"], budget(ledger, run_id)["held_nano"]) == (2 * CHARGE_NANO, HOLD_NANO)
+    refusal = ledger.hold(in_run(run_id))[0]
+    assert (refusal["code"], refusal["left_nano"]) == ("budget_exceeded", 5_000_000 - spent - HOLD_NANO)
+    ledger.assert_sound()
+    ledger.complete(completion(open_hold))
+    ledger.extend_run("a", run_id, KEY, budget={"credit": "0.001"})
+    left = 6_000_000 - spent - CHARGE_NANO
+    refusal = ledger.hold(in_run(run_id, max_output_tokens=10**5, model_max_output_tokens=10**5))[0]
+    assert refusal["left_nano"] == left
+    ledger.held(in_run(run_id))
+
+
 def test_opening_again_under_the_same_key_gives_the_same_run(ledger: Ledger) -> None:
     first = ledger.open_run("a", KEY, {"credit": "1"}, idempotency_key="job-1")
     assert ledger.open_run("a", KEY, {"credit": "1"}, idempotency_key="job-1") == first

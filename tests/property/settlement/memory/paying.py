@@ -1,5 +1,6 @@
 """Payments, limits and cost centres over tables in memory."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from services.settlement import accounts
 from services.settlement.entries import Outbox, Postings, Txns
 from services.settlement.errors import ConflictError
 from services.settlement.money_in import LimitChange, TopUp, period_start
-from tests.property.settlement.memory.rows import BucketRow, EnvelopeRow, StoredHold
+from tests.property.settlement.memory.rows import BucketRow, EnvelopeRow, StoredHold, WindowRow
 from tests.property.settlement.memory.tables import Tables
 
 ENDED = frozenset({"CAPTURED", "EXPIRED"})
@@ -59,10 +60,13 @@ def set_limit(tables: Tables, now: datetime, asked: LimitChange) -> None:
         return
     envelope = tables.envelopes[key] = EnvelopeRow(len(tables.envelopes) + 1, asked.limit_nano)
     start = period_start(asked.window, now)
-    window = tables.window(envelope, start)
-    for hold in tables.holds.values():
-        if hold.placed_at < start or not _concerns(hold, asked):
-            continue
+    past = [hold for hold in tables.holds.values() if hold.placed_at >= start and _concerns(hold, asked)]
+    count_past(tables, tables.window(envelope, start), past)
+
+
+def count_past(tables: Tables, window: WindowRow, holds: Iterable[StoredHold]) -> None:
+    """Count what was spent and is held before the limit was set."""
+    for hold in holds:
         if hold.state == "HELD":
             window.held += hold.amount_nano
         if hold.state in ENDED:

@@ -11,10 +11,11 @@ from services.settlement import accounts
 from services.settlement.balances import BucketState
 from services.settlement.entries import Outbox, Postings, Txns
 from services.settlement.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from services.settlement.money_in import period_start
+from services.settlement.money_in import EPOCH, period_start
 from services.settlement.run_store import _digest as digest_of
 from services.settlement.runs import BudgetLine, LimitLeft, budget_lines, check_deadline, check_limits, earmark, give_back
 from tests.property.settlement.clock import Clock
+from tests.property.settlement.memory.paying import count_past
 from tests.property.settlement.memory.rows import BucketRow, EnvelopeRow, RunRow
 from tests.property.settlement.memory.tables import Move, Tables
 
@@ -185,7 +186,12 @@ class _Change:
 
     def _add_limit(self, line: BudgetLine) -> None:
         key = (self._run.holder, "run", f"{self._run.id}/{line.bucket}", line.currency, "run")
-        envelope = self._tables.envelopes.setdefault(key, EnvelopeRow(len(self._tables.envelopes) + 1, 0, 0))
+        tables, run = self._tables, self._run
+        if key not in tables.envelopes:
+            envelope = tables.envelopes[key] = EnvelopeRow(len(tables.envelopes) + 1, 0, 0)
+            past = [hold for hold in tables.holds.values() if hold.run == run.id and hold.bucket == line.bucket]
+            count_past(tables, tables.window(envelope, EPOCH), past)
+        envelope = tables.envelopes[key]
         envelope.limit_nano = (envelope.limit_nano or 0) + line.nano
         envelope.version += 1
 

@@ -76,11 +76,9 @@ class Account:
     def set_limit(self, key: LimitKey, limit: int | None) -> None:
         """A new limit counts its period's past as it is then: a refund restores the windows that its hold was stamped with.
 
-        A limit that a run gets later counts what comes later.
+        A run's own limit counts from the run's opening, whenever the run gets it.
         """
-        if key not in self.limits and key[0] == "run":
-            self._before[key] = dict.fromkeys(self.holds, (0, 0, 0))
-        elif key not in self.limits:
+        if key not in self.limits:
             ended = {hold_id: hold for hold_id, hold in self.holds.items() if hold.state != "HELD"}
             self._before[key] = {hold_id: hold.counted_in(key[3]) for hold_id, hold in ended.items()}
         self.limits[key] = limit
