@@ -55,6 +55,7 @@ class Line:
     run_id: str = ""
     requests: int = 0
     owed_nano: int = 0
+    key_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,7 @@ def charge_lines(rows: Iterable[Row]) -> list[Line]:
             run_id=row.get("run") or "",
             requests=row["requests"],
             owed_nano=row["charged"] - row["paid"],
+            key_name=row.get("key_name") or "",
         )
         for row in rows
     ]
@@ -213,6 +215,7 @@ def _line(line: Line) -> dict[str, Any]:
         "reference": line.reference,
         "project_id": line.project_id,
         "key_id": line.key_id,
+        "key_name": line.key_name,
         "model": line.model,
         "route_type": line.route_type,
         "run_id": line.run_id,

@@ -70,12 +70,13 @@ def run_account(connection: Connection, books: BookStore, holder: str, run_id: s
     for request in requests_of(holds, receipts):
         account.add(request)
     body = account.as_dict()
-    entries = sorted([*_changes(changes), *account.timeline], key=lambda entry: datetime.fromisoformat(entry["at"]))
+    changed = _changes(changes)
+    entries = sorted([*changed, *account.timeline], key=lambda entry: datetime.fromisoformat(entry["at"]))
     page = entries[after : after + limit]
     more = after + limit < len(entries)
     found |= body
     found["timeline"] = {"data": page, "next_after": after + limit if more else None}
-    found["explanation"] = explain_run(found, body["totals"], body["failures"])
+    found["explanation"] = explain_run(found, body["totals"], body["failures"], changed)
     return found
 
 
@@ -126,4 +127,9 @@ def _run(row: Row, budgets: list[Row]) -> Row:
 
 
 def _changes(rows: Sequence[Row]) -> list[Row]:
-    return [{"at": utc_text(row["at"]), "kind": row["kind"], **row["detail"]} for row in rows]
+    """The run's own changes; every instant in the one form that replies have."""
+    return [{"at": utc_text(row["at"]), "kind": row["kind"], **_in_utc(row["detail"])} for row in rows]
+
+
+def _in_utc(detail: Row) -> Row:
+    return {**detail, "deadline_at": utc_text(detail["deadline_at"])} if "deadline_at" in detail else detail

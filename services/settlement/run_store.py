@@ -17,6 +17,7 @@ from services.settlement.arrays import plain, texts
 from services.settlement.entries import Outbox
 from services.settlement.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from services.settlement.pricebook import PriceBook
+from services.settlement.refusals import utc_text
 from services.settlement.run_limits import add_run_limits
 from services.settlement.run_pots import RunPots
 from services.settlement.runs import BudgetLine, LimitLeft, budget_lines, check_deadline, check_limits, earmark
@@ -139,7 +140,7 @@ def _open(change: Change, asked: RunOpening, lines: list[BudgetLine]) -> None:
             budgets=budgets,
         ),
     )
-    _record(connection, run_id, "opened", lines, {"deadline_at": asked.deadline_at.isoformat()})
+    _record(connection, run_id, "opened", lines, {"deadline_at": utc_text(asked.deadline_at)})
     pots.write(
         "run_open",
         idem_key,
@@ -169,7 +170,7 @@ def _extend(change: Change, asked: RunExtension, lines: list[BudgetLine]) -> Non
     connection.execute(statements("runs.sql")["set_deadline"], {"run": run_id, "deadline": deadline})
     data = RunExtendedData(txn_id=pots.txn_id, run_id=run_id, key=asked.key, deadline_at=deadline, budgets=budgets)
     event = RunExtended(account_id=holder, run_id=run_id, event_id=pots.txn_id, data=data)
-    _record(connection, run_id, "extended", lines, {"deadline_at": deadline.isoformat()})
+    _record(connection, run_id, "extended", lines, {"deadline_at": utc_text(deadline)})
     pots.write(
         "run_extend",
         idem_key,

@@ -1,6 +1,6 @@
 """A run in sentences: what it was given, what it did, what it cost, what came back. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from schemas.money import format_amount
@@ -8,17 +8,32 @@ from schemas.money import format_amount
 Row = dict[str, Any]
 
 
-def explain_run(run: Row, totals: Row, failures: Row) -> list[str]:
-    """The sentences, in the order in which a reader asks."""
-    return [*_given(run), *_did(totals), *_cost(run), *_burned(failures), *_ended(run)]
+def explain_run(run: Row, totals: Row, failures: Row, changes: Sequence[Row] = ()) -> list[str]:
+    """The sentences, in the order in which a reader asks. `changes`: what the run was opened with and extended by."""
+    return [*_given(run, changes), *_did(totals), *_cost(run), *_burned(failures), *_ended(run)]
 
 
-def _given(run: Row) -> Iterable[str]:
+def _given(run: Row, changes: Sequence[Row]) -> Iterable[str]:
     how = "set aside" if run["reserve"] else "allowed as a limit"
-    budgets = ", ".join(f"{each['budget']} {each['currency']} of bucket {each['bucket']}" for each in run["budgets"])
+    opening = _amounts(change for change in changes if change["kind"] == "opened")
+    extensions = [change for change in changes if change["kind"] == "extended"]
+    whole = ", ".join(f"{each['budget']} {each['currency']} of bucket {each['bucket']}" for each in run["budgets"])
     label = f" ({run['label']})" if run["label"] else ""
     key = run["key_name"] or run["key_id"]
-    yield f"Run {run['id']}{label} was opened by key {key} at {run['opened_at']} with {budgets} {how}."
+    yield f"Run {run['id']}{label} was opened by key {key} at {run['opened_at']} with {opening or whole} {how}."
+    if extensions:
+        added = _amounts(extensions)
+        more = f", by {added} in all, to {whole}" if added else " in time alone"
+        yield f"It was extended {_plural(len(extensions), 'time')}{more}."
+
+
+def _amounts(changes: Iterable[Row]) -> str:
+    """The budgets of some changes, summed by bucket."""
+    sums: dict[tuple[str, str], int] = {}
+    for each in (budget for change in changes for budget in change.get("budgets") or ()):
+        place = each["currency"], each["bucket"]
+        sums[place] = sums.get(place, 0) + each["amount_nano"]
+    return ", ".join(f"{format_amount(nano)} {currency} of bucket {bucket}" for (currency, bucket), nano in sums.items())
 
 
 def _did(totals: Row) -> Iterable[str]:

@@ -24,6 +24,7 @@ COLUMNS = (
     "amount",
     "in_run",
     "owed",
+    "key_name",
 )
 OPENS_A_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Also in the full width that some spreadsheets read as the same."""
@@ -67,4 +68,4 @@ def _row(section: Section, line: Line, *, amount: str, in_run: str) -> list[str]
     requests = str(line.requests) if line.requests else ""
     owed = format_amount(line.owed_nano) if line.owed_nano else ""
     first = [safe(section.bucket), safe(section.currency), line.day.isoformat()]
-    return [*first, *(safe(word) for word in words), requests, amount, in_run, owed]
+    return [*first, *(safe(word) for word in words), requests, amount, in_run, owed, safe(line.key_name)]

@@ -348,3 +348,26 @@ def test_a_receipt_says_that_the_runs_reserve_paid(ledger: Ledger) -> None:
     receipt = ledger.receipt("a", request.request_id)
     assert receipt["balance"] == {"before_nano": 10**9, "after_nano": 10**9 - CHARGE_NANO, "run": run_id}
     assert any(f"set aside for run {run_id}" in sentence for sentence in receipt["explanation"])
+
+
+def test_a_run_says_what_it_was_opened_with_and_what_it_was_extended_by_in_one_form_of_time(ledger: Ledger) -> None:
+    run_id = ledger.open_run("a", KEY, {"credit": "0.5"})
+    opening = next(iter(ledger.run_account("a", run_id)["explanation"]))
+    assert opening.endswith("with 0.50 USD of bucket credit set aside.")
+    ledger.extend_run("a", run_id, KEY, budget={"credit": "0.25"})
+    ledger.extend_run("a", run_id, KEY, budget={"credit": "0.05", "wallet": "1"}, deadline_at=now() + timedelta(hours=2))
+    ledger.connection.execute(
+        "update run_change set detail = "
+        "(detail::jsonb || jsonb_build_object('deadline_at', '2126-03-14T09:00:00+00:00'))::json where run = %s and kind = 'opened'",
+        [run_id],
+    )
+    account = ledger.run_account("a", run_id)
+    assert account["explanation"][:2] == [
+        opening,
+        "It was extended 2 times, by 0.30 USD of bucket credit, 1.00 CNY of bucket wallet in all, "
+        "to 0.80 USD of bucket credit, 1.00 CNY of bucket wallet.",
+    ]
+    assert all(entry["deadline_at"].endswith("Z") for entry in account["timeline"]["data"])
+    later = ledger.open_run("a", KEY, {"credit": "0.5"})
+    ledger.extend_run("a", later, KEY, deadline_at=now() + timedelta(hours=3))
+    assert ledger.run_account("a", later)["explanation"][1] == "It was extended 1 time in time alone."

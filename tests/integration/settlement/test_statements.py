@@ -108,6 +108,7 @@ def test_charges_are_summed_by_day_project_key_and_model(ledger: Ledger) -> None
     assert (small.project_id, small.key_id, small.route_type, small.requests) == ("project-2", "key-2", "direct", 1)
     large = next(line for line in charges if line.model == "gpt-4o")
     assert (large.project_id, large.requests) == ("project-1", 4)
+    assert large.key_name == "checkout"
     (inside,) = section(ledger).in_runs
     assert (inside.nano, inside.requests, inside.run_id.startswith("run_")) == (-1_375_000, 1, True)
 

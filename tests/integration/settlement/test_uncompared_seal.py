@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from services.settlement.audit.audit_store import AuditOrder
 from services.settlement.audit.auditor import Auditor
+from services.settlement.audit.topic_reader import topic_reader
 from services.settlement.ledger_check import SealPromises
 from services.settlement.seal_check import Published
 from tests.integration.settlement.ledger import Ledger, running_ledger
@@ -22,9 +24,9 @@ def ledger(database_url: str) -> Iterator[Ledger]:
 
 
 def audited(ledger: Ledger, seal: SealPromises) -> dict[str, Any]:
-    """A quick audit's result."""
-    connection = ledger.connection
-    auditor = Auditor(connection, connection, lambda: None, patience_s=0, seal=seal, progress=lambda _: None)  # type: ignore[arg-type,return-value] - a quick audit reads no topic
+    """A quick audit's result: it reads no topic."""
+    topics = partial(topic_reader, "127.0.0.1:1")
+    auditor = Auditor(ledger.connection, ledger.connection, topics, patience_s=0, seal=seal, progress=lambda _: None)
     return asyncio.run(auditor.run(AuditOrder(quick=True)))
 
 

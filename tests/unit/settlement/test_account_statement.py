@@ -40,6 +40,7 @@ CHARGE = Line(
     route_type="direct",
     requests=3,
     owed_nano=5,
+    key_name="checkout-bot",
 )
 TOP_UP = Line(day=DAY, kind="top_up", nano=25_000_000_000, text="payment", reference="stripe:pi_1")
 IN_RUN = replace(CHARGE, run_id="run_1", nano=-7)
@@ -153,6 +154,7 @@ CHARGE_JSON = {
     "reference": "",
     "project_id": "prj_1",
     "key_id": "Q7mZk2XvB9tL",
+    "key_name": "checkout-bot",
     "model": "gpt-4o",
     "route_type": "direct",
     "run_id": "",
@@ -162,7 +164,7 @@ CHARGE_JSON = {
 
 
 def test_json_says_everything_and_every_amount_twice() -> None:
-    empty = dict.fromkeys(("project_id", "key_id", "model", "route_type", "run_id"), "")
+    empty = dict.fromkeys(("project_id", "key_id", "key_name", "model", "route_type", "run_id"), "")
     top_up = {"kind": "top_up", "amount_nano": 25_000_000_000, "amount": "25.00", "text": "payment", "reference": "stripe:pi_1"}
     assert as_json(STATEMENT) == {
         "object": "statement",
@@ -217,6 +219,7 @@ def test_every_kind_of_transaction_becomes_its_whole_line() -> None:
 
 def test_a_charge_keeps_every_name_it_was_summed_by() -> None:
     found = {"day": DAY, "kind": "capture", "project_id": "p", "key_id": "k", "model": "m", "route_type": "direct", "run": "r"}
+    found["key_name"] = "bot"
     assert charge_lines([found | {"requests": 2, "paid": 70, "charged": 100}]) == [
         Line(
             day=DAY,
@@ -229,6 +232,7 @@ def test_a_charge_keeps_every_name_it_was_summed_by() -> None:
             run_id="r",
             requests=2,
             owed_nano=30,
+            key_name="bot",
         )
     ]
     bare = dict.fromkeys(("project_id", "key_id", "model", "route_type"), None)
@@ -283,12 +287,40 @@ def test_the_pdf_says_what_the_statement_says() -> None:
     text = printed(as_pdf(STATEMENT))
     for part in ("Tollbook statement 2026-03", "acc_1", "Bucket credit (USD)", "Opening balance", "1.00", "Closing balance"):
         assert part in text
-    for part in ("25.998625", "gpt-4o", "prj_1", "Q7mZk2XvB9tL", "-0.001375", "stripe:pi_1 payment", "Page 1", "run_1"):
+    for part in ("25.998625", "gpt-4o", "prj_1", "checkout-bot", "-0.001375", "stripe:pi_1 payment", "Page 1", "run_1"):
         assert part in text
 
 
+def test_the_pdf_says_on_every_page_which_bucket_goes_on() -> None:
+    lines = [CHARGE] * 100
+    other = replace(SECTION, bucket="wallet", currency="CNY", lines=[CHARGE], in_runs=[])
+    document = as_pdf(replace(STATEMENT, sections=[replace(SECTION, lines=lines, in_runs=[]), other]))
+    pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(document)).pages]
+    assert len(pages) > 3
+    for page in pages[1:]:
+        assert "Bucket credit (USD), continued" in page
+        assert "Model or reference" in page
+    assert "continued" not in pages[0]
+    assert "wallet (CNY), continued" not in "".join(pages)
+
+
+def test_the_pdf_wraps_a_reference_and_cuts_none() -> None:
+    reference, run = "stripe:" + "pi_3MtwBwLkdIwHu7ix28a3tqPa" * 4, "run_" + "0" * 32
+    line = replace(TOP_UP, reference=reference, run_id=run, text="payment")
+    text = printed(as_pdf(replace(STATEMENT, sections=[replace(SECTION, lines=[line], in_runs=[])])))
+    assert run in text
+    assert f"{reference}payment" in "".join(text.split())
+    assert ".." not in text
+
+
+def test_a_key_without_a_name_is_named_by_its_id() -> None:
+    assert "Q7mZk2XvB9tL" in printed(
+        as_pdf(replace(STATEMENT, sections=[replace(SECTION, lines=[replace(CHARGE, key_name="")])]))
+    )
+
+
 def test_the_pdf_spells_foreign_names_in_latin_letters_and_cuts_long_ones() -> None:
-    named = replace(CHARGE, project_id="客户一号 Ærø", model="m" * 200)
+    named = replace(CHARGE, project_id="客户一号 Ærø", model="m" * 400)
     statement = replace(STATEMENT, account_id="счёт-7", sections=[replace(SECTION, lines=[named])])
     text = printed(as_pdf(statement))
     assert plain("客户") not in {"客户", ""}
