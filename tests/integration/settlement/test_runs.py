@@ -358,7 +358,8 @@ def test_a_run_says_what_it_was_opened_with_and_what_it_was_extended_by_in_one_f
     ledger.extend_run("a", run_id, KEY, budget={"credit": "0.05", "wallet": "1"}, deadline_at=now() + timedelta(hours=2))
     ledger.connection.execute(
         "update run_change set detail = "
-        "(detail::jsonb || jsonb_build_object('deadline_at', '2126-03-14T09:00:00+00:00'))::json where run = %s and kind = 'opened'",
+        "(detail::jsonb || jsonb_build_object('deadline_at', '2126-03-14T09:00:00+00:00'))::json "
+        "where run = %s and kind = 'opened'",
         [run_id],
     )
     account = ledger.run_account("a", run_id)
