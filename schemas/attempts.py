@@ -31,7 +31,12 @@ ErrorClass = Literal[
     "log_unavailable",
     "internal",
 ]
-FallbackReason = ErrorClass | Literal["circuit_open", "cooldown", "insufficient_funds"]
+FallbackReason = (
+    ErrorClass
+    | Literal["circuit_open", "cooldown", "insufficient_funds"]
+    | Literal["request_limit", "token_limit", "concurrency_limit"]
+)
+"""Why a plan moved on: a failed attempt, a channel that rests, a bucket without money, or a limit of the channel's own."""
 Millis = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 

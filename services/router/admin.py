@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from services.router.announcer import announce_version
 from services.router.answers import error_document
 from services.router.catalog import Model
+from services.router.channel_gauges import show
 from services.router.errors import LogUnavailableError, TableRejectedError
 from services.router.health import Health
 from services.router.publisher import Publisher
@@ -90,7 +91,7 @@ class AdminDesk:
         data = [
             {
                 **{"id": c.id, "route_type": c.route_type, "brand": c.brand, "origin": c.origin},
-                **{"out_of_service": not c.keys, "fault": c.fault, **self._health.of(c).described(now)},
+                **{"out_of_service": not c.keys, "fault": c.fault, **self._health.of(c).described(now, c.limits)},
             }
             for c in self._tables.catalog.channels.values()
         ]
@@ -121,6 +122,7 @@ class AdminDesk:
 
     async def metrics(self) -> Response:
         """Prometheus text."""
+        show(self._tables.catalog, self._health, self._clock())
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @staticmethod
@@ -187,5 +189,5 @@ def _described(model: Model) -> dict[str, Any]:
         "max_input_tokens": model.max_input_tokens,
         "max_output_tokens": model.max_output_tokens,
         "mode": model.mode,
-        "routes": [place.candidate for place in sorted(model.places, key=lambda place: place.priority)],
+        "routes": [place.candidate for place in model.places],
     }

@@ -32,7 +32,7 @@ _STATUS: dict[ErrorClass, int] = {
     "client_gone": 499,
 }
 _MESSAGES: dict[ErrorClass, str] = {
-    "rate_limited": "Every channel for this model is rate limited by its provider.",
+    "rate_limited": "Every channel for this model is at a rate limit, its provider's or its own here.",
     "timeout": "The provider did not answer in time.",
     "deadline_exceeded": "The request's deadline passed before a provider answered.",
     "upstream_unavailable": "No channel for this model is available now.",

@@ -18,6 +18,7 @@ import uvicorn
 from aiokafka.errors import KafkaError
 
 from services.router.admin import AdminDesk, build_admin
+from services.router.affinity import Affinity
 from services.router.attempts import AttemptLoop, AttemptRules
 from services.router.backoff import Backoff
 from services.router.breaker import BreakerLimits
@@ -37,7 +38,9 @@ from services.router.holds import HoldCoalescer
 from services.router.ledger import Ledger
 from services.router.logs import configure_logs
 from services.router.plain import PlainDelivery
+from services.router.planner import Planner
 from services.router.presence import Receive, Send
+from services.router.price_feed import PriceFeed
 from services.router.progress import ProgressReporter
 from services.router.publisher import Publisher
 from services.router.resealing import Resealer
@@ -54,6 +57,7 @@ APIS = (CHAT, Messages(), Responses(), Embeddings())
 API_PATHS = frozenset(api.path for api in APIS)
 LEDGER_POOL = PoolLimits(connections=32, per_host=32, connect_s=2, wait_s=5)
 BOOT_RETRY_S = 0.5
+AFFINITY_SECRET_BYTES = 32
 YOUNG_OBJECTS = 10_000
 """A request leaves no cycles: looking for some every 700 objects was 30 us of each, a tenth of its CPU time."""
 
@@ -85,6 +89,10 @@ class Router:
         self._store = RouteStore(s.database_url, secrets, s.origin_rules())
         self._resealer = Resealer(s.database_url, secrets)
         self._tables = Tables(self._store, self._health)
+        self._buckets = Buckets()
+        self._price_feed = PriceFeed(ledger, self._buckets)
+        self._affinity = Affinity(os.urandom(AFFINITY_SECRET_BYTES), monotonic)
+        self._planner = Planner(lambda: self._tables.catalog, lambda: self._price_feed.view, self._health, self._affinity, draw)
         self._control = ControlFeed(s.kafka_bootstrap_servers, self._tables.try_reload)
         self.chat = self._build_chat(ledger, upstream)
         self._boot_task: asyncio.Task[None] | None = None
@@ -92,7 +100,6 @@ class Router:
 
     def _build_chat(self, ledger: Ledger, upstream: Upstream) -> ChatEndpoint:
         s = self._settings
-        buckets = Buckets()
         holds = HoldCoalescer(
             ledger,
             in_flight=s.hold_calls_in_flight,
@@ -100,21 +107,27 @@ class Router:
             bound_s=s.hold_bound_seconds,
             draw=random.random,
         )
-        funding = Funding(holds, buckets, self._reporter)
+        funding = Funding(holds, self._buckets, self._reporter)
         backoff = Backoff(s.backoff_base_seconds, s.backoff_cap_seconds, s.retry_after_max_seconds)
         rules = AttemptRules(s.tries_per_channel, backoff)
-        attempts = AttemptLoop(funding, self._health, self._publisher, buckets, rules=rules, draw=random.random)
+        attempts = AttemptLoop(
+            funding,
+            self._health,
+            self._publisher,
+            self._buckets,
+            rules=rules,
+            draw=random.random,
+            affinity=self._affinity,
+        )
         settler = Settler(self._publisher)
         return ChatEndpoint(
             edge_token=s.edge_token.get_secret_value().encode(),
-            tables=self._tables,
-            health=self._health,
+            planner=self._planner,
             funding=funding,
             plain=PlainDelivery(attempts, upstream, settler),
             stream=StreamDelivery(attempts, upstream, settler, self._reporter, disconnect_drain_s=s.disconnect_drain_seconds),
             settler=settler,
             limits=ChatLimits(s.body_bytes_max, s.requests_in_flight_max, s.request_deadline_seconds),
-            draw=random.random,
             apis=APIS,
         )
 
@@ -145,7 +158,7 @@ class Router:
             self._boot_task.cancel()
             await asyncio.gather(self._boot_task, return_exceptions=True)
         await self._publisher.stop(bound_s=min(5.0, self._settings.drain_seconds))
-        for part in (self._control, self._tables, self._reporter):
+        for part in (self._control, self._tables, self._price_feed, self._reporter):
             await part.stop()
         await self._ledger_transport.aclose()
         await self._upstream_transport.aclose()
@@ -154,6 +167,7 @@ class Router:
         await self._until_done("the event log", self._publisher.start)
         await self._until_done("the route table", self._tables.reload)
         self._waiting_for = "the end of the control topic"
+        self._price_feed.start()
         self._control.start()
         await self._control.at_end.wait()
         self._reporter.start()

@@ -9,21 +9,25 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
-from schemas.attempts import FallbackReason
+from schemas.attempts import ErrorClass, FallbackReason
 from services.router import metrics
+from services.router.affinity import Affinity
 from services.router.backoff import Backoff, delay_s
 from services.router.buckets import Buckets
 from services.router.call import Call, Running
 from services.router.errors import LedgerUnavailableError, LogUnavailableError, UpstreamError
 from services.router.events import Record
 from services.router.funding import Funding
-from services.router.health import Health
+from services.router.health import Health, Passage
+from services.router.plan import LIMIT_REASONS
 from services.router.publisher import Publisher
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 WAKE_MARGIN_S = 0.005
 """A key that rests until an instant is asked a moment after it: timers may fire a little early."""
+KEY_FAULTS: frozenset[ErrorClass] = frozenset({"rate_limited", "unauthorized"})
+"""What a key is refused for: another key of the same channel may be asked at once."""
 
 
 class AttemptRules(NamedTuple):
@@ -45,11 +49,13 @@ class AttemptLoop:
         *,
         rules: AttemptRules,
         draw: Callable[[], float],
+        affinity: Affinity | None = None,
     ) -> None:
         self._funding = funding
         self._health = health
         self._publisher = publisher
         self._buckets = buckets
+        self._affinity = affinity
         self._rules = rules
         self._draw = draw
 
@@ -67,7 +73,7 @@ class AttemptLoop:
                 raise UpstreamError("client_gone", "pass")
             running = await self._begin(call, index)
             if running is None:
-                raise last
+                raise last if call.attempts else self._nothing_begun(call, last)
             tries = tries + 1 if running.position == index else 1
             try:
                 answer = await _made(make, call, running)
@@ -78,10 +84,11 @@ class AttemptLoop:
                 # A parameter that a candidate cannot say is the client's answer only where no other could be asked.
                 last = failure if not failure.body or running.number == 1 else last
             except BaseException:
-                self._health.failed(running.place.channel, running.key, "internal", None)
+                # Cancelled, or the log or the ledger is away: nothing is known of the channel, and its place is free.
+                _passage(call).failed("internal")
                 raise
             else:
-                self._health.succeeded(running.place.channel)
+                self._answered(call, running)
                 return answer, running
 
     async def _begin(self, call: Call, start: int) -> Running | None:
@@ -91,26 +98,35 @@ class AttemptLoop:
             if obstacle is None:
                 if index not in call.covers and not await self._funding.cross(call, index, self._remaining_s(call)):
                     continue
-                key = self._health.begin(call.plan.places[index].channel)
-                if isinstance(key, int):
-                    return await self._announce(call, index, key)
-                obstacle = key
+                channel = call.plan.places[index].channel
+                passage = self._health.begin(channel, call.expected_tokens, call.plan.sticky_key if index == 0 else None)
+                if isinstance(passage, Passage):
+                    return await self._announce(call, index, passage)
+                obstacle = passage
             if call.left is None or call.left[0] != index:
                 self._arrive(call, index, None)
                 call.leave(index, None, obstacle)
         return None
+
+    def _nothing_begun(self, call: Call, otherwise: UpstreamError) -> UpstreamError:
+        """What the client is told where the last free places were taken after the plan was made."""
+        if call.left is None or call.left[2] not in LIMIT_REASONS:
+            return otherwise
+        paid = [self._health.wait_s(call.plan.places[index].channel, call.expected_tokens) for index in call.covers]
+        return UpstreamError("rate_limited", "next", retry_after_s=max(1.0, min(paid, default=1.0)))
 
     def _obstacle(self, call: Call, index: int) -> FallbackReason | None:
         if index in call.unpayable:
             return "insufficient_funds"
         if index not in call.covers and (skip := call.plan.skips[index]) is not None:
             return skip
-        return self._health.condition(call.plan.places[index].channel)
+        return self._health.condition(call.plan.places[index].channel, call.expected_tokens)
 
-    async def _announce(self, call: Call, index: int, key: int) -> Running:
+    async def _announce(self, call: Call, index: int, passage: Passage) -> Running:
         place = call.plan.places[index]
         records = self._arrive(call, index, len(call.attempts) + 1)
-        running = call.begin(index, key, monotonic())
+        running = call.begin(index, passage.key, monotonic())
+        passage.attempt, call.passage = running.number, passage
         records.append(call.writer.attempt_started(running.number, place.candidate, running.cover.grant.hold_id))
         account_id = call.context.account_id
         if running.number == 1:
@@ -119,8 +135,8 @@ class AttemptLoop:
             return running
         try:
             await self._publisher.put_and_wait(account_id, records)
-        except LogUnavailableError:
-            self._health.failed(place.channel, key, "log_unavailable", None)
+        except BaseException:
+            passage.failed("log_unavailable")
             raise
         return running._replace(begun=monotonic())
 
@@ -138,9 +154,27 @@ class AttemptLoop:
         self._publisher.put(call.context.account_id, [record])
         return []
 
+    def _answered(self, call: Call, running: Running) -> None:
+        """The first byte of a stream, or a whole plain reply."""
+        passage = _passage(call)
+        latencies = passage.health.latencies
+        latencies.observe(running.place.upstream_model, (monotonic() - running.begun) * 1000, stream=call.ask.stream)
+        if self._affinity is not None and call.trace is not None:
+            self._affinity.remember(call.trace, running.place, running.key, passage.health)
+        if call.ask.stream:
+            passage.answered()
+        else:
+            passage.succeeded()
+
     def _note(self, call: Call, running: Running, failure: UpstreamError) -> None:
-        channel = running.place.channel
-        self._health.failed(channel, running.key, failure.error_class, failure.retry_after_s)
+        channel, passage = running.place.channel, _passage(call)
+        spent = failure.error_class == "rate_limited" and failure.verdict == "next"
+        passage.failed(failure.error_class, failure.retry_after_s, spent=spent)
+        if failure.usage is not None:
+            passage.used(failure.usage.total_tokens)
+        if failure.error_class == "timeout":
+            waited_ms = (monotonic() - running.begun) * 1000
+            passage.health.latencies.observe(running.place.upstream_model, waited_ms, stream=call.ask.stream)
         metrics.ATTEMPTS.labels(channel=channel.id, result=failure.error_class).inc()
         attempt = call.failed(running, failure, monotonic())
         self._publisher.put(call.context.account_id, [call.writer.attempt_finished(attempt)])
@@ -153,20 +187,15 @@ class AttemptLoop:
             raise UpstreamError("deadline_exceeded", "pass", status=failure.status) from failure
         if failure.verdict == "pass" or len(call.attempts) >= call.plan.max_attempts:
             raise failure
-        if failure.verdict == "retry" and tries < self._rules.tries_per_channel:
-            wait_s = self._wait_s(running, failure, tries, remaining_s)
+        other_key = failure.error_class in KEY_FAULTS and _passage(call).other_key()
+        if (failure.verdict == "retry" or other_key) and tries < self._rules.tries_per_channel:
+            wait_s = 0.0 if other_key else self._wait_s(failure, tries, remaining_s)
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
                 return running.position
         return running.position + 1
 
-    def _wait_s(self, running: Running, failure: UpstreamError, tries: int, remaining_s: float) -> float | None:
-        if (
-            failure.error_class == "rate_limited"
-            and self._health.condition(running.place.channel) is None
-            and failure.retry_after_s
-        ):
-            return 0.0  # another key of the channel may be asked at once
+    def _wait_s(self, failure: UpstreamError, tries: int, remaining_s: float) -> float | None:
         wait_s = delay_s(
             self._rules.backoff, tries=tries, retry_after_s=failure.retry_after_s, remaining_s=remaining_s, draw=self._draw()
         )
@@ -174,6 +203,11 @@ class AttemptLoop:
 
     def _remaining_s(self, call: Call) -> float:
         return call.deadline - monotonic()
+
+
+def _passage(call: Call) -> Passage:
+    assert call.passage is not None, "an attempt begins with its place at the channel"
+    return call.passage
 
 
 async def _made(make: Callable[[Call, Running], Awaitable[T]], call: Call, running: Running) -> T:

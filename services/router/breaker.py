@@ -25,13 +25,21 @@ class BreakerLimits(NamedTuple):
 
 
 class Breaker:
-    """One channel's breaker. `now` is any monotonic clock in seconds, the same for every call."""
+    """One channel's breaker. `now` is any monotonic clock in seconds, the same for every call.
 
-    __slots__ = ("_calls", "_consecutive", "_failures", "_limits", "_open_s", "_opened_at", "_probing", "_window_at", "state")
+    `generation` grows with each change of the state: what a call of an older generation has to say comes too late, and is not
+    told to the breaker. So an old call neither closes a circuit that is being probed nor frees the probe's place.
+    """
+
+    __slots__ = (
+        "_calls", "_consecutive", "_failures", "_limits", "_open_s", "_opened_at", "_probing", "_window_at", "generation",
+        "state",
+    )  # fmt: skip
 
     def __init__(self, limits: BreakerLimits) -> None:
         self._limits = limits
         self.state: State = "closed"
+        self.generation = 0
         self._consecutive = 0
         self._calls = self._failures = 0
         self._window_at = 0.0
@@ -47,13 +55,18 @@ class Breaker:
             return now - self._opened_at >= self._open_s
         return not self._probing
 
+    def wait_s(self, now: float) -> float:
+        """Seconds until a call may be let through: of an open circuit, 0 otherwise."""
+        return max(0.0, self._opened_at + self._open_s - now) if self.state == "open" else 0.0
+
     def acquire(self, now: float) -> bool:
         """Let a call through, or not. Every True must be answered by one of succeeded, failed, or abandoned."""
         if self.state == "closed":
             return True
         if not self.would_allow(now):
             return False
-        self.state = "half_open"
+        if self.state == "open":
+            self._turn("half_open")
         self._probing = True
         return True
 
@@ -78,16 +91,20 @@ class Breaker:
         self._probing = False
 
     def _open(self, now: float, open_s: float) -> None:
-        self.state = "open"
+        self._turn("open")
         self._opened_at = now
         self._open_s = open_s
-        self._probing = False
 
     def _close(self, now: float) -> None:
-        self.state = "closed"
-        self._probing = False
+        self._turn("closed")
+        self._consecutive = 0
         self._open_s = self._limits.open_s
         self._window_at, self._calls, self._failures = now, 0, 0
+
+    def _turn(self, state: State) -> None:
+        self.state = state
+        self.generation += 1
+        self._probing = False
 
     def _count(self, now: float, *, failed: bool) -> None:
         if now - self._window_at >= self._limits.window_s:

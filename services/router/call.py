@@ -10,13 +10,15 @@ from schemas.attempts import AfterDisconnect, ErrorClass, FallbackReason, Outcom
 from schemas.calls import CallContext, HoldGranted
 from schemas.envelope import now
 from schemas.money import Prices, Usage, charge_nano
+from services.router.affinity import Trace
 from services.router.ask import Ask
 from services.router.catalog import Place
 from services.router.clients.chat import ChatCompletions
 from services.router.clients.client_api import ClientApi
-from services.router.documents import AttemptDocument, FallbackDocument, usage_fields
+from services.router.documents import AttemptDocument, FallbackDocument, tokens_of, usage_fields
 from services.router.errors import SettledTwiceError, UpstreamError
 from services.router.events import Ending, EventWriter
+from services.router.health import Passage
 from services.router.operator_cost import operator_cost_nano
 from services.router.plan import Plan
 from services.router.stream_progress import StreamProgress
@@ -67,8 +69,8 @@ class Call:
     """A request from its plan to its record. Times on the loop's clock, in seconds."""
 
     __slots__ = (
-        "api", "ask", "attempts", "begun", "context", "covers", "deadline", "fallbacks", "grants", "left", "plan", "progress",
-        "settled", "tokens_bound", "unpayable", "upstream_ms", "writer",
+        "api", "ask", "attempts", "begun", "context", "covers", "deadline", "expected_tokens", "fallbacks", "grants", "left",
+        "passage", "plan", "progress", "settled", "tokens_bound", "trace", "unpayable", "upstream_ms", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +93,9 @@ class Call:
         self.left: tuple[int, int | None, FallbackReason] | None = None
         self.upstream_ms = 0.0
         self.settled = False
+        self.expected_tokens = 0
+        self.trace: Trace | None = None
+        self.passage: Passage | None = None
 
     def granted(self, indexes: list[int], grant: HoldGranted) -> None:
         """The hold for these candidates was granted."""
@@ -199,6 +204,22 @@ class Call:
         grant = running.cover.grant
         cost_nano = charge_nano(running.cover.prices, usage)
         return Charge(running.number, grant.bucket, grant.currency, cost_nano, cost_nano > grant.amount_nano)
+
+    def over(self) -> None:
+        """The call is over: its last attempt's place at the channel is free, and how it ended is known."""
+        passage, self.passage = self.passage, None
+        if passage is None:
+            return
+        attempt = self.attempts[-1] if self.attempts else None
+        if attempt is None or attempt["attempt"] != passage.attempt:
+            passage.failed("internal")
+            return
+        if attempt["usage_source"] != "none":
+            passage.used(tokens_of(attempt["usage"]))
+        if attempt["error_class"] is None:
+            passage.succeeded()
+        else:
+            passage.failed(attempt["error_class"])
 
     def settle_once(self) -> None:
         """The request's one record is about to be written. Raises :class:`SettledTwiceError` where that has been before.

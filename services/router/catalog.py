@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from schemas.attempts import RouteType
 from schemas.calls import HoldCandidate
 from services.router.documents import CandidateDocument
+from services.router.limits import ChannelLimits
 from services.router.operator_cost import Factor, parse_factor
 from services.router.origin import origin_of
-from services.router.table import CandidateRow, ChannelRow, ModelRow, OnDisconnect, RouteTable
+from services.router.table import (
+    EXPLORE_PERCENT,
+    CandidateRow,
+    ChannelRow,
+    ModelRow,
+    OnDisconnect,
+    RouteTable,
+    StickyBy,
+    Strategy,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +41,14 @@ class Channel:
     factor: Factor | None
     on_disconnect: OnDisconnect = "drain"
     fault: str | None = None
+    limits: ChannelLimits | None = None
+
+
+class Sticky(NamedTuple):
+    """For how long a request that a prompt cache may know goes where it went before, and what tells that."""
+
+    seconds: int
+    by: tuple[StickyBy, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +65,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model that clients may ask for, with its candidates in file order."""
+    """A model that clients may ask for. `places` by priority, then in file order; `explore` is a share."""
 
     id: str
     owned_by: str
@@ -55,6 +74,9 @@ class Model:
     max_input_tokens: int
     max_output_tokens: int
     image_tokens_bound: int
+    strategy: Strategy
+    explore: float
+    sticky: Sticky | None
     places: tuple[Place, ...]
 
 
@@ -92,6 +114,7 @@ def _channel(row: ChannelRow, keys: Iterable[str], fault: str | None) -> Channel
         factor=None if row.cost_factor is None else parse_factor(row.cost_factor),
         on_disconnect=row.on_disconnect,
         fault=fault,
+        limits=None if row.limits is None else ChannelLimits(**row.limits.model_dump()),
     )
 
 
@@ -104,6 +127,8 @@ def _origin(base_url: str) -> str:
 
 
 def _model(row: ModelRow, channels: Mapping[str, Channel], rows: Mapping[str, ChannelRow]) -> Model:
+    places = [_place(candidate, channels[candidate.channel], rows[candidate.channel]) for candidate in row.candidates]
+    percent = EXPLORE_PERCENT if row.explore_percent is None else row.explore_percent
     return Model(
         id=row.id,
         owned_by=row.owned_by,
@@ -112,7 +137,11 @@ def _model(row: ModelRow, channels: Mapping[str, Channel], rows: Mapping[str, Ch
         max_input_tokens=row.max_input_tokens,
         max_output_tokens=row.max_output_tokens,
         image_tokens_bound=row.image_tokens_bound,
-        places=tuple(_place(candidate, channels[candidate.channel], rows[candidate.channel]) for candidate in row.candidates),
+        strategy=row.strategy or ("priority" if all(place.weight is None for place in places) else "weighted"),
+        explore=percent / 100 if row.strategy == "fastest" else 0.0,
+        sticky=None if row.sticky is None else Sticky(row.sticky.seconds, row.sticky.by),
+        # Sorting is stable: file order holds where the priorities are equal.
+        places=tuple(sorted(places, key=lambda place: place.priority)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -23,13 +23,11 @@ from services.router.errors import (
     UpstreamError,
 )
 from services.router.funding import Funding
-from services.router.health import Health
 from services.router.plain import PlainDelivery, fail
-from services.router.plan import make_plan
+from services.router.planner import Planner
 from services.router.presence import Receive, Send
 from services.router.settling import Settler
 from services.router.streaming import StreamDelivery
-from services.router.tables import Tables
 from services.router.tokens import bears
 
 _CONTEXT = CONTEXT_HEADER.encode()
@@ -51,26 +49,22 @@ class ChatEndpoint:
         self,
         *,
         edge_token: bytes,
-        tables: Tables,
-        health: Health,
+        planner: Planner,
         funding: Funding,
         plain: PlainDelivery,
         stream: StreamDelivery,
         settler: Settler,
         limits: ChatLimits,
-        draw: Callable[[], float],
         apis: Iterable[ClientApi],
     ) -> None:
         self._apis = {api.path: api for api in apis}
         self._edge_token = edge_token
-        self._tables = tables
-        self._health = health
+        self._planner = planner
         self._funding = funding
         self._plain = plain
         self._stream = stream
         self._settler = settler
         self._limits = limits
-        self._draw = draw
         self.ready = False
         self.in_flight = 0
         metrics.IN_FLIGHT.set_function(lambda: self.in_flight)
@@ -129,13 +123,7 @@ class ChatEndpoint:
         return context
 
     def _plan(self, api: ClientApi, context: CallContext, body: bytes, begun: float) -> Call:
-        ask = api.parse(body)
-        catalog, limits = self._tables.catalog, context.route_limits
-        plan = make_plan(catalog, ask.model, context.policy, self._health.condition, self._draw, route_limits=limits)
-        if plan.model.mode != ask.mode:
-            message = f"The model `{ask.model}` is a model for {plan.model.mode}: this API cannot ask it."
-            raise RefusalError(400, "model_not_supported", message, param="model")
-        return Call(context, ask, plan, begun=begun, deadline_s=self._limits.deadline_s, api=api)
+        return self._planner.plan(context, api.parse(body), api, begun=begun, deadline_s=self._limits.deadline_s)
 
     async def _fund(self, call: Call) -> None:
         try:

@@ -89,3 +89,8 @@ def usage_fields(usage: Usage | None) -> UsageDocument:
         "output_tokens": usage.output_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
     }
+
+
+def tokens_of(usage: UsageDocument) -> int:
+    """Every token, each counted once: reasoning is a part of output."""
+    return usage["input_tokens"] + usage["cached_input_tokens"] + usage["cache_write_tokens"] + usage["output_tokens"]

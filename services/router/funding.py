@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.router.buckets import Buckets
 from services.router.call import Call
 from services.router.errors import LedgerUnavailableError, RefusalError
 from services.router.holds import HoldCoalescer
+from services.router.plan import nothing_usable
 from services.router.progress import ProgressReporter
 from services.router.stream_progress import StreamProgress
 
@@ -33,13 +35,13 @@ class Funding:
         Candidates of another bucket than the plan's first are only asked for with permission; with it, a refusal for money
         moves on to the next bucket.
         """
-        indexes = call.plan.usable
+        of_bucket: Iterable[int] = range(len(call.plan.places))
         if not call.context.policy.cross_bucket:
             primary = call.plan.places[0].channel.route_type
-            indexes = [i for i in indexes if self._buckets.same(primary, call.plan.places[i].channel.route_type)]
+            of_bucket = [i for i in of_bucket if self._buckets.same(primary, call.plan.places[i].channel.route_type)]
+        indexes = [i for i in of_bucket if call.plan.skips[i] is None]
         if not indexes:
-            message = f"Every channel for the model `{call.ask.model}` that the policy allows is resting after failures."
-            raise RefusalError(503, "upstream_unavailable", message, retry_after_s=2)
+            raise nothing_usable(call.plan, of_bucket)
         refusal = await self._ask(call, indexes, remaining_s)
         while refusal is not None:
             first = call.plan.places[indexes[0]].channel.route_type
@@ -51,7 +53,8 @@ class Funding:
             refusal = await self._ask(call, indexes, remaining_s)
 
     def release(self, call: Call) -> None:
-        """The call is over: its holds need no more signs of life."""
+        """The call is over: its channel's place is free, and its holds need no more signs of life."""
+        call.over()
         for progress in call.progress.values():
             self._reporter.close(progress)
 

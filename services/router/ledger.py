@@ -41,8 +41,9 @@ class Ledger:
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         self._extensions = timeouts(limits, CALL_TIMEOUT_S)
         base = url.rstrip("/")
-        self._holds, self._progress, self._ingress = (
-            httpx.URL(base + path) for path in ("/internal/holds", "/internal/holds/progress", "/internal/ingress")
+        self._holds, self._progress, self._ingress, self._prices = (
+            httpx.URL(base + path)
+            for path in ("/internal/holds", "/internal/holds/progress", "/internal/ingress", "/internal/price-book")
         )
 
     async def hold(self, requests: list[HoldRequest]) -> list[HoldResult]:
@@ -64,8 +65,17 @@ class Ledger:
         """Hand over events that Kafka did not take; they are committed when this returns."""
         await self._post(self._ingress, IngressBatch.model_construct(events=events), 202)
 
+    async def price_book(self) -> bytes:
+        """The price book in force, as JSON."""
+        return await self._ask(httpx.Request("GET", self._prices, headers=self._headers, extensions=self._extensions), 200)
+
     async def _post(self, url: httpx.URL, value: Contract, expected: int) -> bytes:
-        request = httpx.Request("POST", url, headers=self._headers, content=value.to_json(), extensions=self._extensions)
+        content = value.to_json()
+        request = httpx.Request("POST", url, headers=self._headers, content=content, extensions=self._extensions)
+        return await self._ask(request, expected)
+
+    async def _ask(self, request: httpx.Request, expected: int) -> bytes:
+        url = request.url
         try:
             response = await self._transport.handle_async_request(request)
             body = await read_bounded(response, ANSWER_BYTES_MAX)

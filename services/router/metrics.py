@@ -27,3 +27,15 @@ CHANNELS_OUT = Gauge("tollbook_router_channels_out_of_service", "Channels of the
 SECRETS_TO_RESEAL = Gauge(
     "tollbook_router_secrets_to_reseal", "Secrets of the table in force that are sealed under another key than the current one"
 )
+PRICE_VERSION = Gauge("tollbook_router_price_version", "Version of the price book that plans compare prices by")
+CIRCUIT = Gauge("tollbook_router_channel_circuit", "1 for the state that a channel's circuit is in", ["channel", "state"])
+KEYS_RESTING = Gauge("tollbook_router_channel_keys_resting", "Keys of a channel that rest", ["channel"])
+CHANNEL_IN_FLIGHT = Gauge("tollbook_router_channel_in_flight", "Upstream calls under way", ["channel"])
+LIMIT_USED = Gauge("tollbook_router_channel_limit_used", "What counts now against a channel's limit", ["channel", "limit"])
+LIMIT = Gauge("tollbook_router_channel_limit", "A channel's limit in this process", ["channel", "limit"])
+RECENT_LATENCY = Gauge(
+    "tollbook_router_channel_recent_seconds",
+    "Moving average of a place's time: to the first chunk (ttft) or to the whole reply (reply)",
+    ["channel", "upstream_model", "of"],
+)
+CHANNEL_GAUGES = (CIRCUIT, KEYS_RESTING, CHANNEL_IN_FLIGHT, LIMIT_USED, LIMIT, RECENT_LATENCY)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from schemas.money import divide_half_even
 
+FACTOR_PLACES = 10**9
+"""Every denominator divides this."""
 _DECIMAL = re.compile(r"(\d{1,6})(?:\.(\d{1,9}))?", re.ASCII)
 
 

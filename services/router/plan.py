@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
+from typing import Literal, NamedTuple, get_args
 
 from schemas.calls import Policy, RouteLimit
 from services.router.catalog import Catalog, Channel, Model, Place
 from services.router.errors import RefusalError
+from services.router.limits import LimitReason
+from services.router.strategies import Views, bucket_ranks, ordered
 
-SkipReason = Literal["circuit_open", "cooldown"]
+SkipReason = Literal["circuit_open", "cooldown"] | LimitReason
+LIMIT_REASONS = frozenset(get_args(LimitReason))
 SUBJECTS = {"account": "this account", "project": "this project", "key": "this API key"}
+LIMIT_WORDS: dict[SkipReason, str] = {
+    "request_limit": "requests per minute",
+    "token_limit": "tokens per minute",
+    "concurrency_limit": "requests at once",
+}
 Condition = Callable[[Channel], SkipReason | None]
 """Why a channel must not be called now, None where it may."""
+WaitS = Callable[[Channel], float]
+"""Seconds after which a channel may be called, as far as that is known."""
+
+
+class Preference(NamedTuple):
+    """Where a prompt cache may know the request: a place, and the index of its channel's key."""
+
+    channel: str
+    upstream_model: str
+    key: int
 
 
 class Plan(NamedTuple):
     """The ordered candidates of one request. `skips[i]` says why candidate i was passed over when the plan was made.
 
-    `max_attempts` bounds the upstream calls over all candidates.
+    `max_attempts` bounds the upstream calls over all candidates. `waits` says of the skipped after how many seconds they may
+    be called. `sticky_key` is the key that the first candidate was last asked with, where it comes first for its prompt cache.
     """
 
     model: Model
     places: tuple[Place, ...]
     skips: tuple[SkipReason | None, ...]
     max_attempts: int
+    waits: Mapping[int, float] = {}
+    sticky_key: int | None = None
 
     @property
     def usable(self) -> list[int]:
@@ -40,11 +62,15 @@ def make_plan(
     draw: Callable[[], float],
     *,
     route_limits: Sequence[RouteLimit] = (),
+    views: Views | None = None,
+    wait_s: WaitS = lambda _: 2.0,
+    preference: Preference | None = None,
 ) -> Plan:
     """The plan for a request. Raises :class:`RefusalError` where the policy or the table leaves nothing to call.
 
-    Candidates come by priority (lower first) and then in file order; where weights are given, equal priorities are drawn by
-    weight. Without permission to fall back only the first remains.
+    Candidates come by priority (lower first), and those of equal priority by the model's strategy. The preferred place comes
+    first of all, if it may be called and its bucket is that of the first. Without permission to fall back only the first is
+    left.
     """
     model = catalog.models.get(model_id)
     if model is None:
@@ -52,18 +78,48 @@ def make_plan(
         raise RefusalError(404, "model_not_found", message, param="model")
     if not policy.allows_model(model_id):
         raise RefusalError(403, "model_not_allowed", f"This API key may not use the model `{model_id}`.", param="model")
-    places = [place for place in model.places if place.channel.route_type in policy.route_types]
-    if not places:
+    allowed = [place for place in model.places if place.channel.route_type in policy.route_types]
+    if not allowed:
         raise _no_route(model, policy, route_limits)
-    ordered = _ordered(places, draw)
+    views = views or Views(draw)
+    places = ordered(model, allowed, views)
+    preferred = None if preference is None else _preferred(places, preference, condition, views)
+    if preferred is not None:
+        places.insert(0, places.pop(preferred))
     if not policy.fallback:
-        ordered = ordered[:1]
-    skips = tuple([condition(place.channel) for place in ordered])
-    plan = Plan(model, tuple(ordered), skips, policy.max_attempts)
-    if not plan.usable:
-        message = f"Every channel for the model `{model_id}` is resting after failures. Try again shortly."
-        raise RefusalError(503, "upstream_unavailable", message, retry_after_s=2)
+        places = places[:1]
+    skips = tuple([condition(place.channel) for place in places])
+    waits = {i: wait_s(places[i].channel) for i, skip in enumerate(skips) if skip is not None} if any(skips) else {}
+    sticky_key = None if preference is None or preferred is None else preference.key
+    plan = Plan(model, tuple(places), skips, policy.max_attempts, waits, sticky_key)
+    if len(waits) == len(places):
+        raise nothing_usable(plan, range(len(places)))
     return plan
+
+
+def nothing_usable(plan: Plan, indexes: Iterable[int]) -> RefusalError:
+    """The refusal where every one of these candidates is passed over: 429 where all are at a limit, 503 where one rests."""
+    indexes = list(indexes)
+    reasons = [reason for index in indexes if (reason := plan.skips[index]) is not None]
+    seconds = max(1, ceil(min((plan.waits[index] for index in indexes if index in plan.waits), default=1.0)))
+    whose = f"Every channel that may serve the model `{plan.model.id}`"
+    again = f"Try again in {seconds} second{'' if seconds == 1 else 's'}."
+    limits = ", ".join(dict.fromkeys(LIMIT_WORDS[reason] for reason in reasons if reason in LIMIT_WORDS))
+    if set(reasons) <= LIMIT_REASONS:
+        message = f"{whose} is at its limit ({limits}); nothing was charged. {again}"
+        return RefusalError(429, "rate_limited", message, retry_after_s=seconds)
+    also = f" or at its limit ({limits})" if limits else ""
+    message = f"{whose} is resting after failures{also}. {again}"
+    return RefusalError(503, "upstream_unavailable", message, retry_after_s=seconds)
+
+
+def _preferred(places: Sequence[Place], preference: Preference, condition: Condition, views: Views) -> int | None:
+    for index, place in enumerate(places):
+        if place.channel.id == preference.channel and place.upstream_model == preference.upstream_model:
+            ranks = bucket_ranks(places, views.prices)
+            same = ranks[place.channel.route_type] == ranks[places[0].channel.route_type]
+            return index if same and condition(place.channel) is None else None
+    return None
 
 
 def _no_route(model: Model, policy: Policy, route_limits: Sequence[RouteLimit]) -> RefusalError:
@@ -79,11 +135,3 @@ def _no_route(model: Model, policy: Policy, route_limits: Sequence[RouteLimit]) 
     types = ", ".join(allowed) or "none"
     message = f"No route of the types allowed to {subject} ({types}) serves the model `{model.id}`."
     return RefusalError(403, "route_not_allowed", message, param="model", facts=facts)
-
-
-def _ordered(places: list[Place], draw: Callable[[], float]) -> list[Place]:
-    if all(place.weight is None for place in places):
-        # Sorting is stable: file order holds where the priorities are equal.
-        return sorted(places, key=lambda place: place.priority)
-    # A weighted shuffle (Efraimidis and Spirakis): the largest draw ** (1 / weight) comes first.
-    return sorted(places, key=lambda place: (place.priority, -(draw() ** (1 / (place.weight or 1)))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -21,6 +21,14 @@ OnDisconnect = Literal["drain", "cancel"]
 Priority = Annotated[int, Field(ge=0, le=1_000)]
 
 
+Strategy = Literal["priority", "weighted", "cheapest", "fastest"]
+"""How candidates of equal priority are put in order."""
+StickyBy = Literal["prompt_cache_key", "cache_control", "user", "prefix"]
+"""What in a request tells that a provider's prompt cache may know it, in the order in which it is looked for."""
+PerMinute = Annotated[int, Field(ge=1, le=10**12)]
+EXPLORE_PERCENT = 5
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +43,20 @@ class ChannelKey(_Row):
     def _one_of_both(self) -> Self:
         if (self.secret is None) == (self.secret_env is None):
             raise ValueError("a key has either secret or secret_env")
+        return self
+
+
+class LimitsRow(_Row):
+    """What a channel may be asked at most. Each router process counts its own calls: with n of them, write the n-th part."""
+
+    requests_per_minute: PerMinute | None = None
+    tokens_per_minute: PerMinute | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.requests_per_minute is None and self.tokens_per_minute is None and self.concurrency is None:
+            raise ValueError("give requests_per_minute, tokens_per_minute or concurrency, or leave limits out")
         return self
 
 
@@ -55,6 +77,7 @@ class ChannelRow(_Row):
     priority: Priority = 0
     weight: Weight | None = None
     on_disconnect: OnDisconnect = "drain"
+    limits: LimitsRow | None = None
 
     @field_validator("cost_factor")
     @classmethod
@@ -73,8 +96,25 @@ class CandidateRow(_Row):
     weight: Weight | None = None
 
 
+class StickyRow(_Row):
+    """Requests that a prompt cache may know go where they were last answered, for so many seconds after each answer."""
+
+    seconds: Annotated[int, Field(ge=1, le=86_400)]
+    by: Annotated[tuple[StickyBy, ...], Field(min_length=1)] = get_args(StickyBy)
+
+    @field_validator("by")
+    @classmethod
+    def _each_once(cls, by: tuple[StickyBy, ...]) -> tuple[StickyBy, ...]:
+        if len(set(by)) < len(by):
+            raise ValueError("name each of them once")
+        return by
+
+
 class ModelRow(_Row):
-    """A model that clients ask for. Candidates in order: the first is the primary, the others are its backups."""
+    """A model that clients ask for. Candidates in order: the first is the primary, the others are its backups.
+
+    Without a `strategy` it is `weighted` where a candidate has a weight, and `priority` otherwise.
+    """
 
     id: Name
     owned_by: Identifier
@@ -83,12 +123,29 @@ class ModelRow(_Row):
     max_input_tokens: Annotated[int, Field(ge=1, le=10**9)]
     max_output_tokens: Annotated[int, Field(ge=0, le=10**8)] = 0
     image_tokens_bound: Annotated[int, Field(ge=1, le=10**6)] = IMAGE_TOKENS
+    strategy: Strategy | None = None
+    explore_percent: Annotated[int, Field(ge=0, le=50)] | None = None
+    sticky: StickyRow | None = None
     candidates: Annotated[tuple[CandidateRow, ...], Field(min_length=1, max_length=32)]
 
     @model_validator(mode="after")
     def _has_output(self) -> Self:
         if (self.mode == "chat") != (self.max_output_tokens > 0):
             raise ValueError("max_output_tokens is at least 1 with mode chat, and left out with mode embedding")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_strategy(self) -> Self:
+        if self.explore_percent is not None and self.strategy != "fastest":
+            raise ValueError("explore_percent counts for the strategy fastest alone: leave it out, or set strategy: fastest")
+        if self.strategy in (None, "weighted"):
+            return self
+        weighted = next((candidate.channel for candidate in self.candidates if candidate.weight is not None), None)
+        if weighted is not None:
+            raise ValueError(
+                f"candidate {weighted} has a weight, which the strategy {self.strategy} does not use: "
+                "leave it out, or set strategy: weighted"
+            )
         return self
 
 

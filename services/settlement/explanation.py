@@ -23,6 +23,10 @@ REASONS = {
     "internal": "Tollbook failed",
     "circuit_open": "the channel had failed too often and rests",
     "cooldown": "the channel was asked to wait",
+    "insufficient_funds": "the bucket that pays for it had not enough",
+    "request_limit": "the channel had reached its requests per minute",
+    "token_limit": "the channel had reached its tokens per minute",
+    "concurrency_limit": "the channel had as many requests at once as it may have",
 }
 
 

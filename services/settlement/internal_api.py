@@ -134,7 +134,9 @@ class InternalApi:
     async def _price_book(self) -> Answer:
         await asyncio.to_thread(self._books.refresh)
         book = self._books.in_force
-        return 200, orjson.dumps({"version": book.version, "items": [item.model_dump() for item in book.items]})
+        buckets = {route_type: bucket.id for route_type, bucket in book.buckets.items()}
+        items = [item.model_dump() for item in book.items]
+        return 200, orjson.dumps({"version": book.version, "buckets": buckets, "items": items})
 
     async def _balances(self, account: str) -> Answer:
         return 200, orjson.dumps({"data": await asyncio.to_thread(self._read_balances, account)})

@@ -21,6 +21,10 @@ def table(channel: str = CHANNEL % "", model: str = MODEL % "a") -> bytes:
     return f"version: 1\nchannels:\n  - {channel}\nmodels:\n  - {model}\n".encode()
 
 
+def of_model(more: str, of_candidate: str = "weight: null") -> str:
+    return (MODEL % "a").replace("id: m", f"id: m, {more}").replace("channel: a", f"channel: a, {of_candidate}")
+
+
 def test_the_demo_catalog_is_a_valid_table() -> None:
     parsed = parse_table(CATALOG.read_bytes())
     assert {channel.id for channel in parsed.channels} == {
@@ -62,6 +66,20 @@ def test_json_is_as_good_as_yaml() -> None:
             table(model=(MODEL % "a").replace("max_output_tokens: 10", "max_output_tokens: 0")),
             "line 5, model m: max_output_tokens",
         ),
+        (table(model=of_model("strategy: luckiest")), "model m: strategy: Input should be 'priority', 'weighted', 'cheapest'"),
+        (
+            table(model=of_model("strategy: cheapest", "weight: 3")),
+            "model m: candidate a has a weight, which the strategy cheapest does not use: leave it out, or",
+        ),
+        (
+            table(model=of_model("explore_percent: 5")),
+            "model m: explore_percent counts for the strategy fastest alone: leave it out, or set strategy: fastest",
+        ),
+        (table(model=of_model("sticky: {seconds: 0}")), "line 5, model m: sticky.seconds"),
+        (table(model=of_model("sticky: {seconds: 9, by: [mood]}")), "model m: sticky.by.0"),
+        (table(model=of_model("sticky: {seconds: 9, by: [user, user]}")), "model m: sticky.by: name each of them once"),
+        (table(CHANNEL % ", limits: {}"), "channel a: limits: give requests_per_minute, tokens_per_minute or concurrency"),
+        (table(CHANNEL % ", limits: {concurrency: 0}"), "line 3, channel a: limits.concurrency"),
         (b"channels: [\n", "neither YAML nor JSON"),
         (b"\xff\xfe", "neither YAML nor JSON"),
         (b"a: !!timestamp x", "neither YAML nor JSON: a value is not what its tag says"),
