@@ -70,7 +70,7 @@ class ChannelRow(_Row):
     id: Name
     route_type: RouteType
     brand: Name
-    dialect: Literal["openai", "anthropic", "gemini"]
+    dialect: Literal["openai", "openai-responses", "anthropic", "gemini"]
     base_url: Annotated[str, Field(max_length=512)]
     keys: Annotated[tuple[ChannelKey, ...], Field(min_length=1, max_length=32)]
     cost_factor: str | None = None

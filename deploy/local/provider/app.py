@@ -19,11 +19,12 @@ from deploy.local.provider.dialects.gemini import Gemini
 from deploy.local.provider.dialects.gemini_embeddings import GeminiEmbeddings
 from deploy.local.provider.dialects.openai import OpenAI
 from deploy.local.provider.dialects.openai_embeddings import OpenAIEmbeddings
+from deploy.local.provider.dialects.openai_responses import OpenAIResponses
 from deploy.local.provider.errors import BadControlError, RefusedError
 from deploy.local.provider.request import Request
 
 ROUTES_MAX = 4_096
-DIALECTS: tuple[Dialect, ...] = (OpenAI(), Anthropic(), Gemini(), OpenAIEmbeddings(), GeminiEmbeddings())
+DIALECTS: tuple[Dialect, ...] = (OpenAI(), Anthropic(), Gemini(), OpenAIResponses(), OpenAIEmbeddings(), GeminiEmbeddings())
 
 
 class Route(NamedTuple):

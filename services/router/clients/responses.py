@@ -9,12 +9,15 @@ from typing import Any
 import orjson
 
 from services.router.ask import Ask, ask_of
+from services.router.clients.responses_native import NativeResponseStream
 from services.router.clients.responses_reply import response_of, usage_of
 from services.router.clients.responses_request import chat_request
 from services.router.clients.responses_stream import ResponseStream
 from services.router.dialects.openai import Reply
+from services.router.dialects.openai_responses_stream import ResponsesUpstream
 from services.router.dialects.openai_stream import ChatStream
 from services.router.errors import RefusalError
+from services.router.stream_reader import StreamReader
 
 
 class Responses:
@@ -51,6 +54,8 @@ class Responses:
         native["usage"] = {**(reported if isinstance(reported, dict) else usage_of(document["usage"])), **cost}
         return orjson.dumps(native)
 
-    def stream(self, ask: Ask, chunks: ChatStream) -> ResponseStream:
-        """The events."""
+    def stream(self, ask: Ask, chunks: ChatStream) -> StreamReader:
+        """The events: the provider's own where it speaks responses."""
+        if isinstance(chunks, ResponsesUpstream):
+            return NativeResponseStream(chunks, ask.native or {})
         return ResponseStream(chunks, ask.native or {})

@@ -11,8 +11,14 @@ from services.router.dialects.gemini_embeddings import GeminiEmbeddings
 from services.router.dialects.no_embeddings import NoEmbeddings
 from services.router.dialects.openai_dialect import OpenAI
 from services.router.dialects.openai_embeddings import OpenAIEmbeddings
+from services.router.dialects.openai_responses import OpenAIResponses
 
 DIALECTS: Mapping[str, Mapping[str, Dialect]] = {
-    "chat": {"openai": OpenAI(), "anthropic": Anthropic(), "gemini": Gemini()},
-    "embedding": {"openai": OpenAIEmbeddings(), "anthropic": NoEmbeddings(), "gemini": GeminiEmbeddings()},
+    "chat": {"openai": OpenAI(), "openai-responses": OpenAIResponses(), "anthropic": Anthropic(), "gemini": Gemini()},
+    "embedding": {
+        "openai": OpenAIEmbeddings(),
+        "openai-responses": OpenAIEmbeddings(),
+        "anthropic": NoEmbeddings(),
+        "gemini": GeminiEmbeddings(),
+    },
 }

@@ -10,7 +10,7 @@ import pytest
 from schemas.money import Prices, Usage
 from tests.integration.router.rig import Lane, Reply, Rig, Story, story
 
-DIALECTS = {"openai": "v1", "anthropic": "v1", "gemini": "v1beta"}
+DIALECTS = {"openai": "v1", "openai-responses": "v1", "anthropic": "v1", "gemini": "v1beta"}
 LANES, EMBEDDING_LANES = 48, 4
 PRICES = Prices.parse("2.5", "10", "1.25", "3.125")
 PRICE_BOOK = """
@@ -35,7 +35,7 @@ TOOLS: list[dict[str, Any]] = [
     }
 ]
 SPEAKING = pytest.mark.parametrize("dialect", DIALECTS)
-FOREIGN = pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
+FOREIGN = pytest.mark.parametrize("dialect", ["openai-responses", "anthropic", "gemini"])
 STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 
 

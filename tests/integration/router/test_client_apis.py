@@ -33,7 +33,7 @@ async def test_anthropics_clients_get_the_same_message_for_the_same_charge_over_
         assert (data.attempts[0].usage, data.cost_nano) == (expected, charge_nano(PRICES, expected))
         assert usage["cost"] == format_amount(data.cost_nano or 0)
         told.append((text, stop_reason, usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]))
-    assert told[0] == told[1] == told[2]
+    assert all(each == told[0] for each in told)
     assert told[0][1:] == ("end_turn", 60, 30, 12)
 
 
@@ -133,8 +133,9 @@ async def test_a_schema_and_an_image_of_a_response_pass_over_each_dialect(speake
     assert (reply.status, reply.headers["x-tollbook-channel"]) == (200, lane.main), reply.body
 
 
-async def test_a_stream_of_a_response_that_breaks_ends_as_failed(speakers: Rig, asker: Asker) -> None:
-    lane = speakers.lane(prefix="openai")
+@pytest.mark.parametrize("dialect", ["openai", "openai-responses"])
+async def test_a_stream_of_a_response_that_breaks_ends_as_failed(speakers: Rig, asker: Asker, dialect: str) -> None:
+    lane = speakers.lane(prefix=dialect)
     speakers.script(lane.main, {"kind": "cut", "after_chunks": 6})
     script = "[sim output_tokens=400 chunk_ms=20]"
     request_id, reply = await asker.ask(lane, path=RESPONSES, input=PROMPT + script, stream=True)
@@ -143,10 +144,51 @@ async def test_a_stream_of_a_response_that_breaks_ends_as_failed(speakers: Rig, 
     assert (await tell(speakers, request_id)).completed.charged_attempt == 1
 
 
+@STREAMS
+async def test_what_only_responses_can_say_passes_to_a_provider_that_speaks_them(
+    speakers: Rig, asker: Asker, *, stream: bool
+) -> None:
+    asked: dict[str, Any] = {"input": PROMPT, "tools": [{"type": "custom", "name": "shell"}], "truncation": "auto"}
+    lane = speakers.lane(prefix="openai-responses")
+    _, reply = await asker.ask(lane, path=RESPONSES, stream=stream, **asked)
+    assert (reply.status, reply.headers["x-tollbook-channel"]) == (200, lane.main), reply.body
+    response = response_of(reply, stream=stream)
+    assert (response["status"], "cost" in response["usage"]) == ("completed", True)
+    assert {"tools", "truncation"} <= set(speakers.asked(lane.main)[-1]["keys"])
+    for dialect in ("openai", "anthropic", "gemini"):
+        other = speakers.lane(prefix=dialect)
+        _, refused = await asker.ask(other, path=RESPONSES, stream=stream, **asked)
+        assert (refused.status, refused.json["error"]["param"]) == (400, "tools.0")
+        assert speakers.stats(other.main)["requests"] == 0
+
+
+async def test_what_a_provider_of_responses_does_not_know_is_its_own_refusal(speakers: Rig, asker: Asker) -> None:
+    lane = speakers.lane(prefix="openai-responses")
+    _, reply = await asker.ask(lane, path=RESPONSES, input=PROMPT, something_new=1)
+    assert (reply.status, reply.json["error"]["code"], reply.json["error"]["param"]) == (
+        400, "unknown_parameter", "something_new",
+    )  # fmt: skip
+
+
+@STREAMS
+async def test_a_response_whose_upstream_ignores_its_cap_is_incomplete_and_paid_for_the_cap_at_most(
+    speakers: Rig, asker: Asker, *, stream: bool
+) -> None:
+    lane = speakers.lane(prefix="openai-responses")
+    script = "[sim input_tokens=90 output_tokens=300 ignore_cap=1]"
+    request_id, reply = await asker.ask(lane, path=RESPONSES, input=PROMPT + script, max_output_tokens=50, stream=stream)
+    data = (await tell(speakers, request_id)).completed
+    assert data.cost_nano is not None
+    if stream:
+        response = response_of(reply, stream=True)
+        assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+        assert (response["usage"]["output_tokens"], data.attempts[0].usage.output_tokens) == (50, 50)
+
+
 async def test_embeddings_are_the_same_for_the_same_charge_over_each_dialect_that_has_them(speakers: Rig, asker: Asker) -> None:
     texts = ["hello there", "[sim input_tokens=90]"]
     told = []
-    for dialect in ("openai", "gemini"):
+    for dialect in ("openai", "openai-responses", "gemini"):
         lane = speakers.lane(prefix=f"{dialect}-embed")
         request_id, reply = await asker.ask(lane, path=EMBEDDINGS, input=texts, dimensions=8)
         assert (reply.status, reply.headers["x-tollbook-channel"]) == (200, lane.main), reply.body
@@ -161,7 +203,7 @@ async def test_embeddings_are_the_same_for_the_same_charge_over_each_dialect_tha
             "bucket": "credit",
         }
         told.append([each["embedding"] for each in reply.json["data"]])
-    assert told[0] == told[1]
+    assert all(each == told[0] for each in told)
 
 
 async def test_embeddings_of_tokens_go_to_the_backup_where_the_first_provider_takes_texts_only(

@@ -52,7 +52,7 @@ async def test_each_dialect_gives_the_same_answer_for_the_same_charge(
         assert (data.attempts[0].usage, data.attempts[0].usage_source) == (USAGE, "reported")
         assert usage["cost"] == format_amount(data.cost_nano or 0)
         told.append((message, finish, usage["prompt_tokens"], usage["completion_tokens"], data.cost_nano))
-    assert told[0] == told[1] == told[2]
+    assert all(each == told[0] for each in told)
     assert told[0][-1] == charge_nano(PRICES, USAGE)
     assert (told[0][1], bool(told[0][0]["calls"])) == (("tool_calls", True) if tools else ("stop", False))
 
@@ -155,8 +155,8 @@ async def test_a_stream_that_breaks_midway_is_told_as_broken_in_each_dialect(
     assert (reply.status, reply.events[-1]["error"]["code"]) == (200, code)
     data = (await tell(speakers, request_id)).completed
     assert (data.outcome, data.error_class, len(data.attempts), data.charged_attempt) == ("failed", code, 1, 1)
-    # Of six events: OpenAI's first says nothing, Anthropic's first three say nothing, Gemini's say four words each.
-    passed_on = {"openai": 5, "anthropic": 3, "gemini": 24}[dialect]
+    # Of six events: OpenAI's first says nothing, four of a response's, three of Anthropic's; Gemini's say four words each.
+    passed_on = {"openai": 5, "openai-responses": 2, "anthropic": 3, "gemini": 24}[dialect]
     charged = data.attempts[0].usage.output_tokens
     # What arrived together with a malformed event does not go on, and is not charged.
     assert charged == passed_on if kind == "cut" else charged <= passed_on
@@ -182,8 +182,18 @@ async def test_an_upstream_that_ignores_its_cap_is_paid_for_the_cap_at_most(
         assert data.attempts[0].usage.output_tokens == 50
 
 
-@FOREIGN
-@pytest.mark.parametrize(("param", "value"), [("logprobs", True), ("logit_bias", {"50256": -100})])
+@pytest.mark.parametrize(
+    ("dialect", "param", "value"),
+    [
+        ("anthropic", "logprobs", True),
+        ("gemini", "logprobs", True),
+        ("anthropic", "logit_bias", {"50256": -100}),
+        ("gemini", "logit_bias", {"50256": -100}),
+        ("openai-responses", "logit_bias", {"50256": -100}),
+        ("openai-responses", "stop", ["x"]),
+        ("openai-responses", "seed", 7),
+    ],
+)
 async def test_what_a_route_cannot_say_is_refused_by_name_and_a_route_that_can_goes_on(
     speakers: Rig, asker: Asker, dialect: str, param: str, value: object
 ) -> None:

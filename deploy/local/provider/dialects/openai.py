@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from deploy.local.provider import filler
+from deploy.local.provider import filler, speech
 from deploy.local.provider.ask import Ask, Shape, ToolCall, Usage
 from deploy.local.provider.dialects import Events, Headers, Stamp, openai_request
 from deploy.local.provider.errors import RefusedError
@@ -157,8 +157,8 @@ def _call_id(stamp: Stamp) -> str:
 
 def _message(ask: Ask, stamp: Stamp) -> bytes:
     if ask.tool is None:
-        text = filler.text(ask.start, ask.words)
-        return b'{"role":"assistant","content":"%b","refusal":null,"annotations":[]}' % text
+        text = b'"%b"' % filler.text(ask.start, ask.words) if ask.literal is None else orjson.dumps(speech.said(ask))
+        return b'{"role":"assistant","content":%b,"refusal":null,"annotations":[]}' % text
     function = {"name": ask.tool.name, "arguments": ask.tool.arguments}
     call = {"id": _call_id(stamp), "type": "function", "function": function}
     return orjson.dumps({"role": "assistant", "content": None, "refusal": None, "annotations": [], "tool_calls": [call]})
@@ -166,6 +166,8 @@ def _message(ask: Ask, stamp: Stamp) -> bytes:
 
 def _word_deltas(ask: Ask) -> list[bytes]:
     first = b'{"role":"assistant","content":"","refusal":null}'
+    if ask.literal is not None:
+        return [first, *(orjson.dumps({"content": part}) for part in speech.parts(ask, ask.words))]
     return [first, *(b'{"content":"%b"}' % word for word in filler.tokens(ask.start, ask.words))]
 
 

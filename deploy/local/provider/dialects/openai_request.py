@@ -18,7 +18,7 @@ from deploy.local.provider.tokens import (
     prompt_tokens,
     text_hash,
 )
-from deploy.local.provider.toolcalls import call_of, tool_tokens
+from deploy.local.provider.toolcalls import call_of, json_of, tool_tokens
 
 CHOICES_MAX = 128
 METADATA_KEYS_MAX = 16
@@ -83,14 +83,34 @@ def read(body: dict[str, Any]) -> Ask:
     script = scripted(text, _metadata(metadata) if metadata else {})
     digest = text_hash(text)
     tool = _tool(body, messages, script) if body.get("tools") is not None else None
-    derived = derived_output(digest) if tool is None else tool_tokens(tool)
+    literal = _literal(body) if tool is None else None
+    derived = _visible(digest, tool, literal)
     counted = count(script, prompt_tokens(len(text), len(messages)), derived, _cap(body), choices)
     if tool is not None and counted.cut:
         tool = tool._replace(arguments=tool.arguments[: counted.visible * CHARS_PER_TOKEN])
     return Ask(
         model, counted.usage, counted.visible, digest, choices, "length" if counted.cut else "stop",
-        stream, include_usage, obfuscate, tool, script.pace,
+        stream, include_usage, obfuscate, tool, script.pace, literal,
     )  # fmt: skip
+
+
+def _visible(digest: int, tool: ToolCall | None, literal: str | None) -> int:
+    if tool is not None:
+        return tool_tokens(tool)
+    return derived_output(digest) if literal is None else -(-len(literal) // CHARS_PER_TOKEN)
+
+
+def _literal(body: dict[str, Any]) -> str | None:
+    """The JSON that a `response_format` asks for."""
+    wanted = body.get("response_format")
+    kind = wanted.get("type") if type(wanted) is dict else None
+    if type(wanted) is not dict or kind in {"text", "json_object"}:
+        return "{}" if kind == "json_object" else None
+    schema = wanted.get("json_schema") if kind == "json_schema" else None
+    if type(schema) is not dict or type(schema.get("name")) is not str:
+        message = "Missing required parameter: 'response_format.json_schema'."
+        raise RefusedError(400, message, param="response_format", code="missing_required_parameter")
+    return json_of(schema.get("schema") or {})
 
 
 def _wrong_type(param: str, wanted: str) -> RefusedError:
