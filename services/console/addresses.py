@@ -35,13 +35,14 @@ class Addresses:
         url = given or own
         if not url:
             raise UnknownAddressError(
-                f"where is {service}? Give --{service}-url, set TOLLBOOK_{service.upper()}_URL, or start the stack "
-                f"with `make up` ({self.stack_file} does not name it)"
+                f"nobody said where {service} is",
+                f"start the stack with `make up` ({self.stack_file} does not name it), or give --{service}-url or "
+                f"TOLLBOOK_{service.upper()}_URL",
             )
         token = self.token or (self.stack.get("admin_token") if url == own else None)
         if not token:
             raise UnknownAddressError(
-                f"{service} at {url} wants an admin token: give --admin-token or set TOLLBOOK_ADMIN_TOKEN"
+                f"{service} at {url} wants an admin token", "give --admin-token or set TOLLBOOK_ADMIN_TOKEN"
             )
         return Address(url=url.rstrip("/"), token=token)
 
@@ -54,11 +55,11 @@ class Addresses:
         url = given or own
         if not url:
             raise UnknownAddressError(
-                f"where is edge? Give --edge-url, set TOLLBOOK_EDGE_URL, or start the stack with `make up` "
-                f"({self.stack_file} does not name it)"
+                "nobody said where edge is",
+                f"start the stack with `make up` ({self.stack_file} does not name it), or give --edge-url or TOLLBOOK_EDGE_URL",
             )
         demo = self.stack.get("demo") or {}
         key = api_key or (demo.get("api_key") if url == own else None)
         if not key:
-            raise UnknownAddressError(f"edge at {url} wants an API key: give --api-key or set TOLLBOOK_API_KEY")
+            raise UnknownAddressError(f"edge at {url} wants an API key", "give --api-key or set TOLLBOOK_API_KEY")
         return Address(url=url.rstrip("/"), token=key)

@@ -70,7 +70,7 @@ def begin(
 def main() -> None:
     """Run one command; what keeps it from its work is said on stderr."""
     try:
-        app()
+        app(prog_name="tollbook")
     except ConsoleError as error:
         _terminal().error(str(error))
         sys.exit(error.exit_code)

@@ -1,8 +1,9 @@
 """Everything that ends a command before its work is done, and the exit code that it ends with.
 
 ConsoleError                 3, the message says what to do
-├── UnknownAddressError      nobody said where a service is, or with which token
-├── UnreachableError         the service does not answer
+├── HintedError              a fact, and a hint that may be the same for several services
+│   ├── UnknownAddressError  nobody said where a service is, or with which token
+│   └── UnreachableError     the service does not answer
 ├── RefusedError             the service answered with an error: its own message
 └── BadFileError             a file that was named cannot be read or means nothing
 
@@ -18,11 +19,20 @@ class ConsoleError(Exception):
     exit_code = 3
 
 
-class UnknownAddressError(ConsoleError):
+class HintedError(ConsoleError):
+    """A fact about one service, and what to do about it, which may be the same for several."""
+
+    def __init__(self, fact: str, hint: str = "") -> None:
+        super().__init__(f"{fact}: {hint}" if hint else fact)
+        self.fact = fact
+        self.hint = hint
+
+
+class UnknownAddressError(HintedError):
     """Say where the service is: the message names the flag, the variable and the file."""
 
 
-class UnreachableError(ConsoleError):
+class UnreachableError(HintedError):
     """Nothing answers at the service's address: see that it runs."""
 
 

@@ -58,8 +58,8 @@ class ServiceClient:
             raise UnreachableError(f"{self._service}'s URL is not one: {error}") from error
         except httpx.HTTPError as error:
             raise UnreachableError(
-                f"{self._service} does not answer at {self._http.base_url} ({type(error).__name__}): "
-                "see that it runs (`make up`) and that the URL is right"
+                f"{self._service} does not answer at {self._http.base_url} ({type(error).__name__})",
+                "see that it runs (`make up`) and that the URL is right",
             ) from error
         if not reply.is_success:
             raise self._refused(reply)

@@ -36,8 +36,12 @@ class Columns:
     default_currency: str | None = None
 
 
+IDS = ("id", "response_id", "request_id", "upstream_id")
+"""Whatever the format: a line that names a reply is matched with that reply."""
+
 FORMATS: Mapping[str, Columns] = {
     "openai": Columns(
+        ids=IDS,
         at=("start_time_iso", "start_time"),
         day=("date", "usage_date"),
         model=("model", "snapshot_id", "line_item"),
@@ -49,6 +53,7 @@ FORMATS: Mapping[str, Columns] = {
         default_currency="USD",
     ),
     "anthropic": Columns(
+        ids=IDS,
         day=("usage_date_utc", "usage_date"),
         model=("model_version", "model"),
         input_parts=(
@@ -63,7 +68,7 @@ FORMATS: Mapping[str, Columns] = {
         default_currency="USD",
     ),
     "generic": Columns(
-        ids=("id", "response_id", "request_id", "upstream_id"),
+        ids=IDS,
         at=("created_at", "time", "timestamp", "started_at"),
         day=("date", "day", "usage_date"),
         model=("model", "model_name"),
@@ -124,6 +129,18 @@ class Reader:
     def has_ids(self) -> bool:
         """Whether its lines name single replies."""
         return self._find(self.columns.ids) is not None
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The columns that were not read, as the file spells them."""
+        columns = self.columns
+        one_of = (columns.at, columns.day, columns.model, columns.requests, columns.output, columns.cost, columns.currency)
+        used = {self._find(names) for names in one_of} | {self._place.get(name) for name in columns.ids}
+        if self._find(columns.prompt):
+            used.add(self._find(columns.prompt))
+        else:
+            used.update(self._place.get(name) for name in columns.input_parts)
+        return tuple(name for name in self.header if name not in used)
 
     def line(self, number: int, row: Mapping[str, str | None]) -> Line:
         """The row's line. Raises BadRowError."""

@@ -20,6 +20,8 @@ class InvoiceFile:
     lines: list[Line]
     bad: list[tuple[int, str]]
     has_ids: bool
+    unused: tuple[str, ...] = ()
+    """Columns of the file that mean nothing here."""
 
 
 def read_invoice(path: Path, columns: Columns) -> InvoiceFile:
@@ -41,7 +43,7 @@ def read_invoice(path: Path, columns: Columns) -> InvoiceFile:
                 _take(reader, rows.line_num, row, lines, bad)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadFileError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
-    return InvoiceFile(lines, bad, reader.has_ids)
+    return InvoiceFile(lines, bad, reader.has_ids, reader.unused)
 
 
 def _take(reader: Reader, number: int, row: Mapping[str | None, object], lines: list[Line], bad: list[tuple[int, str]]) -> None:

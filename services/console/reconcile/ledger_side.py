@@ -31,6 +31,9 @@ class Attempt:
     cost_nano: int | None
     currency: str | None
     upstream_id: str | None
+    most_prompt: int | None = None
+    most_output: int | None = None
+    """The most that the provider may bill where it never said what it counted; None where it did, or no bound is recorded."""
 
     @property
     def tokens(self) -> int:
@@ -46,7 +49,7 @@ class Attempt:
     def of(cls, row: Mapping[str, Any]) -> Self:
         """The attempt in a row of `GET /admin/attempts`."""
         started = datetime.fromisoformat(row["started_at"])
-        usage = row["usage"]
+        usage, most = row["usage"], row.get("exposure")
         return cls(
             request_id=row["request_id"],
             number=row["attempt"],
@@ -57,12 +60,14 @@ class Attempt:
             ended_at=started + timedelta(milliseconds=row["latency_ms"]),
             outcome=row["outcome"],
             error_class=row["error_class"],
-            prompt=usage["input_tokens"] + usage["cached_input_tokens"] + usage["cache_write_tokens"],
+            prompt=_prompt(usage),
             output=usage["output_tokens"],
             source=row["usage_source"],
             cost_nano=row["operator_cost_nano"],
             currency=row["operator_cost_currency"],
             upstream_id=row["upstream_id"],
+            most_prompt=_prompt(most) if most else None,
+            most_output=most["output_tokens"] if most else None,
         )
 
 
@@ -100,6 +105,8 @@ class LedgerSide:
 
     attempts: list[Attempt]
     unknown: list[UnknownEnd]
+    brands: frozenset[str] = frozenset()
+    """Every provider that was asked in the period, whatever was chosen."""
 
 
 def read_ledger(
@@ -113,7 +120,12 @@ def read_ledger(
     ends = [UnknownEnd.of(row) for row in settlement.get("/admin/unknown-ends", limit=MOST_UNKNOWN, **bounds)["data"]]
     if len(ends) == MOST_UNKNOWN:
         raise ConsoleError(f"{MOST_UNKNOWN} requests or more never completed: give a shorter period by --since and --until")
-    return LedgerSide([Attempt.of(row) for row in chosen], [end for end in ends if not named or named & set(end.channels)])
+    unknown = [end for end in ends if not named or named & set(end.channels)]
+    return LedgerSide([Attempt.of(row) for row in chosen], unknown, frozenset(row["brand"] for row in rows))
+
+
+def _prompt(usage: Mapping[str, int]) -> int:
+    return usage["input_tokens"] + usage["cached_input_tokens"] + usage["cache_write_tokens"]
 
 
 def _pages(settlement: ServiceClient, since: datetime, until: datetime, channels: Sequence[str]) -> Iterable[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """Invoice against ledger: what only one side has, where they differ, and how much of the bill the ledger knows. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -104,8 +104,16 @@ def _compare(report: Report, line: Line, attempt: Attempt) -> None:
         if told is not None and known is not None and told != known
     }
     if differs:
-        entry = {name: {"provider": told, "ledger": known} for name, (told, known) in differs.items()}
-        report.different.append({**_attempt(attempt), "line": line.number, **entry, "why": _why_different(attempt)})
+        entry: dict[str, Any] = {name: {"provider": told, "ledger": known} for name, (told, known) in differs.items()}
+        entry |= {"currency": line.currency} if "cost_nano" in differs else {}
+        why = _why_different(attempt) if _within(line, attempt) else None
+        report.different.append({**_attempt(attempt), "line": line.number, **entry, "why": why})
+
+
+def _within(line: Line, attempt: Attempt) -> bool:
+    """Whether a line bills no more than the attempt can have come to, where that is known."""
+    bounds = ((line.prompt, attempt.prompt, attempt.most_prompt), (line.output, attempt.output, attempt.most_output))
+    return all(told is None or most is None or told <= max(known, most) for told, known, most in bounds)
 
 
 def _why_different(attempt: Attempt) -> str | None:
@@ -147,7 +155,7 @@ def _nearest(line: Line, attempts: Sequence[Attempt]) -> Attempt | None:
     if line.at is None:
         return None
     at = line.at
-    near = [each for each in attempts if each.started_at - SLACK <= at <= each.ended_at + SLACK]
+    near = [each for each in attempts if each.started_at - SLACK <= at <= each.ended_at + SLACK and _within(line, each)]
     return min(near, key=lambda each: abs(each.started_at - at), default=None)
 
 
@@ -211,24 +219,39 @@ def _compare_day(report: Report, key: tuple[date, str], lines: Sequence[Line], a
     if not differs:
         return
     entry = {"day": day.isoformat(), "model": model, **differs}
-    excess = (told["requests"] or 0) - have["requests"]
-    if lines and not known:
-        report.only_provider.append({**entry, "why": _silent(silent) if silent > 0 and excess <= silent else None})
-    elif not lines:
+    if not lines:
         report.only_ledger.append({**entry, "why": None})
-    else:
-        report.different.append({**entry, "why": _why_day(known, silent, excess)})
+        return
+    excess = {name: billed - have[name] for name, billed in told.items() if billed is not None}
+    where = report.different if known else report.only_provider
+    where.append({**entry, "why": _why_day(excess, attempts, silent)})
 
 
-def _why_day(known: Sequence[Attempt], silent: int, excess: int) -> str | None:
-    if 0 < excess <= silent:
-        return _silent(silent)
-    broken = sum(attempt.source != "reported" for attempt in known)
-    return f"{broken} replies told no usage of their own" if broken and excess <= 0 else None
+def _why_day(excess: Mapping[str, int], attempts: Sequence[Attempt], silent: int) -> str | None:
+    """What explains a day's difference: calls that told no usage, as far as they can have come to it and no further.
+
+    More than the ledger has is at most what those calls may be billed beyond what is recorded of them; less is at most what
+    Tollbook counted for them itself.
+    """
+    vague = [attempt for attempt in attempts if attempt.source != "reported"]
+    more = {
+        "requests": silent,
+        "prompt_tokens": sum(max((each.most_prompt or 0) - each.prompt, 0) for each in vague),
+        "output_tokens": sum(max((each.most_output or 0) - each.output, 0) for each in vague),
+    }
+    less = {
+        "requests": len(vague) - silent,
+        "prompt_tokens": sum(each.prompt for each in vague),
+        "output_tokens": sum(each.output for each in vague),
+    }
+    if not all(-less[name] <= excess[name] <= more[name] for name in excess):
+        return None
+    calls = _calls(silent, "of which nothing came back") if silent else _calls(len(vague), "that told no usage of their own")
+    return f"{calls}: {more['prompt_tokens']} prompt and {more['output_tokens']} output tokens at the most"
 
 
-def _silent(count: int) -> str:
-    return f"{count} attempts of which nothing came back"
+def _calls(count: int, which: str) -> str:
+    return f"{count} call{'' if count == 1 else 's'} {which}"
 
 
 def _count(report: Report, line: Line, attempt: Attempt | None) -> None:
@@ -278,6 +301,7 @@ def _line(line: Line, why: str | None, note: str | None = None) -> dict[str, Any
         "model": line.model,
         "tokens": line.tokens,
         "cost_nano": line.cost_nano,
+        "currency": line.currency,
         "why": why,
     }
     return entry if note is None else {**entry, "note": note}

@@ -26,7 +26,7 @@ def test_the_stacks_token_is_never_sent_to_an_address_that_the_stack_does_not_na
 
 
 def test_an_address_that_nobody_named_is_asked_for_by_flag_variable_and_file() -> None:
-    with pytest.raises(UnknownAddressError, match=r"--analytics-url.*TOLLBOOK_ANALYTICS_URL.*stack\.json"):
+    with pytest.raises(UnknownAddressError, match=r"stack\.json.*--analytics-url.*TOLLBOOK_ANALYTICS_URL"):
         addresses().of("analytics")
 
 

@@ -8,6 +8,7 @@ import pytest
 from services.console.errors import BadFileError
 from services.console.reconcile.invoice import plain_model
 from services.console.reconcile.invoice_file import InvoiceFile, columns_of, read_invoice
+from services.console.reconcile.sample import SAMPLE
 
 GENERIC = "id,request_id,created_at,model,prompt_tokens,completion_tokens,cost,currency\n"
 GOOD = "chatcmpl-1,req_1,2026-03-14T12:00:00+00:00,gpt-4o-2024-08-06,100,20,0.00045,usd\n"
@@ -106,3 +107,18 @@ def test_a_caller_may_name_columns_and_the_currency(tmp_path: Path) -> None:
 )
 def test_a_snapshots_date_is_no_part_of_a_models_name(billed: str, asked: str) -> None:
     assert plain_model(billed) == asked
+
+
+@pytest.mark.parametrize("form", ["openai", "anthropic", "generic"])
+def test_a_column_of_ids_counts_in_every_format_and_unused_columns_are_told(tmp_path: Path, form: str) -> None:
+    time = {"openai": "start_time_iso", "anthropic": "usage_date", "generic": "created_at"}[form]
+    text = f"id,{time},model,cost,currency,colour\nchatcmpl-1,2026-03-14T12:00:00Z,gpt-4o,0.5,usd,red\n"
+    invoice = read(tmp_path, text, form)
+    assert (invoice.has_ids, invoice.lines[0].ids, invoice.unused) == (True, ("chatcmpl-1",), ("colour",))
+
+
+def test_the_sample_can_be_read(tmp_path: Path) -> None:
+    invoice = read(tmp_path, SAMPLE)
+    assert (len(invoice.lines), invoice.bad, invoice.unused, invoice.has_ids) == (2, [], (), True)
+    days = SAMPLE.replace("id,created_at", "unread,date")
+    assert not read(tmp_path, days).has_ids

@@ -50,5 +50,12 @@ def test_without_a_stack_the_command_says_where_it_looked_and_ends_with_3(checko
     assert done.stdout == ""
 
 
+def test_the_command_calls_itself_by_its_name(checkout: Path, tmp_path: Path) -> None:
+    for arguments in (("--help",), ("ledger", "nothing")):
+        done = run(checkout / ".venv" / "bin" / "tollbook", tmp_path, *arguments)
+        assert "Usage: tollbook" in done.stdout + done.stderr
+        assert "services.console" not in done.stdout + done.stderr
+
+
 def test_wrong_usage_ends_with_2(checkout: Path, tmp_path: Path) -> None:
     assert run(checkout / ".venv" / "bin" / "tollbook", tmp_path, "ledger", "nothing").returncode == 2

@@ -161,11 +161,46 @@ def test_sums_of_days_and_models_are_compared() -> None:
     assert (report.cost["USD"].rate, report.tokens.rate) == (1.0, 1.0)
 
 
-def test_a_days_excess_is_explained_by_as_many_calls_that_nothing_came_back_of() -> None:
+def test_a_days_excess_is_explained_by_calls_that_nothing_came_back_of_as_far_as_they_can_have_come() -> None:
+    lost = silent(4, most_prompt=100, most_output=50)
+    report = by_day([day_line(requests=3, prompt=300, output=90)], [attempt(2), attempt(3), lost])
+    assert report.different[0]["why"] == "1 call of which nothing came back: 100 prompt and 50 output tokens at the most"
+    for beyond in (
+        day_line(requests=4, prompt=300, output=60),
+        day_line(requests=3, prompt=301, output=60),
+        day_line(requests=3, prompt=300, output=91),
+        day_line(requests=2, prompt=30_000, output=4_000),
+        day_line(requests=3, prompt=199, output=60),
+    ):
+        assert by_day([beyond], [attempt(2), attempt(3), lost]).different[0]["why"] is None
+
+
+def test_without_a_recorded_bound_a_lost_call_explains_no_tokens() -> None:
     report = by_day([day_line(requests=3, prompt=300, output=60)], [attempt(2), attempt(3), silent(4)])
-    assert report.different[0]["why"] == "1 attempts of which nothing came back"
-    report = by_day([day_line(requests=4, prompt=400, output=80)], [attempt(2), attempt(3), silent(4)])
     assert report.different[0]["why"] is None
+
+
+def test_what_tollbook_counted_itself_explains_a_day_only_within_what_was_counted() -> None:
+    guessed = attempt(3, source="estimated", most_prompt=100, most_output=30)
+    for output, explained in ((50, True), (51, False), (20, True), (19, False)):
+        report = by_day([day_line(output=output)], [attempt(2), guessed])
+        assert (report.different[0]["why"] is not None) is explained, output
+
+
+def test_a_day_that_the_ledger_knows_lost_calls_of_alone_is_bounded_too() -> None:
+    lost = [silent(number, most_prompt=100, most_output=20) for number in (2, 3)]
+    assert by_day([day_line()], lost).only_provider[0]["why"] is not None
+    assert by_day([day_line(output=41)], lost).only_provider[0]["why"] is None
+
+
+def test_a_line_bills_no_more_than_its_call_can_have_come_to() -> None:
+    cut = attempt(
+        2, outcome="failed", error_class="cancelled", prompt=0, output=0, source="none", most_prompt=100, most_output=20
+    )
+    assert by_line([line(2)], [cut]).different[0]["why"] is not None
+    assert by_line([line(2, output=21)], [cut]).different[0]["why"] is None
+    lost = silent(5, most_prompt=100, most_output=19)
+    assert by_line([line(9)], [lost]).only_provider[0]["why"] is None
 
 
 def test_a_model_that_only_one_side_knows_is_named() -> None:
