@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild schemas logs clean requirements
+.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild schemas logs clean distclean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -21,7 +21,7 @@ up: .venv/runtime.stamp  ## set up what is missing, start everything, print URLs
 down:  ## stop everything; the data stays
 	@if [ -x $(PY) ]; then $(PY) -m deploy.local down; fi
 
-demo: .venv/dev.stamp  ## from nothing to a story: traffic, faults, a receipt, balances, an alert
+demo: .venv/dev.stamp  ## from nothing to a story: traffic, faults, a receipt, balances, an alert (the first time takes longer)
 	@$(PY) -m deploy.local.demo
 
 test: .venv/dev.stamp  ## run all tests against real, embedded engines
@@ -90,8 +90,11 @@ schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events
 logs:  ## follow the logs
 	@if [ -x $(PY) ]; then $(PY) -m deploy.local logs; fi
 
-clean:  ## stop everything and remove all data
+clean:  ## stop everything and remove all data (.tollbook or TOLLBOOK_HOME); .venv stays
 	@if [ -x $(PY) ]; then $(PY) -m deploy.local clean; fi
+
+distclean: clean  ## the same, and remove the Python packages in .venv too
+	@rm -rf .venv
 
 requirements: .venv/dev.stamp  ## pin requirements/*.in anew, with hashes
 	@cd requirements && for name in runtime dev; do \

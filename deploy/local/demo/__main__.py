@@ -16,6 +16,8 @@ def main() -> int:
     """Run the demo against the default home's stack."""
     console = Console(soft_wrap=True)
     stack = Stack(progress=Progress(console))
+    if not stack.home.path.exists():
+        console.print("The first start fetches Kafka and makes the databases: it takes longer than every later one.")
     try:
         stack.up()
         tell(Admin(read_json(stack.home.stack_file)), console)

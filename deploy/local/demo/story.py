@@ -1,6 +1,7 @@
 """The chapters of the demo, in order. Each prints what it did and fails with a :class:`DemoError` when it did not happen."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -54,8 +55,19 @@ def tell(admin: Admin, console: Console) -> None:
     _balances(admin, console, cast)
     _alert(admin, console, cast)
     console.rule("That is all")
-    console.print(f"Dashboard: {admin.stack['analytics_url']}/dashboard  (token: {admin.stack['admin_token']})")
-    console.print("The stack goes on running; `make down` stops it, `make clean` removes its data.")
+    for line in farewell(admin.stack):
+        console.print(line, highlight=False, markup=False)
+
+
+def farewell(stack: Mapping[str, Any]) -> list[str]:
+    """Where everything is, for whoever wants to go on by hand."""
+    return [
+        f"Edge:      {stack['edge_url']}",
+        f"Demo key:  {stack['demo']['api_key']}",
+        f"Dashboard: {stack['analytics_url']}/dashboard  (token: {stack['admin_token']})",
+        'All of it is in stack.json too; README\'s "Try it" goes on from here.',
+        "The stack goes on running; `make down` stops it, `make clean` removes its data.",
+    ]
 
 
 def _customer(admin: Admin, console: Console) -> Cast:
