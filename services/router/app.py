@@ -49,6 +49,7 @@ from services.router.settings import Settings
 from services.router.settling import Settler
 from services.router.streaming import StreamDelivery
 from services.router.tables import Tables
+from services.router.tightening import Tightener
 from services.router.transport import PoolLimits, build_transport
 from services.router.upstream import Upstream, UpstreamTimes
 from services.router.vault import Vault
@@ -107,7 +108,7 @@ class Router:
             bound_s=s.hold_bound_seconds,
             draw=random.random,
         )
-        funding = Funding(holds, self._buckets, self._reporter)
+        funding = Funding(holds, self._buckets, self._reporter, Tightener())
         backoff = Backoff(s.backoff_base_seconds, s.backoff_cap_seconds, s.retry_after_max_seconds)
         rules = AttemptRules(s.tries_per_channel, backoff)
         attempts = AttemptLoop(

@@ -70,7 +70,7 @@ class Call:
 
     __slots__ = (
         "api", "ask", "attempts", "begun", "context", "covers", "deadline", "expected_tokens", "fallbacks", "grants", "left",
-        "passage", "plan", "progress", "settled", "tokens_bound", "trace", "unpayable", "upstream_ms", "writer",
+        "passage", "plan", "progress", "settled", "tightened", "tokens_bound", "trace", "unpayable", "upstream_ms", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,7 @@ class Call:
         self.begun = begun
         self.deadline = begun + deadline_s
         self.tokens_bound = ask.tokens_bound(plan.model)
+        self.tightened = False
         self.writer = EventWriter(context, ask.model, ask.client_api)
         self.grants: list[HoldGranted] = []
         self.covers: dict[int, Cover] = {}

@@ -22,6 +22,7 @@ from services.router.table import (
     StickyBy,
     Strategy,
 )
+from services.router.vocabularies import KNOWN, vocabulary_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model that clients may ask for. `places` by priority, then in file order; `explore` is a share."""
+    """A model that clients may ask for. `places` by priority, then in file order; `explore` is a share.
+
+    Its texts are at most `tokens_percent` of the most tokens that one of `vocabularies` makes of them; without any, as many
+    as their bytes.
+    """
 
     id: str
     owned_by: str
@@ -77,6 +82,8 @@ class Model:
     strategy: Strategy
     explore: float
     sticky: Sticky | None
+    vocabularies: tuple[str, ...]
+    tokens_percent: int
     places: tuple[Place, ...]
 
 
@@ -129,6 +136,7 @@ def _origin(base_url: str) -> str:
 def _model(row: ModelRow, channels: Mapping[str, Channel], rows: Mapping[str, ChannelRow]) -> Model:
     places = [_place(candidate, channels[candidate.channel], rows[candidate.channel]) for candidate in row.candidates]
     percent = EXPLORE_PERCENT if row.explore_percent is None else row.explore_percent
+    vocabularies, tokens_percent = _counted_by(row)
     return Model(
         id=row.id,
         owned_by=row.owned_by,
@@ -137,12 +145,24 @@ def _model(row: ModelRow, channels: Mapping[str, Channel], rows: Mapping[str, Ch
         max_input_tokens=row.max_input_tokens,
         max_output_tokens=row.max_output_tokens,
         image_tokens_bound=row.image_tokens_bound,
+        vocabularies=vocabularies,
+        tokens_percent=tokens_percent,
         strategy=row.strategy or ("priority" if all(place.weight is None for place in places) else "weighted"),
         explore=percent / 100 if row.strategy == "fastest" else 0.0,
         sticky=None if row.sticky is None else Sticky(row.sticky.seconds, row.sticky.by),
         # Sorting is stable: file order holds where the priorities are equal.
         places=tuple(sorted(places, key=lambda place: place.priority)),
     )
+
+
+def _counted_by(row: ModelRow) -> tuple[tuple[str, ...], int]:
+    """The vocabularies of the model's candidates and the percentage of their counts that is a bound."""
+    if row.tokenizer not in ("by_name", "unknown"):
+        return (row.tokenizer,), 100
+    named = {vocabulary_of(candidate.upstream_model) for candidate in row.candidates}
+    if row.tokenizer == "by_name" and None not in named:
+        return tuple(sorted(name for name in named if name is not None)), 100
+    return ((), 100) if row.unknown_tokens_percent is None else (KNOWN, row.unknown_tokens_percent)
 
 
 def _place(candidate: CandidateRow, channel: Channel, row: ChannelRow) -> Place:

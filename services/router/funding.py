@@ -17,15 +17,15 @@ from services.router.holds import HoldCoalescer
 from services.router.plan import nothing_usable
 from services.router.progress import ProgressReporter
 from services.router.stream_progress import StreamProgress
-
-MONEY_CODES = frozenset({"insufficient_balance", "budget_exceeded"})
+from services.router.tightening import MONEY_CODES, Tightener
 
 
 class Funding:
     """Asks settlement for what a plan may cost. Nothing goes upstream before this has returned."""
 
-    def __init__(self, holds: HoldCoalescer, buckets: Buckets, reporter: ProgressReporter) -> None:
+    def __init__(self, holds: HoldCoalescer, buckets: Buckets, reporter: ProgressReporter, tightener: Tightener) -> None:
         self._holds = holds
+        self._tightener = tightener
         self._reporter = reporter
         self._buckets = buckets
 
@@ -42,6 +42,7 @@ class Funding:
         indexes = [i for i in of_bucket if call.plan.skips[i] is None]
         if not indexes:
             raise nothing_usable(call.plan, of_bucket)
+        await self._tightener.fit(call)
         refusal = await self._ask(call, indexes, remaining_s)
         while refusal is not None:
             first = call.plan.places[indexes[0]].channel.route_type
@@ -79,6 +80,8 @@ class Funding:
             metrics.HOLDS_ASKED.labels(result="refused").inc()
             if result.bucket is not None:
                 self._buckets.learn(call.plan.places[indexes[0]].channel.route_type, result.bucket)
+            if await self._tightener.helps(call, result):
+                return await self._ask(call, indexes, remaining_s)
             return result
         self._learn(call, indexes, result)
         call.granted(indexes, result)

@@ -39,3 +39,7 @@ RECENT_LATENCY = Gauge(
     ["channel", "upstream_model", "of"],
 )
 CHANNEL_GAUGES = (CIRCUIT, KEYS_RESTING, CHANNEL_IN_FLIGHT, LIMIT_USED, LIMIT, RECENT_LATENCY)
+BOUNDS_TIGHTENED = Counter("tollbook_router_bounds_tightened_total", "Prompts counted because their bound decided", ["result"])
+TIGHTENING = Histogram(
+    "tollbook_router_bound_tightening_seconds", "Time to count a prompt", buckets=(0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5)
+)

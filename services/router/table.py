@@ -114,6 +114,10 @@ class ModelRow(_Row):
     """A model that clients ask for. Candidates in order: the first is the primary, the others are its backups.
 
     Without a `strategy` it is `weighted` where a candidate has a weight, and `priority` otherwise.
+
+    `tokenizer` is what its prompts are counted by where a bound from bytes would refuse them: that of the candidates' names, or
+    the one that is declared. Where it is unknown, bytes stay the bound, or with `unknown_tokens_percent` so many percent of the
+    most that any known tokenizer makes of a text.
     """
 
     id: Name
@@ -126,6 +130,8 @@ class ModelRow(_Row):
     strategy: Strategy | None = None
     explore_percent: Annotated[int, Field(ge=0, le=50)] | None = None
     sticky: StickyRow | None = None
+    tokenizer: Literal["by_name", "o200k_base", "cl100k_base", "unknown"] = "by_name"
+    unknown_tokens_percent: Annotated[int, Field(ge=100, le=1_000)] | None = None
     candidates: Annotated[tuple[CandidateRow, ...], Field(min_length=1, max_length=32)]
 
     @model_validator(mode="after")

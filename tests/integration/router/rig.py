@@ -183,15 +183,19 @@ class Rig:
         lane = Lane(f"{prefix}{next(self._lanes[prefix])}", f"acc-{uuid4().hex[:12]}")
         for bucket, amount in (("credit", credit), ("wallet", wallet)):
             if amount is not None:
-                body = {
-                    "account_id": lane.account_id,
-                    "bucket": bucket,
-                    "amount": amount,
-                    "provider": "test",
-                    "payment_id": uuid4().hex,
-                }
-                self.post("settlement", "/admin/topups", json=body)
+                self.top_up(lane, bucket, amount)
         return lane
+
+    def top_up(self, lane: Lane, bucket: str, amount: str) -> None:
+        """Pay money into a bucket of the lane's account."""
+        paid = {
+            "account_id": lane.account_id,
+            "bucket": bucket,
+            "amount": amount,
+            "provider": "test",
+            "payment_id": uuid4().hex,
+        }
+        self.post("settlement", "/admin/topups", json=paid)
 
     def post(self, service: str, path: str, **more: Any) -> Any:
         """An operator's call."""
