@@ -13,7 +13,8 @@ class ControlRecord(Contract):
     """The latest state of one entity. `version` grows with each change; a reader ignores an older one.
 
     `frozen` counts for accounts, projects and keys; `revoked` for keys. For kind `routes` the version says which route
-    table is in force; for `limit` and `key` a reader drops what it had cached about the entity.
+    table is in force; for `limit` and `key` a reader drops what it had cached about the entity. `author` is who changed it, as
+    the change named them.
     """
 
     kind: ControlKind
@@ -22,6 +23,7 @@ class ControlRecord(Contract):
     changed_at: UtcDatetime = Field(default_factory=now)
     frozen: bool = False
     revoked: bool = False
+    author: Identifier | None = None
 
     @property
     def key(self) -> str:

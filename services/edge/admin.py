@@ -10,6 +10,8 @@ from schemas.control import ControlRecord
 from services.edge.admin_models import (
     Account,
     AccountBody,
+    Because,
+    Change,
     CreatedKey,
     Key,
     KeyBody,
@@ -31,6 +33,7 @@ PROJECT_PREFIX = "prj_"
 IdempotencyKey = Annotated[str | None, Header(alias="idempotency-key", min_length=1, max_length=128)]
 After = Annotated[str, Query(max_length=128)]
 Limit = Annotated[int, Query(ge=1, le=500)]
+Version = Annotated[int, Query(ge=0, le=2**62)]
 Parent = Annotated[str | None, Query(max_length=128)]
 MODELS: dict[Kind, type[BaseModel]] = {"account": Account, "project": Project, "key": Key}
 
@@ -80,21 +83,26 @@ class Admin:
         """One entity."""
         return await self._store.get(kind, entity_id)
 
-    async def freeze(self, kind: Kind, entity_id: str, *, frozen: bool) -> Row:
+    async def changes(self, kind: Kind, entity_id: str, after: int, limit: int) -> dict[str, Any]:
+        """One page of what was done to an entity."""
+        rows, next_after = await self._store.changes(kind, entity_id, after=after, limit=limit)
+        return {"data": rows, "next_after": next_after}
+
+    async def freeze(self, kind: Kind, entity_id: str, why: Because, *, frozen: bool) -> Row:
         """Freeze or unfreeze an entity."""
-        row, record = await self._store.freeze(kind, entity_id, frozen=frozen)
+        row, record = await self._store.freeze(kind, entity_id, why, frozen=frozen)
         self._announce(record)
         return row
 
     async def set_policy(self, kind: Kind, entity_id: str, change: PolicyChange) -> Row:
         """Put another policy in place."""
-        row, record = await self._store.set_policy(kind, entity_id, change.policy)
+        row, record = await self._store.set_policy(kind, entity_id, change)
         self._announce(record)
         return row
 
-    async def revoke(self, key_id: str) -> Row:
+    async def revoke(self, key_id: str, why: Because) -> Row:
         """Revoke a key."""
-        row, record = await self._store.revoke(key_id)
+        row, record = await self._store.revoke(key_id, why)
         self._announce(record)
         return row
 
@@ -134,9 +142,9 @@ def admin_routes(admin: Admin) -> APIRouter:
     _add_entity(routes, admin, "key", parent_name="project_id")
 
     @routes.post("/keys/{entity_id}/revoke", response_model=Key)
-    async def revoke(entity_id: str) -> Row:
+    async def revoke(entity_id: str, why: Because | None = None) -> Row:
         """Revoke a key for good."""
-        return await admin.revoke(entity_id)
+        return await admin.revoke(entity_id, why or Because())
 
     return routes
 
@@ -159,13 +167,17 @@ def _add_entity(routes: APIRouter, admin: Admin, kind: Kind, parent_name: str | 
         """Get one."""
         return await admin.get(kind, entity_id)
 
-    async def frozen(entity_id: str) -> Row:
-        """Freeze: requests are refused at once."""
-        return await admin.freeze(kind, entity_id, frozen=True)
+    async def changed(entity_id: str, after: Version = 0, limit: Limit = 100) -> dict[str, Any]:
+        """List what was done to one, in order: who, what, when, why."""
+        return await admin.changes(kind, entity_id, after, limit)
 
-    async def unfrozen(entity_id: str) -> Row:
+    async def frozen(entity_id: str, why: Because | None = None) -> Row:
+        """Freeze: requests are refused at once."""
+        return await admin.freeze(kind, entity_id, why or Because(), frozen=True)
+
+    async def unfrozen(entity_id: str, why: Because | None = None) -> Row:
         """Unfreeze."""
-        return await admin.freeze(kind, entity_id, frozen=False)
+        return await admin.freeze(kind, entity_id, why or Because(), frozen=False)
 
     async def ruled(entity_id: str, change: PolicyChange) -> Row:
         """Put another policy in place, or with null none: what the envelopes around and within say counts then."""
@@ -174,6 +186,8 @@ def _add_entity(routes: APIRouter, admin: Admin, kind: Kind, parent_name: str | 
     lister = listed if parent_name is None else listed_of
     routes.add_api_route(f"/{kind}s", lister, methods=["GET"], response_model=Page[model], name=f"list_{kind}s")  # type: ignore[valid-type]
     routes.add_api_route(f"/{kind}s/{{entity_id}}", got, methods=["GET"], response_model=model, name=f"get_{kind}")
+    history = f"/{kind}s/{{entity_id}}/changes"
+    routes.add_api_route(history, changed, methods=["GET"], response_model=Page[Change], name=f"list_changes_of_{kind}")
     for verb, change in (("freeze", frozen), ("unfreeze", unfrozen), ("policy", ruled)):
         path = f"/{kind}s/{{entity_id}}/{verb}"
         routes.add_api_route(path, change, methods=["POST"], response_model=model, name=f"{verb}_{kind}")

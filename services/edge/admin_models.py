@@ -24,7 +24,14 @@ class PolicyBody(EnvelopePolicy):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PolicyChange(_Body):
+class Because(_Body):
+    """Who changes something, and why. Recorded with the change, and told to whoever obeys it."""
+
+    author: Name = "admin"
+    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(plain_text)] | None = None
+
+
+class PolicyChange(Because):
     """Another policy in place of the one that there is; null takes it away."""
 
     policy: PolicyBody | None
@@ -64,6 +71,7 @@ class _Entity(BaseModel):
     version: int
     created_at: datetime
     updated_at: datetime
+    updated_by: str | None
 
 
 class Account(_Entity):
@@ -95,6 +103,18 @@ class CreatedKey(Key):
     """A new key. `api_key` is the token, shown this once."""
 
     api_key: str
+
+
+class Change(BaseModel):
+    """What was done to an account, a project or a key. `policy` is the one that was put in place."""
+
+    object: Literal["change"] = "change"
+    version: int
+    what: Literal["frozen", "unfrozen", "policy", "revoked"]
+    author: str
+    reason: str | None
+    policy: EnvelopePolicy | None
+    at: datetime
 
 
 class Page(BaseModel, Generic[Item]):

@@ -10,6 +10,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from schemas.control import ControlRecord
+from services.edge.admin_models import Because, PolicyChange
 from services.edge.database import Connection, Database, Row, rows_of
 from services.edge.errors import InvalidRequestError, NotFoundError
 from services.edge.policies import EnvelopePolicy, effective, read_policy
@@ -49,29 +50,43 @@ class AdminStore:
         shown = [_described(row) for row in rows[:limit]]
         return shown, shown[-1][ID_COLUMNS[kind]] if len(rows) > limit else None
 
-    async def freeze(self, kind: Kind, entity_id: str, *, frozen: bool) -> tuple[Row, ControlRecord]:
+    async def changes(self, kind: Kind, entity_id: str, *, after: int, limit: int) -> tuple[list[Row], str | None]:
+        """What was done to it in order, and the version to go on from."""
+        await self.get(kind, entity_id)
+        asked = {"kind": kind, "id": entity_id, "after": after, "limit": limit + 1}
+        rows = await self._database.rows("list_changes", asked)
+        return rows[:limit], str(rows[limit - 1]["version"]) if len(rows) > limit else None
+
+    async def freeze(self, kind: Kind, entity_id: str, why: Because, *, frozen: bool) -> tuple[Row, ControlRecord]:
         """Freeze or unfreeze."""
-        return await self._change(f"freeze_{kind}", kind, {"id": entity_id, "frozen": frozen})
+        return await self._change(f"freeze_{kind}", kind, entity_id, "frozen" if frozen else "unfrozen", why, frozen=frozen)
 
-    async def set_policy(self, kind: Kind, entity_id: str, policy: EnvelopePolicy | None) -> tuple[Row, ControlRecord]:
+    async def set_policy(self, kind: Kind, entity_id: str, change: PolicyChange) -> tuple[Row, ControlRecord]:
         """Put a policy in place of the one that there is; None leaves everything to the envelopes around and within."""
-        return await self._change(f"set_policy_of_{kind}", kind, {"id": entity_id, "policy": stored_policy(policy)})
+        policy = stored_policy(change.policy)
+        return await self._change(f"set_policy_of_{kind}", kind, entity_id, "policy", change, policy=policy)
 
-    async def revoke(self, key_id: str) -> tuple[Row, ControlRecord]:
+    async def revoke(self, key_id: str, why: Because) -> tuple[Row, ControlRecord]:
         """End a key for good."""
-        return await self._change("revoke_key", "key", {"id": key_id})
+        return await self._change("revoke_key", "key", key_id, "revoked", why)
 
-    async def _change(self, statement: str, kind: Kind, parameters: Mapping[str, Any]) -> tuple[Row, ControlRecord]:
+    async def _change(
+        self, statement: str, kind: Kind, entity_id: str, what: str, why: Because, **values: Any
+    ) -> tuple[Row, ControlRecord]:
+        parameters = {"id": entity_id, "author": why.author, **values}
         async with self._database.transaction() as connection:
             if not await rows_of(connection, statement, parameters):
-                raise _missing(kind, parameters["id"])
-            row = await _read(connection, kind, parameters["id"])
+                raise _missing(kind, entity_id)
+            row = await _read(connection, kind, entity_id)
+            named = {"kind": kind, "version": row["version"], "what": what, "reason": why.reason}
+            await rows_of(connection, "insert_change", {"policy": None, **parameters, **named})
             record = ControlRecord(
                 kind=kind,
                 entity_id=row[ID_COLUMNS[kind]],
                 version=row["version"],
                 frozen=row["frozen"],
                 revoked=row.get("revoked", False),
+                author=why.author,
             )
             # After the change, whose row lock orders the records of one entity.
             await rows_of(connection, "insert_control", {"record": Jsonb(record.model_dump(mode="json"))})

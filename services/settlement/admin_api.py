@@ -24,7 +24,6 @@ from services.settlement.money_in import LimitChange, Name, TopUp
 from services.settlement.pricebook import parse_book
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
-AUTHOR = "admin"
 
 
 class EndOffsets(Protocol):
@@ -71,13 +70,13 @@ def _money_routes(router: APIRouter, connect: Connect, books: BookStore) -> None
     @router.post("/limits")
     def post_limit(asked: LimitChange) -> Response:
         with connect() as connection:
-            return JSONResponse(limit_store.set_limit(connection, asked, author=AUTHOR))
+            return JSONResponse(limit_store.set_limit(connection, asked, author=asked.author))
 
     @router.post("/cost-centres")
     def post_cost_centre(asked: CostCentre) -> Response:
         books.refresh()
         with connect() as connection:
-            return JSONResponse(open_cost_centre(connection, asked, books.in_force, author=AUTHOR), status_code=201)
+            return JSONResponse(open_cost_centre(connection, asked, books.in_force, author=asked.author), status_code=201)
 
     @router.get("/limits")
     def get_limits(account_id: Name) -> Response:

@@ -23,6 +23,7 @@ class CostCentre(BaseModel):
     bucket: Name
     limit: DecimalText
     window: Window = "month"
+    author: Name = "admin"
 
 
 def open_cost_centre(

@@ -42,11 +42,12 @@ def limits(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict[s
             "limit_nano": limit,
             "version": version,
             "changed_at": utc_text(changed_at),
+            "changed_by": changed_by,
             "window_start": utc_text(start),
             "held_nano": held,
             "spent_nano": spent,
         }
-        for account, kind, entity, currency, window, limit, version, changed_at, start, held, spent in rows
+        for account, kind, entity, currency, window, limit, version, changed_at, start, held, spent, changed_by in rows
     ]
 
 
@@ -62,7 +63,7 @@ def _set(connection: psycopg.Connection[TupleRow], asked: LimitChange, author: s
     connection.execute(sql["lock_holder"], key)
     exists = connection.execute(sql["limit_exists"], key).fetchone() is not None
     history = None if exists else _History(connection, asked)
-    row = connection.execute(sql["set_limit"], {**key, "limit_nano": asked.limit_nano}).fetchone()
+    row = connection.execute(sql["set_limit"], {**key, "limit_nano": asked.limit_nano, "author": author}).fetchone()
     assert row is not None
     envelope_id, version = row
     if history is not None:
@@ -78,6 +79,7 @@ def _set(connection: psycopg.Connection[TupleRow], asked: LimitChange, author: s
         "limit": None if asked.limit_nano is None else format_amount(asked.limit_nano),
         "limit_nano": asked.limit_nano,
         "version": version,
+        "changed_by": author,
     }
 
 
@@ -137,7 +139,9 @@ def _announce(connection: psycopg.Connection[TupleRow], asked: LimitChange, vers
     )
     event = LimitChanged(account_id=asked.account_id, data=data)
     # Versions of one entity's control record must grow over all of its limits: the clock does, in microseconds.
-    control = ControlRecord(kind="limit", entity_id=asked.id, version=max(version, int(now().timestamp() * 1_000_000)))
+    control = ControlRecord(
+        kind="limit", entity_id=asked.id, version=max(version, int(now().timestamp() * 1_000_000)), author=author
+    )
     outbox = Outbox()
     outbox.add(topics.LEDGER, asked.account_id, "LimitChanged", event.event_id, event.to_json().decode())
     outbox.add(topics.CONTROL, control.key, "ControlRecord", new_id(), control.to_json().decode())

@@ -78,6 +78,7 @@ class LimitChange(BaseModel):
     currency: Name
     window: Window
     limit: DecimalText | None
+    author: Name = "admin"
 
     @property
     def limit_nano(self) -> int | None:

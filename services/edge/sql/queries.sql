@@ -14,41 +14,41 @@ SELECT 1;
 INSERT INTO edge.account (account_id, name, policy) VALUES (%(id)s, %(name)s, %(policy)s);
 
 -- name: get_account
-SELECT account_id, name, policy, frozen, version, created_at, updated_at FROM edge.account WHERE account_id = %(id)s;
+SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by FROM edge.account WHERE account_id = %(id)s;
 
 -- name: list_accounts
-SELECT account_id, name, policy, frozen, version, created_at, updated_at FROM edge.account
+SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by FROM edge.account
 WHERE account_id > %(after)s
 ORDER BY account_id LIMIT %(limit)s;
 
 -- name: freeze_account
-UPDATE edge.account SET frozen = %(frozen)s, version = version + 1, updated_at = now() WHERE account_id = %(id)s
+UPDATE edge.account SET frozen = %(frozen)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE account_id = %(id)s
 RETURNING account_id;
 
 -- name: set_policy_of_account
-UPDATE edge.account SET policy = %(policy)s, version = version + 1, updated_at = now() WHERE account_id = %(id)s
+UPDATE edge.account SET policy = %(policy)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE account_id = %(id)s
 RETURNING account_id;
 
 -- name: insert_project
 INSERT INTO edge.project (project_id, account_id, name, policy) VALUES (%(id)s, %(account_id)s, %(name)s, %(policy)s);
 
 -- name: get_project
-SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, a.policy AS account_policy
+SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, p.updated_by, a.policy AS account_policy
 FROM edge.project p JOIN edge.account a USING (account_id)
 WHERE p.project_id = %(id)s;
 
 -- name: list_projects
-SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, a.policy AS account_policy
+SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, p.updated_by, a.policy AS account_policy
 FROM edge.project p JOIN edge.account a USING (account_id)
 WHERE p.project_id > %(after)s AND (%(parent)s::text IS NULL OR p.account_id = %(parent)s)
 ORDER BY p.project_id LIMIT %(limit)s;
 
 -- name: freeze_project
-UPDATE edge.project SET frozen = %(frozen)s, version = version + 1, updated_at = now() WHERE project_id = %(id)s
+UPDATE edge.project SET frozen = %(frozen)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE project_id = %(id)s
 RETURNING project_id;
 
 -- name: set_policy_of_project
-UPDATE edge.project SET policy = %(policy)s, version = version + 1, updated_at = now() WHERE project_id = %(id)s
+UPDATE edge.project SET policy = %(policy)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE project_id = %(id)s
 RETURNING project_id;
 
 -- name: insert_key
@@ -56,29 +56,38 @@ INSERT INTO edge.api_key (key_id, project_id, name, environment, policy, secret_
 VALUES (%(id)s, %(project_id)s, %(name)s, %(environment)s, %(policy)s, %(secret_hmac)s, %(pepper_version)s);
 
 -- name: get_key
-SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at,
+SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
        p.policy AS project_policy, a.policy AS account_policy
 FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a USING (account_id)
 WHERE k.key_id = %(id)s;
 
 -- name: list_keys
-SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at,
+SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
        p.policy AS project_policy, a.policy AS account_policy
 FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a USING (account_id)
 WHERE k.key_id > %(after)s AND (%(parent)s::text IS NULL OR k.project_id = %(parent)s)
 ORDER BY k.key_id LIMIT %(limit)s;
 
 -- name: freeze_key
-UPDATE edge.api_key SET frozen = %(frozen)s, version = version + 1, updated_at = now() WHERE key_id = %(id)s
+UPDATE edge.api_key SET frozen = %(frozen)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE key_id = %(id)s
 RETURNING key_id;
 
 -- name: set_policy_of_key
-UPDATE edge.api_key SET policy = %(policy)s, version = version + 1, updated_at = now() WHERE key_id = %(id)s
+UPDATE edge.api_key SET policy = %(policy)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE key_id = %(id)s
 RETURNING key_id;
 
 -- name: revoke_key
-UPDATE edge.api_key SET revoked = true, version = version + 1, updated_at = now() WHERE key_id = %(id)s
+UPDATE edge.api_key SET revoked = true, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE key_id = %(id)s
 RETURNING key_id;
+
+-- name: insert_change
+INSERT INTO edge.change (kind, entity_id, version, what, author, reason, policy)
+VALUES (%(kind)s, %(id)s, %(version)s, %(what)s, %(author)s, %(reason)s, %(policy)s);
+
+-- name: list_changes
+SELECT version, what, author, reason, policy, at FROM edge.change
+WHERE kind = %(kind)s AND entity_id = %(id)s AND version > %(after)s
+ORDER BY version LIMIT %(limit)s;
 
 -- name: lock_admin_reply
 SELECT pg_advisory_xact_lock(hashtextextended(%(operation)s || ' ' || %(idempotency_key)s, 0));

@@ -20,6 +20,8 @@ BEGIN
     REVOKE ALL ON ALL TABLES IN SCHEMA edge FROM tollbook_edge;
     GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA edge TO tollbook_edge;
     GRANT DELETE ON edge.claim, edge.admin_reply, edge.control_outbox TO tollbook_edge;
+    -- Who changed what is written once.
+    REVOKE UPDATE ON edge.change FROM tollbook_edge;
     -- The record of migrations is the owner's.
     REVOKE ALL ON edge._yoyo_log, edge._yoyo_migration, edge._yoyo_version, edge.yoyo_lock FROM tollbook_edge;
 END

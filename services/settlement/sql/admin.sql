@@ -63,7 +63,7 @@ select (select count(*) from outbox), (select count(*) from ingress);
 
 -- name: limits
 select l.holder, l.kind, l.entity, l.currency, l.window_kind, l.limit_nano, l.version, l.changed_at,
-    w.start_utc, coalesce(w.held, 0), coalesce(w.spent, 0)
+    w.start_utc, coalesce(w.held, 0), coalesce(w.spent, 0), l.changed_by
 from envelope l left join lateral (
     select * from envelope_window w where w.envelope = l.id order by w.start_utc desc limit 1
 ) w on true
@@ -102,10 +102,11 @@ where m.account = %(account)s and m.seq > %(after)s and m.seq <= %(until)s
         or (%(kind)s = 'bucket' and h.bucket = %(entity)s));
 
 -- name: set_limit
-insert into envelope (holder, kind, entity, currency, window_kind, limit_nano)
-values (%(holder)s, %(kind)s, %(entity)s, %(currency)s, %(window)s, %(limit_nano)s)
+insert into envelope (holder, kind, entity, currency, window_kind, limit_nano, changed_by)
+values (%(holder)s, %(kind)s, %(entity)s, %(currency)s, %(window)s, %(limit_nano)s, %(author)s)
 on conflict (holder, kind, entity, currency, window_kind)
-do update set limit_nano = excluded.limit_nano, version = envelope.version + 1, changed_at = clock_timestamp()
+do update set limit_nano = excluded.limit_nano, version = envelope.version + 1, changed_at = clock_timestamp(),
+    changed_by = excluded.changed_by
 returning id, version;
 
 -- name: open_window

@@ -780,3 +780,5 @@ create table audit (
 );
 create unique index audit_one_at_a_time on audit (state) where state = 'running';
 comment on table audit is 'checks and rebuildings of the ledger; a process of its own does each, and holds a lock while it lives';
+
+alter table envelope add column changed_by text;

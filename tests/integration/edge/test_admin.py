@@ -11,6 +11,7 @@ from schemas import topics
 from schemas.control import ControlRecord
 from tests.integration.edge.processes import ADMIN, CHAT, EdgeProcess, Key, until
 from tests.integration.edge.topic_reader import read_topic
+from tests.logins import as_service
 
 
 def shape(reply: httpx.Response) -> dict[str, Any]:
@@ -199,3 +200,38 @@ def test_a_policy_is_obeyed_as_it_was_given(edge: EdgeProcess) -> None:
     assert edge.chat(bound, CHAT | {"model": "other"}).status_code == 403
     shown = edge.client.get(f"/admin/keys/{bound.key_id}", headers=ADMIN).json()
     assert (shown["policy"]["models"], shown["policy"]["max_attempts"], shown["environment"]) == (["gpt-4o"], 1, "staging")
+
+
+@pytest.mark.parametrize("kind", ["account", "project", "key"])
+def test_every_change_names_who_made_it_and_why(edge: EdgeProcess, key: Key, kind: str, kafka_bootstrap_servers: str) -> None:
+    entity = getattr(key, f"{kind}_id")
+    path = f"/{kind}s/{entity}"
+    assert edge.client.get(f"/admin{path}", headers=ADMIN).json()["updated_by"] is None
+    frozen = edge.admin(f"{path}/freeze", {"author": "ada", "reason": "burns money"}).json()
+    assert (frozen["frozen"], frozen["updated_by"]) == (True, "ada")
+    edge.admin(f"{path}/unfreeze")
+    edge.admin(f"{path}/policy", {"policy": {"fallback": False}, "author": "bo"})
+    assert edge.client.get(f"/admin{path}", headers=ADMIN).json()["updated_by"] == "bo"
+    page = listed(edge, f"{kind}s/{entity}/changes", limit=2)
+    rest = listed(edge, f"{kind}s/{entity}/changes", after=page["next_after"])
+    told = [(each["what"], each["author"], each["reason"]) for each in page["data"] + rest["data"]]
+    assert told == [("frozen", "ada", "burns money"), ("unfrozen", "admin", None), ("policy", "bo", None)]
+    assert (rest["data"][0]["policy"]["fallback"], rest["next_after"]) == (False, None)
+
+    def published() -> list[str | None]:
+        records = read_topic(kafka_bootstrap_servers, topics.CONTROL)
+        mine = f"{kind}/{entity}".encode()
+        return [ControlRecord.model_validate_json(one.value).author for one in records if one.key == mine]
+
+    until(lambda: published() == ["ada", "admin", "bo"], published)
+
+
+def test_an_author_is_a_plain_name_and_the_record_of_changes_only_grows(edge: EdgeProcess, key: Key, migrated_url: str) -> None:
+    assert shape(edge.admin(f"/keys/{key.key_id}/freeze", {"author": "a\u202eb"}))["param"] == "author"
+    assert shape(edge.admin(f"/keys/{key.key_id}/freeze", {"autor": "ada"}))["param"] == "autor"
+    assert edge.client.get("/admin/keys/none/changes", headers=ADMIN).status_code == 404
+    edge.admin(f"/keys/{key.key_id}/revoke", {"author": "ada"})
+    with psycopg.connect(as_service(migrated_url, "edge")) as connection:
+        for change in ("UPDATE edge.change SET author = 'x'", "DELETE FROM edge.change"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(change)

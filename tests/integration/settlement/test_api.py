@@ -157,8 +157,9 @@ def test_postings_prove_a_balance_page_by_page(api: Service, account: str) -> No
 def test_a_limit_is_set_shown_and_removed(api: Service, account: str) -> None:
     body = {"account_id": account, "kind": "key", "id": "key-1", "currency": "USD", "window": "day", "limit": "5.00"}
     assert api.call("POST", "/admin/limits", json=body).json()["version"] == 1
-    assert api.call("POST", "/admin/limits", json={**body, "limit": None}).json()["limit"] is None
+    assert api.call("POST", "/admin/limits", json={**body, "limit": None, "author": "ada"}).json()["limit"] is None
     shown = api.call("GET", "/admin/limits", params={"account_id": account}).json()["data"]
+    assert shown[0]["changed_by"] == "ada"
     assert [(row["kind"], row["id"], row["limit_nano"], row["version"]) for row in shown] == [("key", "key-1", None, 2)]
     assert api.call("POST", "/admin/limits", json={**body, "kind": "account"}).status_code == 422
     assert api.call("POST", "/admin/limits", json={**body, "limit": "-1"}).status_code == 422
