@@ -90,7 +90,8 @@ def test_the_record_of_a_refusal_names_a_model_within_bounds(payload: dict[str, 
 @pytest.mark.parametrize("asked", ["hi", [{"role": "user", "content": "hi"}]])
 def test_an_api_without_messages_asks_for_its_own_content(asked: Any) -> None:
     assert admit_call({"model": "gpt-4o", "input": asked}, caller(), "input") == Admitted("gpt-4o", stream=False)
-    for nothing in ({}, {"input": ""}, {"input": []}, {"messages": GOOD["messages"]}):
+    nothings: list[dict[str, Any]] = [{}, {"input": ""}, {"input": []}, {"messages": GOOD["messages"]}]
+    for nothing in nothings:
         with pytest.raises(InvalidRequestError) as refused:
             admit_call({"model": "gpt-4o", **nothing}, caller(), "input")
         assert refused.value.param == "input"
