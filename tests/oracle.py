@@ -17,11 +17,12 @@ NANO = Decimal("0.000000001")
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """What the provider counted. `prompt` includes `cached`, as providers report it."""
+    """What the provider counted. `prompt` includes `cached`, and `written` to its cache, as providers report it."""
 
     prompt: int
     output: int
     cached: int = 0
+    written: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class Oracle:
         row = self._prices[(route_type, model)]
         price_in, price_out = Decimal(row["input"]), Decimal(row["output"])
         price_cached = Decimal(row.get("cached_input", row["input"]))
-        exact = (tokens.prompt - tokens.cached) * price_in + tokens.cached * price_cached + tokens.output * price_out
+        price_written = Decimal(row.get("cache_write", row["input"]))
+        fresh = tokens.prompt - tokens.cached - tokens.written
+        exact = fresh * price_in + tokens.cached * price_cached + tokens.written * price_written + tokens.output * price_out
         amount = (exact / MILLION).quantize(NANO, rounding=ROUND_HALF_EVEN)
         return Charge(bucket=self._buckets[route_type], currency=row["currency"], amount=amount)

@@ -90,6 +90,6 @@ class ClientStream(ABC):
                 continue
             try:
                 written.append(self._write(orjson.loads(data)))
-            except (KeyError, TypeError, AttributeError, IndexError) as exc:
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
                 raise StreamMalformedError(f"a chunk that cannot be read: {type(exc).__name__}") from None
         return b"".join(written)

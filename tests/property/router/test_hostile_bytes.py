@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.money import Usage
 from services.router.ask import Ask, parse_ask
+from services.router.clients.client_api import ClientApi
+from services.router.clients.messages import Messages
+from services.router.clients.responses import Responses
 from services.router.dialects.openai import failure_of, priced_body, read_reply, read_usage, reply_text_chars, request_body
 from services.router.dialects.openai_stream import ChatStream
 from services.router.errors import RefusalError, StreamMalformedError, UpstreamError
@@ -132,3 +137,17 @@ def test_any_stream_is_read_or_malformed_and_can_always_be_ended(events: list[by
         assert tail.endswith(b"data: [DONE]\n\n")
         last = orjson.loads(tail.split(b"\n\n")[-3].removeprefix(b"data: "))
         assert last["usage"]["cost"] == "0"
+
+
+@pytest.mark.parametrize("api", [Messages(), Responses()], ids=lambda api: type(api).__name__)
+@settings(max_examples=300, deadline=None)
+@given(text=st.binary(max_size=12))
+def test_a_chunk_that_goes_on_unread_is_written_anew_or_malformed(api: ClientApi, text: bytes) -> None:
+    # Chat completions pass such a chunk on byte for byte: only who writes it anew learns that it is no JSON.
+    first = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}]}
+    asked = parse_ask(b'{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}')
+    stream = api.stream(asked, ChatStream(1))
+    stream.feed(b"data: " + orjson.dumps(first) + b"\n\n")
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n' % text
+    with suppress(StreamMalformedError):
+        assert isinstance(stream.feed(event), bytes)
