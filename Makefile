@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild schemas logs clean distclean requirements
+.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz schemas logs clean distclean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +75,14 @@ prove-rebuild: .venv/dev.stamp  ## price a ledger anew from offset 0 and compare
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.rebuilding --events $(or $(EVENTS),100000)
 	@TOLLBOOK_REBUILD_PASTS=$(or $(PASTS),200) TOLLBOOK_REBUILD_STEPS=200 $(PY) -m pytest -q tests/property/settlement/test_rebuilding.py
+
+prove-faults: .venv/dev.stamp  ## a third of all upstream calls goes wrong: every request answered, every charge exact (REQUESTS=5000)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.faults storm --requests $(or $(REQUESTS),5000)
+
+prove-fuzz: .venv/dev.stamp  ## fuzzed requests and fuzzed upstreams: no failure of ours, no hold lost, every charge exact (BODIES=10000 REPLIES=2000)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.faults fuzz --bodies $(or $(BODIES),10000) --replies $(or $(REPLIES),2000)
 
 bench-ledger: .venv/dev.stamp  ## holds per second on one wallet, settling events per second of the worker, and the CPU of each
 	@$(PY) -m deploy.local prepare --tests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from deploy.local.provider import framing
 from deploy.local.provider.ask import INSTANT, Ask, Pace, Usage
@@ -41,7 +42,7 @@ def _admit(channel: Channel, dialect: Dialect, request: Request) -> tuple[Ask, F
     try:
         dialect.authorize(request.headers)
         authorized = True
-        ask = dialect.read(body)
+        ask = _read(dialect, body)
         if channel.schedule:
             fault = channel.schedule.take()
     finally:
@@ -49,6 +50,14 @@ def _admit(channel: Channel, dialect: Dialect, request: Request) -> tuple[Ask, F
     if fault is not None:
         channel.book.faults[fault.kind] += 1
     return ask, fault
+
+
+def _read(dialect: Dialect, body: dict[str, Any]) -> Ask:
+    """What is asked for. A value of a type that nobody foresaw is the request's own fault, as it is with providers."""
+    try:
+        return dialect.read(body)
+    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError) as error:
+        raise RefusedError(400, f"A value of the request has a type that is not taken ({type(error).__name__}).") from error
 
 
 def _instant(channel: Channel, dialect: Dialect, ask: Ask, stamp: Stamp) -> bytes:

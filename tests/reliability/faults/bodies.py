@@ -85,8 +85,9 @@ JUNK: tuple[Any, ...] = (
 NAMES = (
     "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "tools",
     "tool_choice", "functions", "metadata", "logprobs", "top_p", "seed", "user", "modalities", "audio", "prediction",
-    "service_tier", "store", "thinking", "reasoning", "previous_response_id", "truncation", "include", "text", "prompt", "input", "role", "content",
-    "type", "name", "tool_calls", "tool_call_id", "cache_control", "__proto__", "id", "web_search_options", "provider", "\0",
+    "service_tier", "store", "thinking", "reasoning", "previous_response_id", "truncation", "include", "text", "prompt",
+    "input", "role", "content", "type", "name", "tool_calls", "tool_call_id", "cache_control", "__proto__", "id",
+    "web_search_options", "provider", "\0",
 )  # fmt: skip
 RAW: tuple[bytes, ...] = (
     b"", b" ", b"{", b"[]", b"null", b"1", b'"x"', b"{}", b"[" * 5_000, b'{"a":' * 3_000, b"\xff\xfe", b'{"model":"\xff"}',
