@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from schemas.plain_text import shown
 from services.settlement.errors import BadInputError
 
 PROVIDER = "stripe"
@@ -137,7 +138,7 @@ def _dispute(dispute: Object, *, won: bool) -> Disputed | None:
         dispute_id=_name(dispute["id"], "id"),
         amount_minor=_whole(dispute["amount"]),
         currency=_currency(dispute),
-        reason=str(dispute.get("reason") or "disputed")[:200],
+        reason=shown(str(dispute.get("reason") or "disputed"))[:200],
         won=won,
     )
 

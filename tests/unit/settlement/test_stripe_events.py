@@ -61,6 +61,12 @@ def test_money_that_goes_back_is_told_by_its_payment() -> None:
     won = said("charge.dispute.funds_reinstated", DISPUTE | {"reason": None})
     assert isinstance(won, Disputed)
     assert (won.won, won.reason) == (True, "disputed")
+
+
+def test_a_reason_that_would_mislead_a_reader_is_written_out_and_stops_no_money() -> None:
+    found = said("charge.dispute.funds_withdrawn", DISPUTE | {"reason": "a\n\u202eb"})
+    assert isinstance(found, Disputed)
+    assert found.reason == "a\\u000a\\u202eb"
     assert said("charge.dispute.funds_withdrawn", DISPUTE | {"payment_intent": None}) is None
 
 
