@@ -1,4 +1,4 @@
-"""The official `anthropic` Python client, unchanged but for its base URL, over routes that speak chat completions."""
+"""The official `anthropic` Python client, unchanged but for its base URL, over every provider's format."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from tests.e2e.driver import Driver
 
 pytestmark = pytest.mark.stack
 
+MODELS = pytest.mark.parametrize("model", ["gpt-4o", "claude-haiku-4-5", "gemini-2.5-flash"])
 WEATHER: Any = {
     "name": "get_weather",
     "description": "The weather of a city",
@@ -29,8 +30,9 @@ def _ask(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
 
-def test_a_message_carries_its_cost(client: Anthropic) -> None:
-    message = client.messages.create(model="gpt-4o", max_tokens=20, system="Be brief.", messages=_ask("Good morning"))
+@MODELS
+def test_a_message_carries_its_cost(client: Anthropic, model: str) -> None:
+    message = client.messages.create(model=model, max_tokens=20, system="Be brief.", messages=_ask("Good morning"))
     assert message.content[0].type == "text"
     assert message.content[0].text
     assert message.usage.input_tokens > 0
@@ -38,8 +40,9 @@ def test_a_message_carries_its_cost(client: Anthropic) -> None:
     assert {"cost", "currency", "bucket"} <= set(message.usage.model_extra or {})
 
 
-def test_a_stream_reads_as_the_same_message(client: Anthropic) -> None:
-    with client.messages.stream(model="gpt-4o", max_tokens=40, messages=_ask("Tell me a story")) as stream:
+@MODELS
+def test_a_stream_reads_as_the_same_message(client: Anthropic, model: str) -> None:
+    with client.messages.stream(model=model, max_tokens=40, messages=_ask("Tell me a story")) as stream:
         text = "".join(stream.text_stream)
         message = stream.get_final_message()
     assert text
@@ -49,8 +52,9 @@ def test_a_stream_reads_as_the_same_message(client: Anthropic) -> None:
     assert 0 < message.usage.output_tokens <= 40
 
 
-def test_a_tool_is_used_and_its_result_is_taken(client: Anthropic) -> None:
-    asked: Any = {"model": "gpt-4o", "max_tokens": 100, "tools": [WEATHER], "tool_choice": {"type": "any"}}
+@MODELS
+def test_a_tool_is_used_and_its_result_is_taken(client: Anthropic, model: str) -> None:
+    asked: Any = {"model": model, "max_tokens": 100, "tools": [WEATHER], "tool_choice": {"type": "any"}}
     first = client.messages.create(messages=_ask("Weather in Bern?"), **asked)
     assert first.stop_reason == "tool_use"
     use = next(block for block in first.content if block.type == "tool_use")
@@ -65,8 +69,9 @@ def test_a_tool_is_used_and_its_result_is_taken(client: Anthropic) -> None:
     assert second.content
 
 
-def test_a_streamed_tool_use_reads_as_its_input(client: Anthropic) -> None:
-    asked: Any = {"model": "gpt-4o", "max_tokens": 100, "tools": [WEATHER], "tool_choice": {"type": "any"}}
+@MODELS
+def test_a_streamed_tool_use_reads_as_its_input(client: Anthropic, model: str) -> None:
+    asked: Any = {"model": model, "max_tokens": 100, "tools": [WEATHER], "tool_choice": {"type": "any"}}
     with client.messages.stream(messages=_ask("Weather in Bern?"), **asked) as stream:
         message = stream.get_final_message()
     use = next(block for block in message.content if block.type == "tool_use")
