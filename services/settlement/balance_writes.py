@@ -6,7 +6,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.settlement.arrays import plain, uuids
+from services.settlement.arrays import bigints, uuids
 from services.settlement.balances import Buckets
 from services.settlement.entries import Windows, columns
 from services.settlement.statements import statements
@@ -24,19 +24,19 @@ def write_balances(
         txns, accounts, before, after, held = columns(moves, 5)
         parameters = {
             "txns": uuids(txns),
-            "accounts": plain(accounts),
-            "before": plain(before),
-            "after": plain(after),
-            "held": plain(held),
+            "accounts": bigints(accounts),
+            "before": bigints(before),
+            "after": bigints(after),
+            "held": bigints(held),
         }
         connection.execute(sql["write_balance_moves"], parameters)
     states = buckets.states
     if states:
         parameters = {
-            "accounts": plain([state.account for state in states]),
-            "posted": plain([state.posted for state in states]),
-            "held": plain([state.held for state in states]),
-            "overruns": plain([state.overrun for state in states]),
+            "accounts": bigints([state.account for state in states]),
+            "posted": bigints([state.posted for state in states]),
+            "held": bigints([state.held for state in states]),
+            "overruns": bigints([state.overrun for state in states]),
         }
         connection.execute(sql["set_buckets"], parameters)
     if windows is not None and windows.moves:

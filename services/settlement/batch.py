@@ -1,6 +1,7 @@
 """A batch of records on its way through the settlement transaction. Pure values."""
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from services.settlement.errors import PoisonError
 from services.settlement.records import Incoming, Record
@@ -18,6 +19,18 @@ class Batch:
     incoming: list[Incoming] = field(default_factory=list)
     poison: list[tuple[Record, PoisonError]] = field(default_factory=list)
     redriven: "Redriven | None" = None
+
+    @property
+    def size(self) -> int:
+        """How many settling records there are, the poison among them too."""
+        return len(self.incoming) + len(self.poison)
+
+    @property
+    def subjects(self) -> set[UUID]:
+        """Events and requests of which the batch speaks: what another batch decides about them may depend on this one."""
+        found = {each.event_id for each in self.incoming}
+        found.update(each.event.request_id for each in self.incoming if each.event.request_id is not None)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

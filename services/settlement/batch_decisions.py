@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from schemas import topics
-from services.settlement.arrays import plain, uuids
+from services.settlement.arrays import bigints, uuids
 from services.settlement.batch import Batch, Decided
 from services.settlement.errors import PoisonError
 from services.settlement.pricebook import PriceBook
@@ -82,7 +82,7 @@ class BatchDecisions:
 
     def _dead_letters(self, records: Sequence[Record]) -> set[tuple[int, int]]:
         """Which of the records are dead letters already, as (partition, offset)."""
-        places = {"topic": topics.ATTEMPTS, "places": plain([record.offset for record in records])}
+        places = {"topic": topics.ATTEMPTS, "places": bigints([record.offset for record in records])}
         return {(row[0], row[1]) for row in self._run("known_dead_letters", places).fetchall()}
 
     def _known_cases(self, ids: Sequence[UUID]) -> set[UUID]:

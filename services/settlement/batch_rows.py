@@ -6,7 +6,7 @@ from typing import Any
 from schemas import topics
 from services.settlement import outgoing
 from services.settlement.accounts import LedgerAccount
-from services.settlement.arrays import packed, plain, texts, uuids
+from services.settlement.arrays import Column, bigints, integers, packed, uuids, words
 from services.settlement.balances import Buckets, Capture
 from services.settlement.batch import Decided
 from services.settlement.entries import Outbox, Postings, Txns, Windows, post_overrun
@@ -39,7 +39,7 @@ def possible_overruns(settlements: Iterable[Settlement]) -> dict[str, LedgerAcco
     return found.accounts
 
 
-def hold_ends(settlements: Sequence[Settlement]) -> dict[str, str]:
+def hold_ends(settlements: Sequence[Settlement]) -> dict[str, Column]:
     ids, states, captured, windows = [], [], [], []
     for settlement in settlements:
         if settlement.capture:
@@ -53,7 +53,7 @@ def hold_ends(settlements: Sequence[Settlement]) -> dict[str, str]:
             states.append("RELEASED")
             captured.append(0)
             windows.append(len(hold.windows))
-    return {"ids": uuids(ids), "states": plain(states), "captured": plain(captured), "windows": plain(windows)}
+    return {"ids": uuids(ids), "states": words(states), "captured": bigints(captured), "windows": integers(windows)}
 
 
 def add_txn(txns: Txns, incoming: Incoming, settlement: Settlement) -> None:
@@ -81,19 +81,19 @@ def add_txn(txns: Txns, incoming: Incoming, settlement: Settlement) -> None:
     )
 
 
-def receipt_rows(settlements: Sequence[tuple[Incoming, Settlement]]) -> dict[str, str | bytes]:
+def receipt_rows(settlements: Sequence[tuple[Incoming, Settlement]]) -> dict[str, Column | bytes]:
     charges = [settlement.capture or settlement.late for _, settlement in settlements]
     captures = [settlement.capture for _, settlement in settlements]
     completed, starts, sizes = packed([incoming.record.value or b"" for incoming, _ in settlements])
     return {
         "request_ids": uuids([incoming.event.request_id for incoming, _ in settlements]),
-        "holders": texts([incoming.event.account_id for incoming, _ in settlements]),
-        "statuses": plain([settlement.status for _, settlement in settlements]),
+        "holders": words([incoming.event.account_id for incoming, _ in settlements]),
+        "statuses": words([settlement.status for _, settlement in settlements]),
         "txns": uuids([settlement.txn_id for _, settlement in settlements]),
         "holds": uuids([charge.hold.id if charge else None for charge in charges]),
-        "charges": plain([capture.nano if capture else 0 for capture in captures]),
-        "overruns": plain([max(capture.nano - capture.hold.amount_nano, 0) if capture else 0 for capture in captures]),
-        "written_off": plain([settlement.late_nano for _, settlement in settlements]),
+        "charges": bigints([capture.nano if capture else 0 for capture in captures]),
+        "overruns": bigints([max(capture.nano - capture.hold.amount_nano, 0) if capture else 0 for capture in captures]),
+        "written_off": bigints([settlement.late_nano for _, settlement in settlements]),
         "completed": completed,
         "starts": starts,
         "sizes": sizes,

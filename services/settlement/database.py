@@ -6,10 +6,29 @@ from urllib.parse import quote
 
 import orjson
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 
+from services.settlement.arrays import Packed
+
 SCHEMA = "settlement"
+
+
+class PackedDumper(Dumper):
+    """Hands an array over as it is; its type is the statement's to say."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: Packed) -> Buffer:
+        """The bytes themselves."""
+        return obj
+
+
+# For every connection, whoever opens it: without it an array would be taken for a `bytea`, and refused.
+psycopg.adapters.register_dumper(Packed, PackedDumper)
 
 
 def configure_json() -> None:

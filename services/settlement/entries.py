@@ -9,7 +9,7 @@ import orjson
 
 from services.settlement import accounts
 from services.settlement.accounts import CREDIT, DEBIT, LedgerAccount, Side
-from services.settlement.arrays import packed, plain, texts, uuids
+from services.settlement.arrays import Column, bigints, integers, packed, smallints, uuids, words
 from services.settlement.balances import Capture
 from services.settlement.settling import CaseDraft, Settlement
 
@@ -39,19 +39,19 @@ class Txns:
         text = orjson.dumps(detail).decode()
         self.rows.append((txn_id, kind, idem_key, request_hash, price_version, holder, request_id, hold_id, text))
 
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, Column]:
         """The arrays of `write_txns`."""
         ids, kinds, idem_keys, hashes, versions, holders, request_ids, hold_ids, details = columns(self.rows, 9)
         return {
             "ids": uuids(ids),
-            "kinds": plain(kinds),
-            "idem_keys": texts(idem_keys),
-            "hashes": plain(hashes),
-            "price_versions": plain(versions),
-            "holders": texts(holders),
+            "kinds": words(kinds),
+            "idem_keys": words(idem_keys),
+            "hashes": words(hashes),
+            "price_versions": integers(versions),
+            "holders": words(holders),
             "request_ids": uuids(request_ids),
             "hold_ids": uuids(hold_ids),
-            "details": texts(details),
+            "details": words(details),
         }
 
 
@@ -78,18 +78,18 @@ class Postings:
         """The accounts by name whose ids will be needed."""
         return {row[2].name: row[2] for row in self.rows if not isinstance(row[2], int)}
 
-    def drain(self, id_of: IdOf) -> dict[str, str]:
+    def drain(self, id_of: IdOf) -> dict[str, Column]:
         """The arrays of `write_postings` for what was added since the last drain."""
         txns, lines, found, currencies, sides, amounts = columns(self.rows, 6)
         account_ids = [account if isinstance(account, int) else id_of(account) for account in found]
         self.rows = []
         return {
             "txns": uuids(txns),
-            "lines": plain(lines),
-            "accounts": plain(account_ids),
-            "currencies": texts(currencies),
-            "sides": plain(sides),
-            "amounts": plain(amounts),
+            "lines": smallints(lines),
+            "accounts": bigints(account_ids),
+            "currencies": words(currencies),
+            "sides": words(sides),
+            "amounts": bigints(amounts),
         }
 
 
@@ -107,10 +107,15 @@ class Windows:
             move[1] += spent
             move[2] += overrun
 
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, Column]:
         """The arrays of `move_windows`."""
         released, spent, overruns = columns(list(self.moves.values()), 3)
-        return {"ids": plain(self.moves), "released": plain(released), "spent": plain(spent), "overruns": plain(overruns)}
+        return {
+            "ids": bigints(self.moves),
+            "released": bigints(released),
+            "spent": bigints(spent),
+            "overruns": bigints(overruns),
+        }
 
 
 @dataclass(slots=True)
@@ -123,14 +128,14 @@ class Outbox:
         """One event, keyed as on its topic."""
         self.rows.append((topic, key, event_type, ref, payload))
 
-    def parameters(self) -> dict[str, str | bytes]:
+    def parameters(self) -> dict[str, Column | bytes]:
         """The arrays of `write_outbox`, and the payloads packed."""
         topics, keys, types, refs, payloads = columns(self.rows, 5)
         packed_payloads, starts, sizes = packed([payload.encode() for payload in payloads])
         return {
-            "topics": plain(topics),
-            "keys": texts(keys),
-            "types": plain(types),
+            "topics": words(topics),
+            "keys": words(keys),
+            "types": words(types),
             "refs": uuids(refs),
             "payloads": packed_payloads,
             "starts": starts,
@@ -143,17 +148,17 @@ def columns(rows: Sequence[Sequence[Any]], count: int) -> Sequence[Sequence[Any]
     return list(zip(*rows, strict=True)) if rows else [()] * count
 
 
-def case_parameters(cases: Sequence[CaseDraft]) -> dict[str, str]:
+def case_parameters(cases: Sequence[CaseDraft]) -> dict[str, Column]:
     """The arrays of `open_cases`."""
     return {
         "ids": uuids(case.id for case in cases),
-        "kinds": plain(case.kind for case in cases),
-        "holders": texts(case.holder for case in cases),
+        "kinds": words(case.kind for case in cases),
+        "holders": words(case.holder for case in cases),
         "request_ids": uuids(case.request_id for case in cases),
         "hold_ids": uuids(case.hold_id for case in cases),
-        "currencies": texts(case.currency for case in cases),
-        "exposures": plain(case.exposure_nano for case in cases),
-        "details": texts(case.detail for case in cases),
+        "currencies": words(case.currency for case in cases),
+        "exposures": bigints(case.exposure_nano for case in cases),
+        "details": words(case.detail for case in cases),
     }
 
 

@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from schemas import topics
 from services.settlement import accounts, outgoing
-from services.settlement.arrays import plain, uuids
+from services.settlement.arrays import Column, bigints, integers, plain, uuids, words
 from services.settlement.balance_writes import Move, write_balances
 from services.settlement.balances import Buckets
 from services.settlement.batch_decisions import HOLD_COLUMNS
@@ -118,10 +118,10 @@ def _add_txn(txns: Txns, expiry: Expiry) -> None:
     )
 
 
-def _ends(expiries: Sequence[Expiry]) -> dict[str, str]:
+def _ends(expiries: Sequence[Expiry]) -> dict[str, Column]:
     return {
         "ids": uuids([expiry.hold.id for expiry in expiries]),
-        "states": plain(["EXPIRED" for _ in expiries]),
-        "captured": plain([expiry.charge_nano for expiry in expiries]),
-        "windows": plain([len(expiry.hold.windows) for expiry in expiries]),
+        "states": words(["EXPIRED" for _ in expiries]),
+        "captured": bigints([expiry.charge_nano for expiry in expiries]),
+        "windows": integers([len(expiry.hold.windows) for expiry in expiries]),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import accumulate
 
-from services.settlement.arrays import plain, texts, uuids
+from services.settlement.arrays import bigints, integers, texts, uuids, words
 from services.settlement.holds import HoldOrder
 
 
@@ -59,18 +59,18 @@ class _Chain:
     def parameters(self, orders: Sequence[HoldOrder]) -> dict[str, object]:
         """The arrays that name envelopes and runs."""
         return {
-            "run_ids": texts(self.runs.column(0)),
-            "env_holders": texts(self.envelopes.column(0)),
-            "env_kinds": texts(self.envelopes.column(1)),
-            "env_entities": texts(self.envelopes.column(2)),
-            "env_currencies": texts(self.envelopes.column(3)),
-            "account_at": plain(self.account),
-            "bucket_env_at": plain(self.bucket),
-            "project_at": plain(self.project),
-            "key_at": plain(self.key),
-            "run_env_at": plain(self.run_envelope),
-            "run_at": plain(self.run),
-            "code_envelopes": plain([self.stopped_by(index, order.code) for index, order in enumerate(orders)]),
+            "run_ids": words(self.runs.column(0)),
+            "env_holders": words(self.envelopes.column(0)),
+            "env_kinds": words(self.envelopes.column(1)),
+            "env_entities": words(self.envelopes.column(2)),
+            "env_currencies": words(self.envelopes.column(3)),
+            "account_at": integers(self.account),
+            "bucket_env_at": integers(self.bucket),
+            "project_at": integers(self.project),
+            "key_at": integers(self.key),
+            "run_env_at": integers(self.run_envelope),
+            "run_at": integers(self.run),
+            "code_envelopes": integers([self.stopped_by(index, order.code) for index, order in enumerate(orders)]),
         }
 
 
@@ -93,28 +93,28 @@ class HoldArrays:
             "version": version,
             "default_output": default_output,
             "floor_output": floor_output,
-            "bucket_holders": texts(buckets.column(0)),
-            "bucket_names": texts(buckets.column(1)),
-            "bucket_runs": texts(buckets.column(2)),
+            "bucket_holders": words(buckets.column(0)),
+            "bucket_names": words(buckets.column(1)),
+            "bucket_runs": words(buckets.column(2)),
             **chain.parameters(orders),
             "ids": uuids([request.hold_id for request in requests]),
             "requests": uuids([request.request_id for request in requests]),
-            "holders": texts([request.account_id for request in requests]),
-            "projects": texts([request.key.project_id for request in requests]),
-            "keys": texts([request.key.key_id for request in requests]),
-            "bucket_at": plain(bucket_at),
-            "buckets": texts([order.bucket for order in orders]),
-            "currencies": texts([order.currency for order in orders]),
-            "inputs": plain([request.input_tokens_bound for request in requests]),
-            "choices": plain([request.choices for request in requests]),
-            "max_outputs": plain([request.max_output_tokens for request in requests]),
-            "model_maxima": plain([request.model_max_output_tokens for request in requests]),
-            "price_firsts": plain(firsts),
-            "price_lasts": plain(lasts),
-            "price_inputs": plain([price.input for price in prices]),
-            "price_outputs": plain([price.output for price in prices]),
+            "holders": words([request.account_id for request in requests]),
+            "projects": words([request.key.project_id for request in requests]),
+            "keys": words([request.key.key_id for request in requests]),
+            "bucket_at": integers(bucket_at),
+            "buckets": words([order.bucket for order in orders]),
+            "currencies": words([order.currency for order in orders]),
+            "inputs": bigints([request.input_tokens_bound for request in requests]),
+            "choices": bigints([request.choices for request in requests]),
+            "max_outputs": bigints([request.max_output_tokens for request in requests]),
+            "model_maxima": bigints([request.model_max_output_tokens for request in requests]),
+            "price_firsts": integers(firsts),
+            "price_lasts": integers(lasts),
+            "price_inputs": bigints([price.input for price in prices]),
+            "price_outputs": bigints([price.output for price in prices]),
             "deadlines": texts([request.deadline_at.isoformat() for request in requests]),
-            "codes": texts([order.code for order in orders]),
-            "needed": plain([order.needed_nano for order in orders]),
-            "details": texts([order.detail for order in orders]),
+            "codes": words([order.code for order in orders]),
+            "needed": bigints([order.needed_nano for order in orders]),
+            "details": words([order.detail for order in orders]),
         }

@@ -21,11 +21,11 @@ class AccountIds:
 
     def open(self, accounts: Mapping[str, LedgerAccount]) -> None:
         """Make sure that the accounts (by name) exist, in a transaction of their own unless one is under way."""
+        if len(self._ids) > REMEMBERED:
+            self._ids.clear()
         missing = [accounts[name] for name in sorted(accounts.keys() - self._ids.keys())]
         if not missing:
             return
-        if len(self._ids) > REMEMBERED:
-            self._ids.clear()
         sql = statements("settle.sql")
         names = texts([account.name for account in missing])
         self._connection.execute(

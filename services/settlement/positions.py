@@ -14,11 +14,13 @@ class Position:
 
     `posted` is the ledger's next offset and `seen` the next one after what was read: records in between need no posting.
     `settled` follows the last settling record that the ledger has: none may lie between it and `posted`.
+    `taken` is where the batches end that somebody is posting: the next one begins there.
     """
 
     posted: int
     seen: int
     settled: int
+    taken: int
 
     @property
     def read_from(self) -> int:
@@ -31,7 +33,9 @@ class Positions:
 
     def __init__(self, offsets: Mapping[int, tuple[int, int]]) -> None:
         """Offsets are (next, settled) by partition, as the ledger has them."""
-        self._of = {partition: Position(following, following, settled) for partition, (following, settled) in offsets.items()}
+        self._of = {
+            partition: Position(following, following, settled, following) for partition, (following, settled) in offsets.items()
+        }
 
     @property
     def partitions(self) -> list[int]:
@@ -56,11 +60,11 @@ class Positions:
 
     @property
     def unposted(self) -> int:
-        """Records that were read and need no posting, not yet recorded in the ledger."""
-        return sum(position.seen - position.posted for position in self._of.values())
+        """Records that were read and need no posting, in no batch yet."""
+        return sum(position.seen - position.taken for position in self._of.values())
 
     def batches(self, records: Sequence[Record], limit: int) -> Iterator[Batch]:
-        """Batches of at most `limit` settling events, the last one perhaps with none; call `posted` before the next one.
+        """Batches of at most `limit` settling events, the last one perhaps with none; call `take` before the next one.
 
         A record that the ledger has is left out. Raises OffsetGapError when one is missing, or was passed over.
         """
@@ -83,17 +87,24 @@ class Positions:
             position.seen += 1
         yield self._closed(batch)
 
+    def take(self, batch: Batch) -> None:
+        """The batch will be posted, after those that were taken before it: the next one begins where it ends."""
+        for partition, _, following, _ in batch.advances:
+            self._of[partition].taken = following
+
     def posted(self, batch: Batch) -> None:
         """The batch is committed."""
         for partition, _, following, _ in batch.advances:
-            self._of[partition].posted = following
+            position = self._of[partition]
+            position.posted = following
+            position.taken = max(position.taken, following)
 
     def _closed(self, batch: Batch) -> Batch:
         """The batch with how far it moves each partition."""
         batch.advances = [
-            (partition, position.posted, position.seen, position.settled)
+            (partition, position.taken, position.seen, position.settled)
             for partition, position in self._of.items()
-            if position.seen > position.posted
+            if position.seen > position.taken
         ]
         return batch
 

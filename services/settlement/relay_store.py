@@ -6,7 +6,7 @@ from typing import Protocol
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.settlement.arrays import plain
+from services.settlement.arrays import bigints
 from services.settlement.outgoing import hold_decided
 from services.settlement.publisher import Message
 from services.settlement.statements import statements
@@ -42,7 +42,7 @@ class OutboxSource:
 
     def published(self, connection: psycopg.Connection[TupleRow], ids: Sequence[int]) -> None:
         """Count and remove."""
-        connection.execute(statements("relay.sql")["events_published"], {"ids": plain(ids)})
+        connection.execute(statements("relay.sql")["events_published"], {"ids": bigints(ids)})
 
 
 class IngressSource:
@@ -57,7 +57,7 @@ class IngressSource:
 
     def published(self, connection: psycopg.Connection[TupleRow], ids: Sequence[int]) -> None:
         """Remove."""
-        connection.execute(statements("relay.sql")["ingress_published"], {"ids": plain(ids)})
+        connection.execute(statements("relay.sql")["ingress_published"], {"ids": bigints(ids)})
 
 
 def _pending(row: TupleRow, names: Sequence[str]) -> Pending:

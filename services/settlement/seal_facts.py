@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from schemas.sealing import Row, TxnFacts, account_entry, price_book_entry, split, txn_entry
-from services.settlement.arrays import plain, uuids
+from services.settlement.arrays import Column, plain, uuids
 from services.settlement.statements import statements
 
 
@@ -33,11 +33,14 @@ def read_facts(connection: psycopg.Connection[TupleRow], subjects: Iterable[Subj
     """The facts of each subject that is there."""
     wanted = list(subjects)
     found: dict[Subject, Facts] = {}
-    for txn, text in _rows(connection, "txns", uuids([each.txn for each in wanted if each.txn])):
+    txns = [each.txn for each in wanted if each.txn]
+    accounts = [each.account for each in wanted if each.account is not None]
+    books = [each.price_book for each in wanted if each.price_book]
+    for txn, text in _rows(connection, "txns", uuids(txns)) if txns else ():
         found[Subject(txn, None, None)] = txn_facts(text)
-    for account, text in _rows(connection, "accounts", plain([each.account for each in wanted if each.account is not None])):
+    for account, text in _rows(connection, "accounts", plain(accounts)) if accounts else ():
         found[Subject(None, account, None)] = orjson.loads(text)
-    for book, text in _rows(connection, "price_books", plain([each.price_book for each in wanted if each.price_book])):
+    for book, text in _rows(connection, "price_books", plain(books)) if books else ():
         found[Subject(None, None, book)] = orjson.loads(text)
     return found
 
@@ -63,7 +66,5 @@ def txn_facts(text: str) -> TxnFacts:
     return TxnFacts(txn, shown, own, moves or (), holds or (), receipt)
 
 
-def _rows(connection: psycopg.Connection[TupleRow], statement: str, ids: str) -> Sequence[tuple[Any, str]]:
-    if ids == "{}":
-        return ()
+def _rows(connection: psycopg.Connection[TupleRow], statement: str, ids: Column) -> Sequence[tuple[Any, str]]:
     return connection.execute(statements("seal.sql")[statement], {"ids": ids}, binary=True).fetchall()

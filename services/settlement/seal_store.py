@@ -15,7 +15,7 @@ from schemas.ledger import OPERATOR, CheckpointPublished, CheckpointPublishedDat
 from schemas.merkle import Frontier, Subtree, leaf_hash
 from schemas.notes import Checkpoint, SigningKey
 from schemas.sealing import ORIGIN, SALT_BYTES
-from services.settlement.arrays import plain, uuids
+from services.settlement.arrays import Column, plain, uuids
 from services.settlement.entries import Outbox
 from services.settlement.seal_facts import Facts, Subject, entry, hides, read_facts
 from services.settlement.seal_tree import KEPT_LEVELS, SealTree
@@ -128,7 +128,7 @@ class SealStore:
         return self._connection.execute(self._sql[name], parameters, binary=True)
 
 
-def _seal_columns(rows: _Rows) -> dict[str, str]:
+def _seal_columns(rows: _Rows) -> dict[str, Column]:
     return {
         "seqs": plain([seq for seq, *_ in rows.seals]),
         "txns": uuids([subject.txn for _, subject, *_ in rows.seals]),

@@ -29,6 +29,7 @@ from services.settlement.errors import PoisonError
 from services.settlement.records import Incoming, Record
 from services.settlement.settling import CaseDraft, Charge, HoldRow, Settlement
 from tests.integration.settlement.requests_made import attempt_on, completion, hold_for
+from tests.unit.settlement.columns import column, columns_of
 from tests.unit.settlement.test_settling import row_of
 
 TXN, CHARGED, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -76,13 +77,13 @@ def test_the_holds_that_end_are_the_charged_one_and_the_released() -> None:
     other = hold_row(OTHER, windows=())
     made = [captured(30, other), late(5), released(hold_row(TXN))]
     assert [hold.id for hold in ended_holds(made)] == [CHARGED, OTHER, TXN]
-    assert hold_ends(made) == {
-        "ids": "{" + ",".join(f"{each.int:032x}" for each in (CHARGED, OTHER, TXN)) + "}",
-        "states": "{CAPTURED,RELEASED,RELEASED}",
-        "captured": "{30,0,0}",
-        "windows": "{2,0,2}",
+    assert columns_of(hold_ends(made)) == {
+        "ids": [CHARGED, OTHER, TXN],
+        "states": ["CAPTURED", "RELEASED", "RELEASED"],
+        "captured": [30, 0, 0],
+        "windows": [2, 0, 2],
     }
-    assert hold_ends([captured(130)])["captured"] == "{100}"
+    assert column(hold_ends([captured(130)])["captured"]) == [100]
 
 
 def test_an_account_for_debts_is_opened_only_for_a_capture_above_its_hold() -> None:
@@ -166,22 +167,18 @@ def test_the_transaction_of_a_release_names_no_hold_and_no_price() -> None:
 
 def test_a_receipt_has_a_row_for_every_settlement() -> None:
     made = [captured(130), late(50), released()]
-    rows = receipt_rows([(incoming(each.event), each) for each in made])
-    charged = f"{CHARGED.int:032x}"
-    assert (
-        rows["request_ids"]
-        == "{" + ",".join(f"{each.event.request_id.int:032x}" for each in made if each.event.request_id) + "}"
-    )
-    assert rows["holders"] == '{"a","a","a"}'
-    assert rows["statuses"] == "{settled,expired,released}"
-    assert rows["txns"] == "{" + ",".join([f"{TXN.int:032x}"] * 3) + "}"
-    assert rows["holds"] == f"{{{charged},{charged},NULL}}"
-    assert (rows["charges"], rows["overruns"], rows["written_off"]) == ("{130,0,0}", "{30,0,0}", "{0,49,0}")
+    rows = columns_of(receipt_rows([(incoming(each.event), each) for each in made]))
+    assert rows["request_ids"] == [each.event.request_id for each in made]
+    assert rows["holders"] == ["a", "a", "a"]
+    assert rows["statuses"] == ["settled", "expired", "released"]
+    assert rows["txns"] == [TXN, TXN, TXN]
+    assert rows["holds"] == [CHARGED, CHARGED, None]
+    assert (rows["charges"], rows["overruns"], rows["written_off"]) == ([130, 0, 0], [30, 0, 0], [0, 49, 0])
     assert rows.keys() == {
         *("request_ids", "holders", "statuses", "txns", "holds", "charges", "overruns", "written_off"),
         *("completed", "starts", "sizes"),
     }
-    assert receipt_rows([(incoming(captured(100).event), captured(100))])["overruns"] == "{0}"
+    assert column(receipt_rows([(incoming(captured(100).event), captured(100))])["overruns"]) == [0]
 
 
 def test_the_events_that_came_are_kept_as_they_came() -> None:

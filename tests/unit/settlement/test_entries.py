@@ -16,10 +16,10 @@ from services.settlement.entries import (
 )
 from services.settlement.settling import CaseDraft, Charge, OperatorCost, Settlement
 from tests.integration.settlement.requests_made import attempt_on, completion, hold_for
+from tests.unit.settlement.columns import column, columns_of
 from tests.unit.settlement.test_settling import row_of
 
 ONE, TWO = UUID(int=1), UUID(int=2)
-ONE_HEX, TWO_HEX = f"{1:032x}", f"{2:032x}"
 REVENUE = accounts.revenue("USD")
 Line = tuple[int, object, str, str, int]
 
@@ -117,17 +117,17 @@ def test_postings_number_their_lines_per_transaction_and_drain_once() -> None:
     postings.move(TWO, 8, REVENUE, "USD", 6)
     postings.move(TWO, 8, REVENUE, "USD", 0)
     assert postings.accounts == {REVENUE.name: REVENUE}
-    assert postings.drain({REVENUE: 70}.__getitem__) == {
-        "txns": "{" + ",".join([ONE_HEX, ONE_HEX, TWO_HEX, TWO_HEX]) + "}",
-        "lines": "{1,2,1,2}",
-        "accounts": "{7,70,8,70}",
-        "currencies": '{"USD","USD","USD","USD"}',
-        "sides": "{debit,credit,debit,credit}",
-        "amounts": "{5,5,6,6}",
+    assert columns_of(postings.drain({REVENUE: 70}.__getitem__)) == {
+        "txns": [ONE, ONE, TWO, TWO],
+        "lines": [1, 2, 1, 2],
+        "accounts": [7, 70, 8, 70],
+        "currencies": ["USD"] * 4,
+        "sides": ["debit", "credit"] * 2,
+        "amounts": [5, 5, 6, 6],
     }
     assert postings.rows == []
     postings.move(ONE, REVENUE, 7, "USD", 1)
-    assert postings.drain({REVENUE: 70}.__getitem__)["lines"] == "{3,4}"
+    assert column(postings.drain({REVENUE: 70}.__getitem__)["lines"]) == [3, 4]
 
 
 def test_windows_add_up_the_ends_of_their_holds() -> None:
@@ -135,7 +135,7 @@ def test_windows_add_up_the_ends_of_their_holds() -> None:
     windows.add([3, 4], released=10, spent=7, overrun=1)
     windows.add([3], released=5)
     windows.add([3], released=2, spent=2, overrun=4)
-    assert windows.parameters() == {"ids": "{3,4}", "released": "{17,10}", "spent": "{9,7}", "overruns": "{5,1}"}
+    assert columns_of(windows.parameters()) == {"ids": [3, 4], "released": [17, 10], "spent": [9, 7], "overruns": [5, 1]}
 
 
 def test_transactions_become_one_array_for_each_column() -> None:
@@ -152,16 +152,16 @@ def test_transactions_become_one_array_for_each_column() -> None:
         hold_id=ONE,
     )
     txns.add(TWO, "topup", "topup:x", holder="b", detail={})
-    assert txns.parameters() == {
-        "ids": "{" + f"{ONE_HEX},{TWO_HEX}" + "}",
-        "kinds": "{capture,topup}",
-        "idem_keys": '{"settle:1","topup:x"}',
-        "hashes": "{\\xff,NULL}",
-        "price_versions": "{3,NULL}",
-        "holders": '{"a","b"}',
-        "request_ids": "{" + f"{TWO_HEX},NULL" + "}",
-        "hold_ids": "{" + f"{ONE_HEX},NULL" + "}",
-        "details": '{"{\\"note\\":\\"a \\\\\\"b\\\\\\"\\"}","{}"}',
+    assert columns_of(txns.parameters()) == {
+        "ids": [ONE, TWO],
+        "kinds": ["capture", "topup"],
+        "idem_keys": ["settle:1", "topup:x"],
+        "hashes": ["\\xff", None],
+        "price_versions": [3, None],
+        "holders": ["a", "b"],
+        "request_ids": [TWO, None],
+        "hold_ids": [ONE, None],
+        "details": ['{"note":"a \\"b\\""}', "{}"],
     }
 
 
@@ -169,14 +169,14 @@ def test_events_become_one_array_for_each_column() -> None:
     outbox = Outbox()
     outbox.add("t.v1", "a", "Captured", ONE, "{}")
     outbox.add("t.v1", 'b"', "Released", TWO, "[]")
-    assert outbox.parameters() == {
-        "topics": "{t.v1,t.v1}",
-        "keys": '{"a","b\\""}',
-        "types": "{Captured,Released}",
-        "refs": "{" + f"{ONE_HEX},{TWO_HEX}" + "}",
+    assert columns_of(outbox.parameters()) == {
+        "topics": ["t.v1", "t.v1"],
+        "keys": ["a", 'b"'],
+        "types": ["Captured", "Released"],
+        "refs": [ONE, TWO],
         "payloads": b"{}[]",
-        "starts": "{1,3}",
-        "sizes": "{2,2}",
+        "starts": [1, 3],
+        "sizes": [2, 2],
     }
 
 
@@ -185,15 +185,15 @@ def test_cases_become_one_array_for_each_column() -> None:
         id=ONE, kind="overrun", detail="d", holder="a", request_id=ONE, hold_id=TWO, currency="USD", exposure_nano=4
     )
     bare = CaseDraft(id=TWO, kind="other", detail="e", holder="b")
-    assert case_parameters([full, bare]) == {
-        "ids": "{" + f"{ONE_HEX},{TWO_HEX}" + "}",
-        "kinds": "{overrun,other}",
-        "holders": '{"a","b"}',
-        "request_ids": "{" + f"{ONE_HEX},NULL" + "}",
-        "hold_ids": "{" + f"{TWO_HEX},NULL" + "}",
-        "currencies": '{"USD",NULL}',
-        "exposures": "{4,NULL}",
-        "details": '{"d","e"}',
+    assert columns_of(case_parameters([full, bare])) == {
+        "ids": [ONE, TWO],
+        "kinds": ["overrun", "other"],
+        "holders": ["a", "b"],
+        "request_ids": [ONE, None],
+        "hold_ids": [TWO, None],
+        "currencies": ["USD", None],
+        "exposures": [4, None],
+        "details": ["d", "e"],
     }
 
 
