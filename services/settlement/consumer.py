@@ -27,7 +27,9 @@ from services.settlement.records import Record, read_ahead, type_of
 from services.settlement.settle_store import SettleStore
 
 log = structlog.get_logger(__name__)
-FETCH_RECORDS = 2000
+FETCH_RECORDS = 4000
+FETCH_PARTITION_BYTES = 4 << 20
+"""A backlog of one account lies in one partition: its fetches, too, should bring several batches."""
 FETCH_MIN_BYTES = 32_768
 FETCH_MAX_WAIT_MS = 100
 """The broker answers a fetch with so many bytes or after so long."""
@@ -100,6 +102,7 @@ class SettlementLoop:
             # The broker gathers, too: many small fetches would cost more than what they bring.
             fetch_min_bytes=FETCH_MIN_BYTES,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
         )
         connection = await asyncio.to_thread(self._connect)
         try:

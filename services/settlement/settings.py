@@ -41,7 +41,7 @@ class Settings(BaseSettings):
 
     worker_name: str = Field(default="settlement-worker", alias="TOLLBOOK_WORKER_NAME")
     consumer_group: str = Field(default="settlement", alias="TOLLBOOK_SETTLEMENT_GROUP")
-    settle_batch: int = Field(default=200, ge=1, le=1000, alias="TOLLBOOK_SETTLE_BATCH")
+    settle_batch: int = Field(default=400, ge=1, le=1000, alias="TOLLBOOK_SETTLE_BATCH")
     settle_lanes: int = Field(default=2, ge=1, le=8, alias="TOLLBOOK_SETTLE_LANES")
     settle_linger_ms: float = Field(default=40.0, ge=0, le=1000, alias="TOLLBOOK_SETTLE_LINGER_MS")
     lease_seconds: float = Field(default=10.0, ge=1, alias="TOLLBOOK_LEASE_SECONDS")

@@ -30,7 +30,7 @@ from services.settlement.consumer import SettlementLoop
 from services.settlement.correction_store import CaseTerms
 from services.settlement.credit_sweeper import CreditSweeper
 from services.settlement.database import configure_json, connect
-from services.settlement.garbage import calm
+from services.settlement.garbage import BACKLOG_OBJECTS, calm
 from services.settlement.leases import Leases
 from services.settlement.logs import configure_logs
 from services.settlement.publisher import Publisher
@@ -179,7 +179,7 @@ async def serve(settings: Settings) -> None:
     )
     server = uvicorn.Server(config)
     stop = asyncio.Event()
-    calm()
+    calm(BACKLOG_OBJECTS)
 
     async def listen() -> None:
         await server.serve()

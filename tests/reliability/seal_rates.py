@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import psutil
 
 from services.settlement.database import connect
-from services.settlement.garbage import calm
+from services.settlement.garbage import BACKLOG_OBJECTS, calm
 from services.settlement.sealer import Sealer
 from tests.integration.settlement.ledger import TIMEOUT_MS, Ledger, running_ledger
 from tests.integration.settlement.sealing import KEY, violations
@@ -56,7 +56,7 @@ def measure(database_url: str, entries: int, *, progress: Progress) -> SealRate:
         connections = [connect(database_url, statement_timeout_ms=TIMEOUT_MS, name="seal-rate")]
         backend = psutil.Process(connections[0].info.backend_pid)
         sealer = Sealer(connections.pop, KEY, batch=BATCH, interval_s=1)
-        calm()  # as in the worker
+        calm(BACKLOG_OBJECTS)  # as in the worker
         before, began, mine = _cpu(backend), time.monotonic(), time.process_time()
         while sealer.seal():
             pass
