@@ -13,7 +13,7 @@ from services.settlement import metrics
 from services.settlement.errors import SettlementError
 from services.settlement.publisher import Publisher
 from services.settlement.relay_store import Pending, Source
-from services.settlement.statements import statements
+from services.settlement.turns import SILENT_S, take_turn
 
 log = structlog.get_logger(__name__)
 RETRY_S = 1.0
@@ -35,12 +35,14 @@ class Relay:
         *,
         batch: int,
         interval_ms: float,
+        silent_s: float = SILENT_S,
     ) -> None:
         self._source = source
         self._publisher = publisher
         self._connect = connect
         self._batch = batch
         self._interval_s = interval_ms / 1000
+        self._silent_s = silent_s
         self._connection: psycopg.Connection[TupleRow] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -90,8 +92,7 @@ class Relay:
         if self._connection is not None and not self._connection.closed:
             return self._connection
         connection = self._connect()
-        row = connection.execute(statements("relay.sql")["lock_relay"], {"name": self._source.name}).fetchone()
-        if row is None or not row[0]:
+        if not take_turn(connection, self._source.name, silent_s=self._silent_s):
             connection.close()
             raise StandbyError(f"another process relays {self._source.name}")
         self._connection = connection

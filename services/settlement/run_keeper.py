@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 from services.settlement import metrics
 from services.settlement.run_closing import close_due_runs
-from services.settlement.statements import statements
+from services.settlement.turns import take_turn
 
 log = structlog.get_logger(__name__)
 BATCH = 100
@@ -40,8 +40,7 @@ class RunKeeper:
         """One look. Returns how many runs were closed."""
         connection = self._connect()
         try:
-            row = connection.execute(statements("relay.sql")["lock_relay"], {"name": "run-keeper"}).fetchone()
-            if row is None or not row[0]:
+            if not take_turn(connection, "run-keeper"):
                 return 0
             return close_due_runs(connection, limit=BATCH)
         finally:

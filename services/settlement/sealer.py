@@ -18,7 +18,7 @@ from services.settlement import metrics
 from services.settlement.checkpoint_file import CheckpointFile
 from services.settlement.errors import BrokenSealError
 from services.settlement.seal_store import SealStore
-from services.settlement.statements import statements
+from services.settlement.turns import take_turn
 
 log = structlog.get_logger(__name__)
 RETRY_S = 1.0
@@ -101,8 +101,7 @@ class Sealer:
     def _open(self) -> SealStore | None:
         """Take the lock and go on where the last sealer ended; None where another one runs."""
         self._connection = connection = self._connect()
-        row = connection.execute(statements("relay.sql")["lock_relay"], {"name": "sealer"}).fetchone()
-        if row is None or not row[0]:
+        if not take_turn(connection, "sealer"):
             self.close()
             return None
         store = SealStore(connection, self._key)

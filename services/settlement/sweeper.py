@@ -15,6 +15,7 @@ from services.settlement import expiry_store, metrics
 from services.settlement.book_store import BookStore
 from services.settlement.partitions import partition_of, partitions_of
 from services.settlement.statements import statements
+from services.settlement.turns import take_turn
 
 log = structlog.get_logger(__name__)
 BATCH = 200
@@ -61,7 +62,7 @@ class Sweeper:
         """One look. Returns how many holds were expired."""
         connection = await asyncio.to_thread(self._connect)
         try:
-            if not await asyncio.to_thread(_locked, connection):
+            if not await asyncio.to_thread(take_turn, connection, "sweeper"):
                 return 0
             overdue = await asyncio.to_thread(expiry_store.overdue, connection, grace_s=self._grace_s, limit=BATCH)
             expired = await self._expire(connection, overdue) if overdue else 0
@@ -115,11 +116,6 @@ class Sweeper:
         finally:
             await consumer.stop()
         return {partition.partition: end for partition, end in ends.items()}
-
-
-def _locked(connection: psycopg.Connection[TupleRow]) -> bool:
-    row = connection.execute(statements("relay.sql")["lock_relay"], {"name": "sweeper"}).fetchone()
-    return row is not None and bool(row[0])
 
 
 def _offsets(connection: psycopg.Connection[TupleRow]) -> dict[int, int]:

@@ -136,6 +136,7 @@ class Worker:
             partial(self._connect, source.name),
             batch=settings.relay_batch,
             interval_ms=interval_ms,
+            silent_s=settings.silent_seconds,
         )
 
     def _connect(self, part: str) -> psycopg.Connection[TupleRow]:

@@ -1,7 +1,16 @@
 -- What leaves for Kafka, and holds whose time is over.
 
--- name: lock_relay
+-- name: lock_turn
 select pg_try_advisory_lock(hashtextextended(current_schema() || '/' || %(name)s, 0));
+
+-- name: end_silent_turn
+-- The session that has the lock, when it has asked nothing for so long: its process is frozen, or its machine is gone.
+select a.pid, pg_terminate_backend(a.pid)
+from (select hashtextextended(current_schema() || '/' || %(name)s, 0)) as k (key), pg_locks l, pg_stat_activity a
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+    and l.database = (select oid from pg_database where datname = current_database())
+    and l.classid::bigint = (k.key >> 32) & 4294967295 and l.objid::bigint = k.key & 4294967295
+    and a.pid = l.pid and a.state <> 'active' and a.state_change < clock_timestamp() - %(silent_s)s * interval '1 second';
 
 -- name: next_events
 -- Unpublished rows, never "after the last id": a transaction may commit late with a lower one.

@@ -136,6 +136,30 @@ def test_a_successor_of_the_same_name_goes_on_at_once(
         until(lambda: api.balance(account) == (FUNDS - CHARGE, 0), lambda: worker.log.read_text("utf-8"))
 
 
+def test_a_worker_that_is_frozen_does_not_keep_the_outbox_from_its_successor(
+    api: Service, account: str, migrated_url: str, kafka_bootstrap_servers: str, tmp_path: Path
+) -> None:
+    place = (migrated_url, kafka_bootstrap_servers)
+    with running("services.settlement.worker", tmp_path / "frozen", *place) as frozen:
+        until(lambda: api.call("GET", "/admin/lag").json()["outbox_pending"] == 0)
+        frozen.process.send_signal(signal.SIGSTOP)
+        request = held(api, account, 1)[0]
+        complete(kafka_bootstrap_servers, [completion(request)])
+        with running("services.settlement.worker", tmp_path / "log", *place, TOLLBOOK_SILENT_SECONDS="1") as worker:
+            until(lambda: api.balance(account) == (FUNDS - CHARGE, 0), lambda: worker.log.read_text("utf-8"))
+            until(lambda: api.call("GET", "/admin/lag").json()["outbox_pending"] == 0)
+            frozen.process.send_signal(signal.SIGCONT)
+            until(lambda: "relay_waits" in frozen.log.read_text("utf-8"))
+            assert frozen.process.poll() is None
+    published = [event for event in contents(kafka_bootstrap_servers, topics.LEDGER) if event["account_id"] == account]
+    assert Counter({event["event_id"]: event["type"] for event in published}.values()) == {
+        "ToppedUp": 1,
+        "HoldPlaced": 1,
+        "Captured": 1,
+    }
+    assert check(migrated_url, kafka_bootstrap_servers) == ""
+
+
 def test_two_workers_share_the_partitions_and_post_once(
     api: Service, migrated_url: str, kafka_bootstrap_servers: str, tmp_path: Path
 ) -> None:
