@@ -14,7 +14,7 @@ from services.router.channel_secrets import ChannelSecrets
 from services.router.errors import TableRejectedError
 from services.router.origin import OriginRules, check_base_url
 from services.router.queries import queries
-from services.router.table import RouteTable
+from services.router.table import SEALED, RouteTable
 
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 10_000
@@ -86,6 +86,9 @@ class RouteStore:
                 check_base_url(channel.base_url, self._rules)
             except ValueError as exc:
                 raise TableRejectedError(f"channel {channel.id}: {exc}") from None
+            if any(key.secret == SEALED for key in channel.keys):
+                message = f"a stored secret is shown as {SEALED}: give the secret itself, or the secret_env that it comes from"
+                raise TableRejectedError(f"channel {channel.id}: {message}")
 
 
 async def connect(database_url: str) -> psycopg.AsyncConnection[dict[str, Any]]:
@@ -102,7 +105,7 @@ def public_document(table: RouteTable) -> dict[str, Any]:
     """The table as it is stored and shown: keys say where they come from, never what they are."""
     document = table.model_dump(mode="json", exclude_none=True)
     for channel, row in zip(document["channels"], table.channels, strict=True):
-        channel["keys"] = [{"secret_env": key.secret_env} if key.secret_env else {"secret": "(sealed)"} for key in row.keys]
+        channel["keys"] = [{"secret_env": key.secret_env} if key.secret_env else {"secret": SEALED} for key in row.keys]
     return document
 
 

@@ -14,6 +14,8 @@ from services.router.bounds import IMAGE_TOKENS
 from services.router.errors import TableRejectedError
 from services.router.operator_cost import parse_factor
 
+SEALED = "(sealed)"
+"""What a secret is shown as."""
 TABLE_BYTES_MAX = 2 * 1024 * 1024
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
 Weight = Annotated[int, Field(ge=1, le=1_000_000)]

@@ -20,6 +20,7 @@ from services.router.dialects.known import DIALECTS
 from services.router.dialects.openai import Reply
 from services.router.errors import StreamMalformedError, UpstreamError
 from services.router.open_stream import OpenStream
+from services.router.redaction import Cleaned, mentions, safe_id, without_key
 from services.router.stream_reader import StreamReader
 from services.router.transport import BodyTooLongError, PoolLimits, read_bounded, timeouts
 from services.router.upstream_ids import header_id
@@ -64,38 +65,38 @@ class Upstream:
 
     async def fetch(self, call: Call, running: Running) -> Reply:
         """A plain reply. Raises :class:`UpstreamError`."""
-        dialect = DIALECTS[call.ask.mode][running.place.channel.dialect]
+        dialect, key = DIALECTS[call.ask.mode][running.place.channel.dialect], running.place.channel.keys[running.key]
         request = self._request(dialect, call, running)
         response: httpx.Response | None = None
         try:
             async with asyncio.timeout_at(self._patience(call)):
                 response = await self._transport.handle_async_request(request)
                 body = await read_bounded(response, REPLY_BYTES_MAX)
-            return _read(dialect, response, body)
+            return _read(dialect, response, body, key)
         except UpstreamError as failure:
-            _name(failure, response)
+            _name(failure, response, key)
             raise
         except Exception as exc:
-            failed = _failure(exc, response)
+            failed = _failure(exc, response, key)
             if failed is exc:
                 raise
             raise failed from exc
 
     async def open_stream(self, call: Call, running: Running) -> OpenStream:
         """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
-        dialect = DIALECTS[call.ask.mode][running.place.channel.dialect]
+        dialect, key = DIALECTS[call.ask.mode][running.place.channel.dialect], running.place.channel.keys[running.key]
         request = self._request(dialect, call, running)
         chunks = call.api.stream(call.ask, dialect.stream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices))
         response: httpx.Response | None = None
         try:
             async with asyncio.timeout_at(self._patience(call)):
                 response = await self._transport.handle_async_request(request)
-                return await _begun(dialect, response, chunks)
+                return await _begun(dialect, response, chunks, key)
         except UpstreamError as failure:
-            _name(failure, response)
+            _name(failure, response, key)
             raise
         except Exception as exc:
-            failed = _failure(exc, response)
+            failed = _failure(exc, response, key)
             if failed is exc:
                 raise
             raise failed from exc
@@ -129,27 +130,27 @@ def _asked(dialect: Dialect, call: Call, model: str, output_cap: int) -> bytes:
         raise no_meaning("messages", "A value of the request has another type than the provider of this route takes.") from exc
 
 
-def _read(dialect: Dialect, response: httpx.Response, body: bytes) -> Reply:
+def _read(dialect: Dialect, response: httpx.Response, body: bytes, key: str) -> Reply:
     if response.status_code != 200:
-        raise _refused(dialect, response, body)
-    reply = dialect.read_reply(body)
-    return reply if reply.upstream_id else reply._replace(upstream_id=header_id(response.headers))
+        raise _refused(dialect, response, body, key)
+    reply = dialect.read_reply(without_key(body, key))
+    return reply._replace(upstream_id=safe_id(reply.upstream_id or header_id(response.headers), key))
 
 
-async def _begun(dialect: Dialect, response: httpx.Response, chunks: StreamReader) -> OpenStream:
+async def _begun(dialect: Dialect, response: httpx.Response, chunks: StreamReader, key: str) -> OpenStream:
     """The stream once its first chunk has come. Closes the response where that fails."""
     if response.status_code != 200:
-        raise _refused(dialect, response, await read_bounded(response, REPLY_BYTES_MAX))
+        raise _refused(dialect, response, await read_bounded(response, REPLY_BYTES_MAX), key)
     assert isinstance(response.stream, httpx.AsyncByteStream)
-    parts = response.stream.__aiter__()
+    parts = Cleaned(response.stream.__aiter__(), key)
     try:
-        return await _first_chunk(response, parts, chunks)
+        return await _first_chunk(response, parts, chunks, key)
     except BaseException:
         await response.aclose()
         raise
 
 
-async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], chunks: StreamReader) -> OpenStream:
+async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], chunks: StreamReader, key: str) -> OpenStream:
     first = b""
     async for part in parts:
         try:
@@ -159,27 +160,27 @@ async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], ch
         if chunks.error is not None and not chunks.started:
             raise UpstreamError("upstream_error", "retry", status=200, usage=chunks.usage)
         if chunks.started:
-            return OpenStream(response, parts, chunks, first)
+            return OpenStream(response, parts, chunks, first, key)
         if chunks.done:
             break
     raise UpstreamError("stream_cut", "retry", status=200, usage=chunks.usage)
 
 
-def _failure(exc: Exception, response: httpx.Response | None) -> Exception:
+def _failure(exc: Exception, response: httpx.Response | None, key: str) -> Exception:
     """What an error of the HTTP libraries means; anything else is a defect, and stays what it is."""
     error_class = error_class_of(exc)
     if error_class is None:
         return exc
     served = response is None or response.status_code == 200
     failure = UpstreamError(error_class, "retry", sent=served and not _unsent(exc))
-    _name(failure, response)
+    _name(failure, response, key)
     return failure
 
 
-def _name(failure: UpstreamError, response: httpx.Response | None) -> None:
+def _name(failure: UpstreamError, response: httpx.Response | None, key: str) -> None:
     """Note the provider's id of a reply that had begun."""
-    if failure.upstream_id is None and response is not None:
-        failure.upstream_id = header_id(response.headers)
+    found = header_id(response.headers) if failure.upstream_id is None and response is not None else failure.upstream_id
+    failure.upstream_id = safe_id(found, key)
 
 
 def error_class_of(exc: BaseException) -> ErrorClass | None:
@@ -205,6 +206,10 @@ def _unsent(exc: BaseException) -> bool:
     return isinstance(cause, _UNCONNECTED)
 
 
-def _refused(dialect: Dialect, response: httpx.Response, body: bytes) -> UpstreamError:
+def _refused(dialect: Dialect, response: httpx.Response, body: bytes, key: str) -> UpstreamError:
+    """What a refusal means. The provider's own words reach the client only where they do not repeat the key."""
     retry_after_s = parse_retry_after(response.headers.get("retry-after"), now())
-    return dialect.failure_of(response.status_code, body, retry_after_s)
+    failure = dialect.failure_of(response.status_code, body, retry_after_s)
+    if failure.body and (mentions(body, key) or mentions(failure.body, key)):
+        failure.body = b""
+    return failure

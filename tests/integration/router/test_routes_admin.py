@@ -61,6 +61,7 @@ async def test_secrets_are_nowhere_but_sealed(rig: Rig, asker: Asker) -> None:
         ({"base_url": "http://169.254.169.254/v1"}, "metadata"),
         ({"base_url": "http://api.openai.com/v1"}, "https"),
         ({"keys": []}, "keys"),
+        ({"keys": [{"secret": "(sealed)"}]}, "give the secret itself"),
     ],
 )
 async def test_a_wrong_table_is_refused_and_the_one_in_force_stays(rig: Rig, change: dict[str, object], said: str) -> None:
