@@ -140,7 +140,7 @@ async def test_an_address_that_a_client_names_is_asked_by_nobody(rig: Rig) -> No
     server = await asyncio.start_server(visited, "127.0.0.1", 0)
     address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     image = {"type": "image_url", "image_url": {"url": f"{address}/a.png"}}
-    named = {
+    named: dict[str, Any] = {
         name: address
         for name in ("base_url", "api_base", "api_url", "endpoint", "target_url", "proxy", "webhook", "callback_url")
     }
