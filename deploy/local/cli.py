@@ -38,7 +38,7 @@ def prepare(tests: Annotated[bool, typer.Option(help="Also what only tests need:
     """Install Java and Maven where they are missing and may be installed, and fetch Kafka."""
     progress = Progress(console)
     with _explained():
-        prerequisites.ensure(progress, browser=tests)
+        prerequisites.ensure(progress, tests=tests)
         if not jars_dir().is_dir():
             with progress.step("Fetching Apache Kafka"):
                 resolve()

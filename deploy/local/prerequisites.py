@@ -1,4 +1,4 @@
-"""What the machine must have besides Python: a Java to run Kafka, Maven to fetch it once, for tests also a browser."""
+"""What the machine must have besides Python: a Java to run Kafka, Maven to fetch it once, for tests also a browser and Node."""
 
 import os
 import re
@@ -12,12 +12,13 @@ from deploy.local.progress import Progress
 
 JAVA_AT_LEAST = 17
 JAVA_PACKAGE, MAVEN_PACKAGE, BROWSER_PACKAGE = "default-jre-headless", "maven", "chromium"
+NODE_PACKAGES = {"node": "nodejs", "npm": "npm"}
 APT_TIMEOUT_S = 900
 
 
-def ensure(progress: Progress, *, browser: bool = False) -> None:
+def ensure(progress: Progress, *, tests: bool = False) -> None:
     """Install what is missing on Debian as root; elsewhere raise MissingPrerequisiteError, which names it."""
-    missing = missing_packages(browser=browser)
+    missing = missing_packages(tests=tests)
     if not missing:
         return
     apt = shutil.which("apt-get")
@@ -26,17 +27,19 @@ def ensure(progress: Progress, *, browser: bool = False) -> None:
     with progress.step(f"Installing {' and '.join(missing)}"):
         _run([apt, "update"])
         _run([apt, "install", "--yes", "--no-install-recommends", *missing])
-    if still := missing_packages(browser=browser):
+    if still := missing_packages(tests=tests):
         raise MissingPrerequisiteError(_advice(still))
 
 
-def missing_packages(*, browser: bool = False) -> list[str]:
-    """Return the Debian packages that would fill the gaps; `browser` where the dashboard is to be tested."""
+def missing_packages(*, tests: bool = False) -> list[str]:
+    """Return the Debian packages that would fill the gaps; `tests` where tests are to run."""
     missing = [] if (java_version() or 0) >= JAVA_AT_LEAST else [JAVA_PACKAGE]
     if not jars_dir().is_dir() and shutil.which("mvn") is None:
         missing.append(MAVEN_PACKAGE)
-    if browser and shutil.which("chromium") is None:
+    if tests and shutil.which("chromium") is None:
         missing.append(BROWSER_PACKAGE)
+    if tests:
+        missing += [package for program, package in NODE_PACKAGES.items() if shutil.which(program) is None]
     return missing
 
 
@@ -60,6 +63,8 @@ def _advice(missing: list[str]) -> str:
         JAVA_PACKAGE: f"Java {JAVA_AT_LEAST} or newer (`java`), to run Apache Kafka",
         MAVEN_PACKAGE: "Maven (`mvn`), to fetch Apache Kafka",
         BROWSER_PACKAGE: "Chromium (`chromium`), to test the dashboard",
+        "nodejs": "Node 18 or newer (`node`), to test with the openai client for Node",
+        "npm": "npm (`npm`), to fetch that client",
     }
     return f"Missing: {'; '.join(needs[package] for package in missing)}. On Debian: apt-get install {' '.join(missing)}"
 

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent / "node"
 HOME = Path(__file__).parents[2] / ".bench" / "node-client"
 INSTALL_S, CHECK_S = 300, 120
 WANTED = (
-    "The test of the openai client for Node needs `node` (20 or later) and `npm`: install them, for example the package nodejs."
+    "The openai client for Node needs `node` (18 or later) and `npm`: install them, for example the packages nodejs and npm."
 )
 
 
