@@ -125,6 +125,9 @@ class _Passing:
 
     def _look(self) -> None:
         chunks = self.opened.chunks
+        if chunks.prompt is not None:
+            prompt = chunks.prompt
+            self._progress.input_tokens = prompt.input_tokens + prompt.cached_input_tokens + prompt.cache_write_tokens
         self._reporter.advance(self._progress, chunks.tokens_seen)
         if chunks.error is not None:
             self._stop("upstream_error")

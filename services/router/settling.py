@@ -34,7 +34,9 @@ class Settler:
         await self._publisher.put_and_wait(call.context.account_id, records)
 
 
-def estimate(call: Call, running: Running, output_tokens: int) -> tuple[Usage, UsageSource]:
-    """The usage of an attempt whose upstream reported none."""
+def estimate(call: Call, running: Running, output_tokens: int, prompt: Usage | None = None) -> tuple[Usage, UsageSource]:
+    """The usage of an attempt whose upstream reported none, or only that of the `prompt`."""
     cap = running.cover.grant.output_cap * call.ask.choices
+    if prompt is not None:
+        return prompt.model_copy(update={"output_tokens": min(output_tokens, cap)}), "estimated"
     return Usage(input_tokens=call.ask.prompt_estimate(call.tokens_bound), output_tokens=min(output_tokens, cap)), "estimated"

@@ -41,6 +41,11 @@ class StreamReader(Protocol):
         ...
 
     @property
+    def prompt(self) -> Usage | None:
+        """What the upstream reported of the prompt before the end."""
+        ...
+
+    @property
     def upstream_id(self) -> str | None:
         """The provider's id of the reply."""
         ...

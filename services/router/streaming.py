@@ -133,7 +133,8 @@ class StreamDelivery:
         if usage is None:
             progress = call.progress.get(cover.grant.hold_id)
             tokens = min(chunks.tokens_seen, cover.grant.output_cap * call.ask.choices)
-            usage = Usage(input_tokens=0 if progress is None else progress.input_tokens, output_tokens=tokens)
+            told = chunks.prompt or Usage(input_tokens=0 if progress is None else progress.input_tokens)
+            usage = told.model_copy(update={"output_tokens": tokens})
         charge = call.charge(running, usage) if chunks.tokens_seen else None
         call.attempts = [attempt for attempt in call.attempts if attempt["attempt"] != running.number]
         finished = call.finished(
@@ -157,9 +158,8 @@ def _usage(call: Call, running: Running, opened: OpenStream, halt: Halt) -> tupl
     if opened.chunks.usage is not None and halt != CAPPED:
         return opened.chunks.usage, "reported"
     cap = running.cover.grant.output_cap * call.ask.choices
-    return estimate(
-        call, running, cap if halt == CAPPED else estimated_stream_tokens(tokens_seen=opened.chunks.tokens_seen, cap=cap)
-    )
+    tokens = cap if halt == CAPPED else estimated_stream_tokens(tokens_seen=opened.chunks.tokens_seen, cap=cap)
+    return estimate(call, running, tokens, opened.chunks.prompt)
 
 
 def _outgoing(broken: ErrorClass | None, charge: Charge | None, ttft_ms: float, *, gone: bool) -> Outgoing:

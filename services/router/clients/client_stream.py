@@ -53,6 +53,11 @@ class ClientStream(ABC):
         return self._chunks.usage
 
     @property
+    def prompt(self) -> Usage | None:
+        """As of the chunks."""
+        return self._chunks.prompt
+
+    @property
     def upstream_id(self) -> str | None:
         """As of the chunks."""
         return self._chunks.upstream_id

@@ -7,7 +7,9 @@ from typing import Any, TypeGuard
 
 import orjson
 
+from schemas.money import Usage
 from services.router.dialects.chat_parts import Json
+from services.router.dialects.openai import prompt_of
 
 FINISH = {
     "end_turn": "stop",
@@ -95,6 +97,7 @@ class MessageEvents:
     def __init__(self, created: int) -> None:
         self.ended = False
         self.tokens_told = 0
+        self.prompt_told: Usage | None = None
         self._stamp: Json = {"object": "chat.completion.chunk", "created": created}
         self._usage: Json = {}
         self._tools: dict[int, int] = {}
@@ -116,6 +119,7 @@ class MessageEvents:
         message = event["message"]
         self._stamp |= {"id": message["id"], "model": message["model"]}
         self._usage |= message.get("usage") or {}
+        self.prompt_told = prompt_of(usage_of({**self._usage, "output_tokens": 0}))
         return [self._chunk({"role": "assistant", "content": ""})]
 
     def _block(self, event: Json) -> Iterable[Json]:

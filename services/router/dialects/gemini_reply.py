@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 
+from schemas.money import Usage
 from services.router.dialects.chat_parts import Json
+from services.router.dialects.openai import prompt_of
 
 FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "MALFORMED_FUNCTION_CALL": "stop"}
 FILTERED = frozenset(
@@ -113,6 +115,7 @@ class ContentEvents:
     def __init__(self, created: int, choices: int) -> None:
         self.ended = False
         self.tokens_told = 0
+        self.prompt_told: Usage | None = None
         self._choices = choices
         self._finished: set[int] = set()
         self._calls: dict[int, int] = {}
@@ -130,6 +133,7 @@ class ContentEvents:
         usage = usage_of(event.get("usageMetadata"))
         if usage is not None:
             self.tokens_told = usage["completion_tokens"]
+            self.prompt_told = prompt_of(usage)
         if len(self._finished) >= self._choices and usage is not None:
             self.ended = True
             found.append({**self._stamp, "choices": [], "usage": usage})

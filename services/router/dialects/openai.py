@@ -169,6 +169,11 @@ def read_usage(value: object) -> Usage | None:
     )
 
 
+def prompt_of(counts: dict[str, Any] | None) -> Usage | None:
+    """What a `usage` object says of the prompt alone: the output of a stream under way is not known yet."""
+    return None if counts is None else read_usage({**counts, "completion_tokens": 0, "completion_tokens_details": None})
+
+
 def usage_document(usage: Usage) -> dict[str, Any]:
     """A `usage` object in OpenAI's shape."""
     prompt = usage.input_tokens + usage.cached_input_tokens + usage.cache_write_tokens

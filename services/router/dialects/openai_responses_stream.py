@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import orjson
 
+from schemas.money import Usage
 from services.router.dialects.chat_parts import Json
 from services.router.dialects.openai_responses_reply import finish_of, usage_of
 from services.router.dialects.sse import data_of
@@ -19,6 +20,7 @@ class ResponseEvents:
     def __init__(self) -> None:
         self.ended = False
         self.tokens_told = 0
+        self.prompt_told: Usage | None = None
         self._begun = False
         self._stamp: Json = {"object": "chat.completion.chunk"}
         self._calls: dict[int, int] = {}

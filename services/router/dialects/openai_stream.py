@@ -33,12 +33,13 @@ class ChatStream:
     `tokens_seen` is a lower bound of the output tokens that were passed on: one for each chunk that carried output, more for
     one that is larger than `SMALL_EVENT`, whose text is looked at.
     `capped` tells that the upstream went beyond `most_tokens`: nothing is read or passed on from there, even of the same bytes.
-    `error` is the upstream's error object once it sent one in the stream; `usage` what it reported.
+    `error` is the upstream's error object once it sent one in the stream; `usage` what it reported, `prompt` what it told of
+    the prompt before the end, where its format does.
     """
 
     __slots__ = (
         *("_choices", "_finished", "_held", "_most_tokens", "_splitter", "_stamp"),
-        *("capped", "done", "error", "started", "tokens_seen", "usage"),
+        *("capped", "done", "error", "prompt", "started", "tokens_seen", "usage"),
     )
 
     def __init__(self, choices: int, most_tokens: int = INT64_MAX) -> None:
@@ -51,6 +52,7 @@ class ChatStream:
         self.tokens_seen = 0
         self.capped = self.done = self.started = False
         self.error: dict[str, Any] | None = None
+        self.prompt: Usage | None = None
         self.usage: Usage | None = None
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from schemas.money import Usage
 from services.router.dialects.openai_stream import DONE, ChatStream, encode
 from services.router.dialects.sse import EventSplitter, data_of
 from services.router.errors import StreamMalformedError
@@ -15,11 +16,13 @@ from services.router.errors import StreamMalformedError
 class Translator(Protocol):
     """Turns a format's events into chunks. `ended` once no event can follow.
 
-    `tokens_told` is the output so far by the upstream's own count, 0 where it counts only at the end.
+    `tokens_told` is the output so far by the upstream's own count, 0 where it counts only at the end; `prompt_told` is what it
+    says of the prompt before the end.
     """
 
     ended: bool
     tokens_told: int
+    prompt_told: Usage | None
 
     def chunks(self, event: dict[str, Any]) -> Iterable[dict[str, Any]]:
         """The chunks that an event stands for; an `error` object for one that ends the stream.
@@ -55,6 +58,7 @@ class TranslatedStream(ChatStream):
             return b""
         chunks = self._translated(event)
         out = super().feed(chunks) if chunks else b""
+        self.prompt = self._translator.prompt_told
         self.tokens_seen = max(self.tokens_seen, self._translator.tokens_told)
         self.capped = self.capped or (self.tokens_seen > self._most_tokens and not self._translator.ended)
         return out

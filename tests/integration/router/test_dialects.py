@@ -151,13 +151,17 @@ async def test_a_stream_that_breaks_midway_is_told_as_broken_in_each_dialect(
 ) -> None:
     lane = speakers.lane(prefix=dialect)
     speakers.script(lane.main, {"kind": kind, "after_chunks": 6})
-    request_id, reply = await asker.ask(lane, messages=said("[sim output_tokens=400 chunk_ms=20]"), **options(stream=True))
+    script = "[sim input_tokens=90 cached_tokens=30 output_tokens=400 chunk_ms=20]"
+    request_id, reply = await asker.ask(lane, messages=said(script), **options(stream=True))
     assert (reply.status, reply.events[-1]["error"]["code"]) == (200, code)
     data = (await tell(speakers, request_id)).completed
     assert (data.outcome, data.error_class, len(data.attempts), data.charged_attempt) == ("failed", code, 1, 1)
     # Of six events: OpenAI's first says nothing, four of a response's, three of Anthropic's; Gemini's say four words each.
     passed_on = {"openai": 5, "openai-responses": 2, "anthropic": 3, "gemini": 24}[dialect]
     charged = data.attempts[0].usage.output_tokens
+    if dialect in ("anthropic", "gemini"):
+        # These tell the prompt's count before the end; it is charged as they told it.
+        assert (data.attempts[0].usage.input_tokens, data.attempts[0].usage.cached_input_tokens) == (60, 30)
     # What arrived together with a malformed event does not go on, and is not charged.
     assert charged == passed_on if kind == "cut" else charged <= passed_on
     assert data.cost_nano == charge_nano(PRICES, data.attempts[0].usage)

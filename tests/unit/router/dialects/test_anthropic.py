@@ -275,6 +275,8 @@ def test_a_stream_that_breaks_before_its_end_is_not_complete() -> None:
     stream.feed(STREAM[: STREAM.index(b"message_delta")])
     assert not stream.complete
     assert stream.tokens_seen > 0
+    # What a broken stream is charged for its prompt is what Anthropic told at the start.
+    assert (stream.usage, stream.prompt) == (None, Usage(input_tokens=10))
 
 
 def test_an_error_in_a_stream_ends_it() -> None:

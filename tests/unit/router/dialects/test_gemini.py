@@ -195,7 +195,9 @@ def test_a_stream_reads_the_same_however_it_is_cut(size: int) -> None:
 def test_a_stream_without_its_last_word_is_not_complete() -> None:
     stream = DIALECT.stream(1, 1000)
     stream.feed(events(answer({"text": "Hel"}, reason=None)))
+    # What a broken stream is charged for its prompt is what Gemini told on the way.
     assert (stream.complete, stream.ended) == (False, False)
+    assert (stream.usage, stream.prompt) == (None, Usage(input_tokens=15, cached_input_tokens=5))
 
 
 def test_errors_are_told_in_openais_shape() -> None:
