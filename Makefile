@@ -115,12 +115,12 @@ PIP_INSTALL = $(PY) -m pip install --disable-pip-version-check --require-hashes 
 COUNT = awk '/^Collecting / && ++n % 20 == 0 {print "  " n " packages …"} /^Installing collected/ {print "  installing …"} {fflush()}'
 
 .venv/dev.stamp: requirements/dev.txt | .venv/bin/python .venv/bin/tollbook
-	@echo "Installing Python packages for services, tests and linters (once) …"
+	@echo "Installing Python packages for services, tests and linters (once, some minutes) …"
 	@$(PIP_INSTALL) $< | $(COUNT)
 	@touch $@ .venv/runtime.stamp
 
 .venv/runtime.stamp: requirements/runtime.txt | .venv/bin/python .venv/bin/tollbook
-	@echo "Installing Python packages for the services (once) …"
+	@echo "Installing Python packages for the services (once, some minutes) …"
 	@$(PIP_INSTALL) $< | $(COUNT)
 	@touch $@
 

@@ -77,7 +77,7 @@ def _proven(verdict: Verdict, seal: Mapping[str, Any], keys: Keys) -> list[Mappi
         entry = each["entry"]
         if _is_in(checkpoint, entry, each["proof"]):
             found.append(entry)
-            at = checkpoint.at.isoformat(timespec="seconds")
+            at = checkpoint.at.isoformat(timespec="seconds").replace("+00:00", "Z")
             verdict.facts.append(("sealed as", f"entry {entry['seq']} of {checkpoint.size}, checkpoint of {at}"))
         else:
             verdict.problems.append(f"entry {entry['seq']} is not in the tree that the checkpoint signed")

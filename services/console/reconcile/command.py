@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from services.console.errors import FOUND_WRONG, BadFileError
-from services.console.reconcile.invoice import FORMATS, BadRowError, Line, instant
+from services.console.reconcile.invoice import FORMATS, BadRowError, Line, instant, said
 from services.console.reconcile.invoice_file import FIELDS, InvoiceFile, columns_of, read_invoice
 from services.console.reconcile.ledger_side import read_ledger
 from services.console.reconcile.matching import Report, Share, match_days, match_lines
@@ -107,8 +107,8 @@ def _period(file: Path, lines: Sequence[Line], since: str | None, until: str | N
 def _document(report: Report, invoice: InvoiceFile, begin: datetime, end: datetime) -> dict[str, Any]:
     return {
         "matched_by": report.by,
-        "since": begin.isoformat(),
-        "until": end.isoformat(),
+        "since": said(begin),
+        "until": said(end),
         "lines": report.lines,
         "matched": report.matched,
         "unused_columns": list(invoice.unused),

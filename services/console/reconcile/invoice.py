@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 NANO = 10**9
 MOST_NANO = 2**63 - 1
@@ -36,26 +37,38 @@ class Columns:
     default_currency: str | None = None
 
 
-IDS = ("id", "response_id", "request_id", "upstream_id")
-"""Whatever the format: a line that names a reply is matched with that reply."""
+GENERIC = Columns(
+    ids=("id", "response_id", "request_id", "upstream_id"),
+    at=("created_at", "time", "timestamp", "started_at"),
+    day=("date", "day", "usage_date"),
+    model=("model", "model_name"),
+    requests=("requests", "count"),
+    prompt=("prompt_tokens", "input_tokens"),
+    output=("completion_tokens", "output_tokens"),
+    cost=("cost", "amount", "total"),
+    currency=("currency",),
+)
+
+
+def _own(**names: Sequence[str]) -> Columns:
+    """A provider's own names, before those that any export may use. Costs are in dollars where it says no currency."""
+    either: Any = {name: tuple(dict.fromkeys((*own, *getattr(GENERIC, name)))) for name, own in names.items()}
+    return replace(GENERIC, **either, default_currency="USD")
+
 
 FORMATS: Mapping[str, Columns] = {
-    "openai": Columns(
-        ids=IDS,
+    "openai": _own(
         at=("start_time_iso", "start_time"),
-        day=("date", "usage_date"),
         model=("model", "snapshot_id", "line_item"),
         requests=("num_model_requests", "n_requests"),
         prompt=("input_tokens", "n_context_tokens_total"),
         output=("output_tokens", "n_generated_tokens_total"),
         cost=("amount_value", "cost", "cost_in_major"),
-        currency=("amount_currency", "currency"),
-        default_currency="USD",
+        currency=("amount_currency",),
     ),
-    "anthropic": Columns(
-        ids=IDS,
-        day=("usage_date_utc", "usage_date"),
-        model=("model_version", "model"),
+    "anthropic": _own(
+        day=("usage_date_utc",),
+        model=("model_version",),
         input_parts=(
             "usage_input_tokens_no_cache",
             "usage_input_tokens_cache_write_5m",
@@ -63,21 +76,9 @@ FORMATS: Mapping[str, Columns] = {
             "usage_input_tokens_cache_read",
         ),
         output=("usage_output_tokens",),
-        cost=("cost_usd", "cost"),
-        currency=("currency",),
-        default_currency="USD",
+        cost=("cost_usd",),
     ),
-    "generic": Columns(
-        ids=IDS,
-        at=("created_at", "time", "timestamp", "started_at"),
-        day=("date", "day", "usage_date"),
-        model=("model", "model_name"),
-        requests=("requests", "count"),
-        prompt=("prompt_tokens", "input_tokens"),
-        output=("completion_tokens", "output_tokens"),
-        cost=("cost", "amount", "total"),
-        currency=("currency",),
-    ),
+    "generic": GENERIC,
 }
 
 
@@ -201,6 +202,11 @@ def instant(text: str) -> datetime | None:
     except ValueError:
         raise BadRowError(f"{text!r} is no time") from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def said(at: datetime) -> str:
+    """An instant in UTC as all of Tollbook writes it, ending in Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _day(text: str) -> date:

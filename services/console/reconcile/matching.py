@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from services.console.reconcile.invoice import Line
+from services.console.reconcile.invoice import Line, said
 from services.console.reconcile.ledger_side import Attempt, LedgerSide, UnknownEnd
 
 SLACK = timedelta(seconds=5)
@@ -180,7 +180,7 @@ def _exposure(report: Report, ledger: LedgerSide, billed: dict[tuple[str, int], 
                 "account": end.account,
                 "channel": end.channels[0],
                 "model": end.models[0],
-                "started_at": end.placed_at.isoformat(),
+                "started_at": said(end.placed_at),
                 "error_class": f"hold {end.state.lower()}",
                 "billed_on_line": None,
             }
@@ -297,7 +297,7 @@ def _line(line: Line, why: str | None, note: str | None = None) -> dict[str, Any
     entry = {
         "line": line.number,
         "ids": list(line.ids),
-        "at": line.at.isoformat() if line.at else line.day.isoformat(),
+        "at": said(line.at) if line.at else line.day.isoformat(),
         "model": line.model,
         "tokens": line.tokens,
         "cost_nano": line.cost_nano,
@@ -314,6 +314,6 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "account": attempt.account,
         "channel": attempt.channel,
         "model": attempt.model,
-        "started_at": attempt.started_at.isoformat(),
+        "started_at": said(attempt.started_at),
         "error_class": attempt.error_class,
     }

@@ -117,8 +117,9 @@ def test_a_column_of_ids_counts_in_every_format_and_unused_columns_are_told(tmp_
     assert (invoice.has_ids, invoice.lines[0].ids, invoice.unused) == (True, ("chatcmpl-1",), ("colour",))
 
 
-def test_the_sample_can_be_read(tmp_path: Path) -> None:
-    invoice = read(tmp_path, SAMPLE)
+@pytest.mark.parametrize("form", ["openai", "anthropic", "generic"])
+def test_the_sample_can_be_read_whoever_the_provider_is(tmp_path: Path, form: str) -> None:
+    invoice = read(tmp_path, SAMPLE, form)
     assert (len(invoice.lines), invoice.bad, invoice.unused, invoice.has_ids) == (2, [], (), True)
     days = SAMPLE.replace("id,created_at", "unread,date")
     assert not read(tmp_path, days).has_ids

@@ -84,6 +84,7 @@ def test_a_line_for_a_call_that_timed_out_is_explained_by_it_and_not_captured() 
     assert (only["line"], "request r5" in only["why"], "timeout" in only["why"]) == (9, True, True)
     [exposed] = report.exposure
     assert (exposed["request_id"], exposed["billed_on_line"]) == ("r5", 9)
+    assert only["at"] == exposed["started_at"] == "2026-03-14T12:00:00Z"
     assert (report.cost["USD"].rate, report.unexplained) == (0.5, 0)
 
 

@@ -6,12 +6,14 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition
 
-from schemas.money import format_amount
+from schemas.money import Usage, format_amount
 from schemas.requests import KeyRef
+from tests.integration.settlement.requests_made import attempt_on, candidate, completion
 from tests.property.settlement.backend import Backend
 from tests.property.settlement.machine.base import LedgerBase
 from tests.property.settlement.machine.operations import operation
-from tests.property.settlement.machine.strategies import budgets, keys, nano, pick
+from tests.property.settlement.machine.settling_rules import FAR_TOO_MUCH
+from tests.property.settlement.machine.strategies import budgets, keys, nano, pick, specs, usages
 from tests.property.settlement.model import running
 from tests.property.settlement.model.values import ModelRun
 
@@ -76,6 +78,34 @@ class RunRules(LedgerBase):
             self.extensions.append((run.id, key, fields))
             running.add_budget(self.model, run, dict(sorted(budget.items())))
             run.deadline_at = deadline or run.deadline_at
+
+    @operation("runs", first=specs, others=st.lists(specs, max_size=3), usage=usages, amount=nano, beyond=st.booleans())
+    def limit_a_run_in_a_bucket_where_it_has_spent(
+        self, first: dict[str, Any], others: list[dict[str, Any]], usage: Usage, amount: int, beyond: bool
+    ) -> None:
+        """Without a reserve a run spends where its budget names no bucket; a limit that it gets there later counts that."""
+        key, deadline, budget = first["key"], self.clock.now + timedelta(days=1), {"wallet": format_amount(1)}
+        if running.refusal_of_opening(self.model, key, {"wallet": 1}, reserve=False, deadline_at=deadline) is not None:
+            return
+        fields = {"reserve": False, "deadline_at": deadline, "idempotency_key": f"open-{len(self.openings)}"}
+        run_id = self.ledger.open_run(self.account, key, budget, **fields)
+        self.openings.append((run_id, key, budget, fields))
+        run = ModelRun(run_id, key.key_id, False, deadline, {"wallet": 1})
+        running.open_run(self.model, run)
+        joining: dict[str, Any] = {"key": key, "run_id": run_id, "candidates": [candidate("direct", "gpt-4o")]}
+        requests = [self.request(spec, **joining) for spec in (first, *others)]
+        answers = self.ask(*requests)
+        held = [request for request, answer in zip(requests, answers, strict=True) if answer.code == "held"]
+        for request in held[1:]:
+            spent = FAR_TOO_MUCH if beyond else usage
+            self.complete(completion(request, attempts=[attempt_on(request, usage=spent)]), later=False)
+        fields = {"budget": {"credit": format_amount(amount)}, "idempotency_key": f"extend-{len(self.extensions)}"}
+        refusal = running.refusal_of_extension(self.model, run, key, {"credit": amount}, None)
+        self.unless(refusal, lambda: self.ledger.extend_run(self.account, run_id, key, **fields))
+        if refusal is None:
+            self.extensions.append((run_id, key, fields))
+            running.add_budget(self.model, run, {"credit": amount})
+        self.ask(self.request(first, **joining))
 
     @precondition(lambda self: self.extensions)
     @operation("runs", which=pick)
