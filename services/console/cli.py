@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from services.console import ledger_commands, receipt_commands, secret_commands
+from services.console import ledger_commands, receipt_commands, route_commands, route_file_commands, secret_commands
 from services.console.addresses import Addresses
 from services.console.errors import ConsoleError
 from services.console.reconcile.command import reconcile
@@ -33,6 +33,8 @@ app = typer.Typer(
 app.add_typer(ledger_commands.app, name="ledger")
 app.command()(reconcile)
 app.add_typer(receipt_commands.app, name="receipt")
+app.add_typer(route_commands.app, name="route")
+app.add_typer(route_file_commands.app, name="routes")
 app.add_typer(secret_commands.app, name="secrets")
 app.command()(status)
 
@@ -64,7 +66,11 @@ def begin(
         addresses = Addresses(urls=urls, token=None, stack=read_stack(file), stack_file=str(file))
         return ServiceClient("edge", addresses.of_customer(api_key))
 
-    context.obj = Session(connect=connect, connect_customer=connect_customer, terminal=_terminal())
+    def names() -> dict[str, str]:
+        provider_url = read_stack(file).get("provider_url")
+        return {**({"TOLLBOOK_PROVIDER_URL": provider_url} if provider_url else {}), **os.environ}
+
+    context.obj = Session(connect=connect, connect_customer=connect_customer, terminal=_terminal(), names=names)
 
 
 def main() -> None:

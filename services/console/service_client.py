@@ -43,6 +43,10 @@ class ServiceClient:
         """The reply's JSON."""
         return self._ask("POST", path, json={} if body is None else body)
 
+    def send(self, path: str, content: bytes, content_type: str, **query: str) -> Any:
+        """The reply's JSON to a file's bytes."""
+        return self._ask("POST", path, content=content, headers={"content-type": content_type}, params=query)
+
     def _ask(self, method: str, path: str, **sent: Any) -> Any:
         try:
             return self._answer(method, path, **sent).json()

@@ -1,7 +1,7 @@
 """What every command is given by `cli.py`: the services, and a way to say things."""
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -31,6 +31,8 @@ class Session:
     connect_customer: Callable[[str | None], ServiceClient]
     """Edge, with a customer's API key: the given one, or the demo's of the stack."""
     terminal: Terminal
+    names: Callable[[], Mapping[str, str]] = dict
+    """What a file's `${NAME}` is filled with: the environment, and the stack's own provider."""
 
 
 def session_of(context: typer.Context) -> Session:

@@ -3,7 +3,7 @@
 import hmac
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,6 +15,7 @@ from services.edge.errors import (
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
+    PeerUnavailableError,
     StoreUnavailableError,
     UnavailableError,
     UnprocessableError,
@@ -24,12 +25,14 @@ from services.edge.replies import JSON_TYPE, send_error
 log = structlog.get_logger(__name__)
 
 
-def admin_app(admin: Admin, admin_token: str) -> ASGIApp:
+def admin_app(admin: Admin, admin_token: str, *more: APIRouter) -> ASGIApp:
     """The mounted application. OpenAPI is at /admin/openapi.json; pages that load scripts from elsewhere are off."""
     app = FastAPI(title="Tollbook edge, admin API", docs_url=None, redoc_url=None)
-    app.include_router(admin_routes(admin))
+    for routes in (admin_routes(admin), *more):
+        app.include_router(routes)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(StoreUnavailableError, _store_away)
+    app.add_exception_handler(PeerUnavailableError, _peer_away)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
@@ -64,6 +67,11 @@ async def _api_error(_request: Request, error: Exception) -> Response:
 async def _store_away(_request: Request, error: Exception) -> Response:
     log.warning("postgres is away", error=str(error))
     return _response(UnavailableError("store_unavailable", "The store cannot answer now. Try again."))
+
+
+async def _peer_away(_request: Request, error: Exception) -> Response:
+    log.warning("peer is away", error=str(error))
+    return _response(UnavailableError("peer_unavailable", f"{error}. Try again shortly."))
 
 
 async def _fault(_request: Request, _error: Exception) -> Response:

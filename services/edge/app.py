@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 import uvloop
+from fastapi import APIRouter
 from starlette.routing import BaseRoute, Mount, Route
 
 from schemas import topics
@@ -39,6 +40,7 @@ from services.edge.model_apis import MODEL_APIS, ModelApi
 from services.edge.peers import client, transport
 from services.edge.publisher import Publisher
 from services.edge.rejections import AnalyticsRejections, NoRejections, Rejections
+from services.edge.route_plans import RoutePlans, route_plan_routes
 from services.edge.router import Router
 from services.edge.runs import Runs
 from services.edge.settings import Settings
@@ -177,8 +179,11 @@ class Edge:
             Route("/readyz", OnlyMethods(health.readyz, "GET", "HEAD")),
             Route("/metrics", OnlyMethods(MetricsPage(self.cache), "GET", "HEAD")),
             Route("/webhooks/stripe", OnlyMethods(StripeWebhook(self.settlement), "POST")),
-            Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value())),
+            Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value(), self._route_plans())),
         ]
+
+    def _route_plans(self) -> APIRouter:
+        return route_plan_routes(RoutePlans(KeyStore(self.database).find, self.memberships, self.router, self.settlement))
 
     def _announce(self, record: ControlRecord) -> None:
         self.cache.invalidate(record)

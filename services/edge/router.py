@@ -8,8 +8,9 @@ import aiohttp
 import httpx
 import orjson
 
+from schemas.plans import PlanAsk
 from services.edge.context import CONTEXT_HEADER_NAME
-from services.edge.errors import PeerUnavailableError, PeerUnreachableError
+from services.edge.errors import PassedOnError, PeerUnavailableError, PeerUnreachableError
 from services.edge.peers import CONNECT_TIMEOUT_S
 
 CATALOG_TTL_S = 5.0
@@ -28,6 +29,7 @@ class Router:
         self._base = base_url.rstrip("/")
         self._urls: dict[str, httpx.URL] = {}
         self._models_url = httpx.URL(f"{self._base}/internal/models")
+        self._plan_url = httpx.URL(f"{self._base}/internal/route-plan")
         self._authorization = (b"authorization", b"Bearer " + token.encode())
         self._host = (b"host", self._models_url.netloc)
         self._timeouts = {"connect": CONNECT_TIMEOUT_S, "read": timeout_s, "write": timeout_s, "pool": CONNECT_TIMEOUT_S}
@@ -55,6 +57,22 @@ class Router:
                 raise PeerUnavailableError(f"router answered {response.status_code} to its list of models")
             self._models = (time.monotonic() + CATALOG_TTL_S, models)
         return self._models[1]
+
+    async def plan(self, asked: PlanAsk) -> dict[str, Any]:
+        """Where a request would go. Raises :class:`PassedOnError` for what router refuses."""
+        response = await self._send("POST", self._plan_url, [JSON_HEADER], asked.to_json())
+        try:
+            parsed = orjson.loads(await response.aread())
+        except (*TRANSPORT_ERRORS, orjson.JSONDecodeError) as error:
+            raise PeerUnavailableError("router's plan cannot be read") from error
+        finally:
+            await response.aclose()
+        if response.status_code == 200 and isinstance(parsed, dict):
+            return parsed
+        error_fields = parsed.get("error") if isinstance(parsed, dict) else None
+        if response.status_code in (403, 404, 422) and isinstance(error_fields, dict):
+            raise PassedOnError(response.status_code, error_fields)
+        raise PeerUnavailableError(f"router answered {response.status_code} to a dry run")
 
     async def _send(self, method: str, url: httpx.URL, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> httpx.Response:
         request = httpx.Request(

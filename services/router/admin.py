@@ -10,15 +10,19 @@ import structlog
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
 
+from schemas.plans import PlanAsk
 from services.router.announcer import announce_version
 from services.router.answers import error_document
 from services.router.catalog import Model
 from services.router.channel_gauges import show
-from services.router.errors import LogUnavailableError, TableRejectedError
+from services.router.errors import LogUnavailableError, RefusalError, TableMovedError, TableRejectedError
 from services.router.health import Health
+from services.router.planner import Planner
 from services.router.publisher import Publisher
 from services.router.resealing import Resealer
+from services.router.route_files import RouteFiles
 from services.router.route_store import RouteStore
 from services.router.table import TABLE_BYTES_MAX, parse_table
 from services.router.tables import Tables
@@ -34,6 +38,8 @@ class AdminDesk:
         self,
         *,
         store: RouteStore,
+        files: RouteFiles,
+        planner: Planner,
         resealer: Resealer,
         tables: Tables,
         health: Health,
@@ -44,6 +50,8 @@ class AdminDesk:
         clock: Callable[[], float],
     ) -> None:
         self._store = store
+        self._files = files
+        self._planner = planner
         self._resealer = resealer
         self._tables = tables
         self._health = health
@@ -62,12 +70,17 @@ class AdminDesk:
         self._require(request, self._edge_token)
 
     async def post_routes(self, request: Request) -> Response:
-        """Put a table in force. The same content again changes nothing and is announced again."""
+        """Put a table in force, with `?expected_version=` only in place of that one.
+
+        The same content again changes nothing and is announced again.
+        """
         try:
-            table = parse_table(await _bounded_body(request))
-            version = await self._store.save(table)
+            table = await self._files.filled(parse_table(await _bounded_body(request)))
+            version = await self._store.save(table, _expected(request))
         except TableRejectedError as exc:
             return _error(422, "invalid_route_table", str(exc))
+        except TableMovedError as exc:
+            return _error(409, "route_table_moved", str(exc))
         await self._tables.reload(version)
         try:
             await announce_version(self._publisher, version)
@@ -84,6 +97,30 @@ class AdminDesk:
         """The table in force, without secrets."""
         stored = await self._store.load()
         return JSONResponse({"version": stored.version, "table": stored.document})
+
+    async def get_export(self) -> Response:
+        """The table in force as it can be posted again: its secrets by their fingerprints."""
+        exported = await self._files.export()
+        return JSONResponse({"version": exported.version, "table": exported.table})
+
+    async def post_diff(self, request: Request) -> Response:
+        """What a table would change, if it were posted."""
+        try:
+            version, found = await self._files.diff(parse_table(await _bounded_body(request)))
+        except TableRejectedError as exc:
+            return _error(422, "invalid_route_table", str(exc))
+        return JSONResponse({"version": version, "changes": [change._asdict() for change in found]})
+
+    async def post_plan(self, request: Request) -> Response:
+        """Where a request would go, and why."""
+        try:
+            asked = PlanAsk.model_validate_json(await _bounded_body(request))
+            return JSONResponse(self._planner.explain(asked))
+        except ValidationError as exc:
+            first = exc.errors(include_url=False, include_input=False)[0]
+            return _error(422, "invalid_value", f"{'.'.join(map(str, first['loc'])) or 'The body'}: {first['msg']}.")
+        except RefusalError as exc:
+            return JSONResponse(error_document(exc.status, exc.code, exc.message, exc.param, exc.facts), exc.status)
 
     async def get_channels(self) -> Response:
         """Each channel's health in this process."""
@@ -137,6 +174,10 @@ def build_admin(desk: AdminDesk) -> FastAPI:
     admin, edge = [Depends(desk.require_admin)], [Depends(desk.require_edge)]
     app.add_api_route("/admin/routes", desk.post_routes, methods=["POST"], dependencies=admin)
     app.add_api_route("/admin/routes", desk.get_routes, methods=["GET"], dependencies=admin)
+    app.add_api_route("/admin/routes/export", desk.get_export, methods=["GET"], dependencies=admin)
+    app.add_api_route("/admin/routes/diff", desk.post_diff, methods=["POST"], dependencies=admin)
+    app.add_api_route("/admin/route-plan", desk.post_plan, methods=["POST"], dependencies=admin)
+    app.add_api_route("/internal/route-plan", desk.post_plan, methods=["POST"], dependencies=edge)
     app.add_api_route("/admin/channels", desk.get_channels, methods=["GET"], dependencies=admin)
     app.add_api_route("/admin/secrets", desk.get_secrets, methods=["GET"], dependencies=admin)
     app.add_api_route("/admin/secrets/reseal", desk.post_reseal, methods=["POST"], dependencies=admin)
@@ -159,6 +200,15 @@ async def _bounded_body(request: Request) -> bytes:
         if len(parts) > TABLE_BYTES_MAX:
             raise TableRejectedError(f"a route table has at most {TABLE_BYTES_MAX} bytes")
     return bytes(parts)
+
+
+def _expected(request: Request) -> int | None:
+    text = request.query_params.get("expected_version")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise TableRejectedError("expected_version is not the number of a version")
+    return int(text)
 
 
 async def _http_error(_: Request, exc: Exception) -> Response:

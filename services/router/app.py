@@ -44,6 +44,7 @@ from services.router.price_feed import PriceFeed
 from services.router.progress import ProgressReporter
 from services.router.publisher import Publisher
 from services.router.resealing import Resealer
+from services.router.route_files import RouteFiles
 from services.router.route_store import RouteStore
 from services.router.settings import Settings
 from services.router.settling import Settler
@@ -86,7 +87,7 @@ class Router:
         self._publisher = Publisher(s.kafka_bootstrap_servers, ledger, draw)
         self._reporter = ProgressReporter(ledger, timedelta(seconds=s.stream_lease_seconds))
         vault = Vault(s.tenant, *s.keys_of_secrets())
-        secrets = ChannelSecrets(vault, os.environ, s.origin_rules())
+        self._secrets = secrets = ChannelSecrets(vault, os.environ, s.origin_rules())
         self._store = RouteStore(s.database_url, secrets, s.origin_rules())
         self._resealer = Resealer(s.database_url, secrets)
         self._tables = Tables(self._store, self._health)
@@ -137,6 +138,8 @@ class Router:
         s = self._settings
         return AdminDesk(
             store=self._store,
+            files=RouteFiles(self._store, self._secrets),
+            planner=self._planner,
             resealer=self._resealer,
             tables=self._tables,
             health=self._health,

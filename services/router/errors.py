@@ -3,6 +3,7 @@
 RouterError
  ├── RefusalError              answer it in OpenAI's error shape; nothing was called upstream
  ├── TableRejectedError        answer the operator with 422; the table in force stays
+ ├── TableMovedError           answer the operator with 409; another table came into force meanwhile
  ├── UpstreamError             one attempt is over: retry, move on, or pass the reply to the client, as `verdict` says
  ├── LedgerUnavailableError    ask again under the same ids until the bound, then refuse with 503
  │    ├── LedgerRefusedCallError   send the items of the batch one by one
@@ -57,6 +58,10 @@ class RefusalError(RouterError):
 
 class TableRejectedError(RouterError):
     """The route table is not valid: tell the operator where and why, and change nothing."""
+
+
+class TableMovedError(RouterError):
+    """Another version came into force since the operator looked: show the difference anew, and change nothing."""
 
 
 class LedgerUnavailableError(RouterError):

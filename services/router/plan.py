@@ -72,16 +72,40 @@ def make_plan(
     first of all, if it may be called and its bucket is that of the first. Without permission to fall back only the first is
     left.
     """
-    model = catalog.models.get(model_id)
-    if model is None:
-        message = f"The model `{model_id}` does not exist or you do not have access to it."
-        raise RefusalError(404, "model_not_found", message, param="model")
+    model = model_named(catalog, model_id)
     if not policy.allows_model(model_id):
         raise RefusalError(403, "model_not_allowed", f"This API key may not use the model `{model_id}`.", param="model")
     allowed = [place for place in model.places if place.channel.route_type in policy.route_types]
     if not allowed:
         raise _no_route(model, policy, route_limits)
-    views = views or Views(draw)
+    plan = laid_out(
+        model, allowed, policy, condition=condition, views=views or Views(draw), wait_s=wait_s, preference=preference
+    )
+    if len(plan.waits) == len(plan.places):
+        raise nothing_usable(plan, range(len(plan.places)))
+    return plan
+
+
+def model_named(catalog: Catalog, model_id: str) -> Model:
+    """The model. Raises :class:`RefusalError` where the table has none of that name."""
+    model = catalog.models.get(model_id)
+    if model is None:
+        message = f"The model `{model_id}` does not exist or you do not have access to it."
+        raise RefusalError(404, "model_not_found", message, param="model")
+    return model
+
+
+def laid_out(
+    model: Model,
+    allowed: Sequence[Place],
+    policy: Policy,
+    *,
+    condition: Condition,
+    views: Views,
+    wait_s: WaitS,
+    preference: Preference | None,
+) -> Plan:
+    """The plan over the places of a model that the policy allows (at least one), whether any of them may be called or not."""
     places = ordered(model, allowed, views)
     preferred = None if preference is None else _preferred(places, preference, condition, views)
     if preferred is not None:
@@ -91,10 +115,7 @@ def make_plan(
     skips = tuple([condition(place.channel) for place in places])
     waits = {i: wait_s(places[i].channel) for i, skip in enumerate(skips) if skip is not None} if any(skips) else {}
     sticky_key = None if preference is None or preferred is None else preference.key
-    plan = Plan(model, tuple(places), skips, policy.max_attempts, waits, sticky_key)
-    if len(waits) == len(places):
-        raise nothing_usable(plan, range(len(places)))
-    return plan
+    return Plan(model, tuple(places), skips, policy.max_attempts, waits, sticky_key)
 
 
 def nothing_usable(plan: Plan, indexes: Iterable[int]) -> RefusalError:

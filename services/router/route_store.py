@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from services.router import metrics
 from services.router.catalog import EMPTY, Catalog, compile_catalog
 from services.router.channel_secrets import ChannelSecrets
-from services.router.errors import TableRejectedError
+from services.router.errors import TableMovedError, TableRejectedError
 from services.router.origin import OriginRules, check_base_url
 from services.router.queries import queries
 from services.router.table import SEALED, RouteTable
@@ -35,16 +35,22 @@ class RouteStore:
         self._secrets = secrets
         self._rules = rules
 
-    async def save(self, table: RouteTable) -> int:
-        """The table's version: a new one, or that in force for the same content. Raises :class:`TableRejectedError`."""
-        self._check(table)
+    async def save(self, table: RouteTable, expected: int | None = None) -> int:
+        """The table's version: a new one, or that in force for the same content. Raises :class:`TableRejectedError`.
+
+        With `expected` only in place of that version. Raises :class:`TableMovedError` where another is in force.
+        """
+        self.check(table)
         fingerprints = self._secrets.vault.fingerprints(content_of(table))
         async with await connect(self._database_url) as connection:
             await connection.execute(queries()["lock_tables"])
             latest = await (await connection.execute(queries()["latest"])).fetchone()
             if latest is not None and bytes(latest["fingerprint"]) in fingerprints:
                 return int(latest["version"])
-            version = 1 if latest is None else int(latest["version"]) + 1
+            in_force = 0 if latest is None else int(latest["version"])
+            if expected is not None and expected != in_force:
+                raise TableMovedError(f"version {in_force} is in force, not {expected}: look at the difference once more")
+            version = in_force + 1
             row = {"version": version, "document": Jsonb(public_document(table)), "fingerprint": fingerprints[0]}
             await connection.execute(queries()["insert_table"], row)
             keys = [key for channel in table.channels for key in self._secrets.rows(version, channel)]
@@ -60,6 +66,13 @@ class RouteStore:
             if row is None
             else StoredTable(row["version"], row["document"])
         )
+
+    async def load_with_keys(self) -> tuple[StoredTable, list[dict[str, Any]]]:
+        """The table in force and the rows of its keys."""
+        stored = await self.load()
+        async with await connect(self._database_url) as connection:
+            keys = await (await connection.execute(queries()["load_keys"], {"version": stored.version})).fetchall()
+        return stored, keys
 
     async def version(self) -> int:
         """The version in force, 0 while there is none."""
@@ -80,7 +93,8 @@ class RouteStore:
         metrics.CHANNELS_OUT.set(sum(not keys for keys in opened.keys.values()))
         return compile_catalog(row["version"], table, opened.keys, opened.faults)
 
-    def _check(self, table: RouteTable) -> None:
+    def check(self, table: RouteTable) -> None:
+        """Raise :class:`TableRejectedError` for an address that no key may be sent to."""
         for channel in table.channels:
             try:
                 check_base_url(channel.base_url, self._rules)

@@ -183,6 +183,8 @@ async def test_an_unforeseen_error_of_an_admin_call_is_told_in_the_usual_shape()
     none = cast(Any, None)
     desk = AdminDesk(
         store=none,
+        files=none,
+        planner=none,
         resealer=none,
         tables=none,
         health=none,
