@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.attempts import ErrorClass
@@ -184,20 +184,20 @@ class Health:
     def __init__(self, limits: BreakerLimits, clock: Callable[[], float]) -> None:
         self._limits = limits
         self._clock = clock
-        self._channels: dict[str, tuple[Channel, ChannelHealth]] = {}
+        self._channels: dict[str, list[tuple[Channel, ChannelHealth]]] = {}
 
     def of(self, channel: Channel) -> ChannelHealth:
-        """The channel's state, fresh where the channel is new or not the same any more."""
-        known = self._channels.get(channel.id)
-        if known is not None:
-            if known[0] is channel:
-                return known[1]
-            if known[0].origin == channel.origin and known[0].keys == channel.keys:
-                self._channels[channel.id] = (channel, known[1])
-                return known[1]
-        health = ChannelHealth(channel, self._limits)
-        self._channels[channel.id] = (channel, health)
-        return health
+        """The channel's state, fresh where the channel is new or not the same any more.
+
+        A request of the table before keeps its channel as it was: where that had other keys, the two have states of their own.
+        """
+        known = self._channels.setdefault(channel.id, [])
+        for each, health in known:
+            if each is channel:
+                return health
+        found = next((health for each, health in known if _same(each, channel)), None) or ChannelHealth(channel, self._limits)
+        known.append((channel, found))
+        return found
 
     def condition(self, channel: Channel, tokens: int = 0) -> SkipReason | None:
         """Why a call of about so many tokens must not be made to the channel now, None where it may."""
@@ -230,8 +230,11 @@ class Health:
             passage.count(tokens, now)
         return passage
 
-    def keep_only(self, ids: Iterable[str]) -> None:
-        """Forget the channels that a new table no longer has."""
-        kept = set(ids)
-        for id_ in [id_ for id_ in self._channels if id_ not in kept]:
-            del self._channels[id_]
+    def keep_only(self, channels: Mapping[str, Channel]) -> None:
+        """Forget what a new table no longer has."""
+        kept = {id_: (channel, self.of(channel)) for id_, channel in channels.items()}
+        self._channels = {id_: [of] for id_, of in kept.items()}
+
+
+def _same(one: Channel, other: Channel) -> bool:
+    return one.origin == other.origin and one.keys == other.keys

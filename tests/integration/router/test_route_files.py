@@ -36,7 +36,7 @@ async def test_an_exported_table_has_no_secret_changes_nothing_and_keeps_every_k
     assert changes(rig, before["table"]) == []
     assert post(rig, "/admin/routes", before["table"]).json()["version"] == before["version"]
     edited = deepcopy(before["table"])
-    edited["models"][0]["strategy"] = "fastest"
+    edited["models"][0]["owned_by"] = "somebody else"
     assert post(rig, "/admin/routes", edited).json()["version"] == before["version"] + 1
     _, reply = await asker.ask(lane)
     assert (reply.status, reply.headers["x-tollbook-channel"]) == (200, lane.main)

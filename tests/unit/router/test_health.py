@@ -272,11 +272,34 @@ def test_a_reload_keeps_the_state_unless_the_channel_moved() -> None:
     assert health.condition(moved) is None
 
 
+def test_a_request_of_the_table_before_does_not_reset_a_channel_that_has_new_keys() -> None:
+    health, _ = book()
+    rekeyed = of(keys=[{"secret": "three"}])
+    begun(health)
+    health.keep_only({"a": rekeyed})
+    for _ in range(2):
+        fail(health, "timeout", rekeyed)
+    assert health.condition(CHANNEL) is None
+    assert health.condition(rekeyed) == "circuit_open"
+
+
+def test_reloads_of_the_same_channel_leave_one_state() -> None:
+    health, _ = book()
+    for _ in range(2):
+        fail(health, "timeout")
+    for priority in range(20):
+        channel_now = of(priority=priority)
+        health.keep_only({"a": channel_now})
+        assert health.condition(channel_now) == "circuit_open"
+        assert health.condition(CHANNEL) == "circuit_open"
+    assert len(health._channels["a"]) == 2
+
+
 def test_a_channel_that_left_the_table_is_forgotten() -> None:
     health, _ = book()
     for _ in range(2):
         fail(health, "timeout")
-    health.keep_only([])
+    health.keep_only({})
     assert health.condition(CHANNEL) is None
 
 
