@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -30,6 +31,15 @@ def delay_s(backoff: Backoff, *, tries: int, retry_after_s: float | None, remain
     else:
         wait = draw * min(backoff.cap_s, backoff.base_s * 2 ** min(tries - 1, 30))
     return wait if wait < remaining_s else None
+
+
+def retry_after_of(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that a reply asks to wait for; OpenAI's `retry-after-ms` says it more finely. None where it does not say."""
+    try:
+        exact = _bounded(float(headers["retry-after-ms"]) / 1000)
+    except (KeyError, ValueError):
+        exact = None
+    return parse_retry_after(headers.get("retry-after"), now) if exact is None else exact
 
 
 def parse_retry_after(text: str | None, now: datetime) -> float | None:

@@ -12,7 +12,7 @@ import httpx
 
 from schemas.attempts import ErrorClass
 from schemas.envelope import now
-from services.router.backoff import parse_retry_after
+from services.router.backoff import retry_after_of
 from services.router.call import Call, Running
 from services.router.clients.naming import renamed
 from services.router.dialects.dialect import Dialect, no_meaning
@@ -208,7 +208,7 @@ def _unsent(exc: BaseException) -> bool:
 
 def _refused(dialect: Dialect, response: httpx.Response, body: bytes, key: str) -> UpstreamError:
     """What a refusal means. The provider's own words reach the client only where they do not repeat the key."""
-    retry_after_s = parse_retry_after(response.headers.get("retry-after"), now())
+    retry_after_s = retry_after_of(response.headers, now())
     failure = dialect.failure_of(response.status_code, body, retry_after_s)
     if failure.body and (mentions(body, key) or mentions(failure.body, key)):
         failure.body = b""

@@ -11,7 +11,7 @@ import orjson
 from services.router.ask import Ask
 from services.router.dialects import openai
 from services.router.dialects.dialect import refuse_untranslated
-from services.router.dialects.gemini_reply import ContentEvents, chat_reply, error_of, usage_of
+from services.router.dialects.gemini_reply import ContentEvents, chat_reply, error_of, retry_delay_s, usage_of
 from services.router.dialects.gemini_request import translated
 from services.router.dialects.openai import Reply
 from services.router.dialects.openai_stream import ChatStream
@@ -51,7 +51,8 @@ class Gemini:
     def failure_of(self, status: int, body: bytes, retry_after_s: float | None) -> UpstreamError:
         """The error in OpenAI's shape."""
         error = error_of(body)
-        return openai.failure_of(status, body if error is None else orjson.dumps(error), retry_after_s)
+        told_s = retry_delay_s(body) if retry_after_s is None else retry_after_s
+        return openai.failure_of(status, body if error is None else orjson.dumps(error), told_s)
 
     def stream(self, choices: int, most_tokens: int) -> ChatStream:
         """The events as chunks."""

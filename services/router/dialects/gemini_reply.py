@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,8 @@ FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "MALFORMED_FUNCTION_CALL": "st
 FILTERED = frozenset(
     {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "UNEXPECTED_TOOL_CALL"}
 )
+_DELAY = re.compile(r"(\d{1,8}(?:\.\d{1,9})?)s", re.ASCII)
+"""A duration as Google writes it in JSON."""
 ERROR_CODES = {"RESOURCE_EXHAUSTED": "rate_limit_exceeded", "UNAVAILABLE": "overloaded"}
 
 
@@ -164,6 +167,18 @@ class ContentEvents:
 
     def _chunk(self, index: int, delta: Json, finish: str | None = None) -> Json:
         return {**self._stamp, "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+
+
+def retry_delay_s(body: bytes) -> float | None:
+    """Seconds that an error asks to wait for: Google says it in the body (`RetryInfo`), not in a header."""
+    try:
+        document = orjson.loads(body)
+        details = (document[0] if isinstance(document, list) else document)["error"]["details"]
+        delays = [each["retryDelay"] for each in details if "retryDelay" in each]
+        found = _DELAY.fullmatch(delays[0])
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        return None
+    return None if found is None else float(found[1])
 
 
 def error_of(body: bytes) -> Json | None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.router.backoff import Backoff, delay_s, parse_retry_after
+from services.router.backoff import Backoff, delay_s, parse_retry_after, retry_after_of
 
 BACKOFF = Backoff(base_s=0.1, cap_s=1.0, retry_after_max_s=2.0)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -52,3 +52,18 @@ def test_nothing_is_waited_for_beyond_the_deadline() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:
     assert parse_retry_after(text, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "1"}, 1.0),
+        ({"retry-after-ms": "-5", "retry-after": "1"}, 1.0),
+        ({"retry-after-ms": "nan"}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({}, None),
+    ],
+)
+def test_a_wait_in_milliseconds_counts_before_one_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after_of(headers, NOW) == seconds

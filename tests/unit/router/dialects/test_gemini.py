@@ -243,3 +243,24 @@ def test_what_comes_with_a_malformed_event_is_not_counted() -> None:
     with pytest.raises(StreamMalformedError):
         stream.feed(spoken(4, 8) + b"data: {\r\n\r\n")
     assert stream.tokens_seen == 4
+
+
+@pytest.mark.parametrize(
+    ("details", "header_s", "waits_s"),
+    [
+        ([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}], None, 34.5),
+        ([{"@type": "type.googleapis.com/google.rpc.QuotaFailure"}, {"retryDelay": "7s"}], None, 7.0),
+        ([{"retryDelay": "7s"}], 3.0, 3.0),
+        ([{"retryDelay": "soon"}], None, None),
+        ([{"retryDelay": 7}], None, None),
+        (["retryDelay"], None, None),
+        ("none", None, None),
+        (None, None, None),
+    ],
+)
+def test_the_wait_that_an_error_asks_for_is_read_from_its_body(
+    details: object, header_s: float | None, waits_s: float | None
+) -> None:
+    body = orjson.dumps({"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED", "details": details}})
+    assert DIALECT.failure_of(429, body, header_s).retry_after_s == waits_s
+    assert DIALECT.failure_of(429, b"[" + body + b"]", header_s).retry_after_s == waits_s
