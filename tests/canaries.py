@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import psycopg
+from aiokafka import AIOKafkaConsumer
+from psycopg import sql
+
+ENDED_TIMEOUT_S = 60
 MARKER = f"CaNaRy{uuid4().hex}"
 """In every secret of a run. Letters and digits only, so that no encoding for URLs or JSON changes it."""
 
@@ -164,3 +170,37 @@ def assert_clean(where: str, texts: Iterable[bytes | str]) -> int:
         count += 1
         assert not found_in(text), f"{where}: {text[:2000]!r}"
     return count
+
+
+async def records_of(kafka: str, asked: Iterable[UUID | str]) -> list[bytes]:
+    """Every record of every topic, key and headers too, once each request has ended."""
+    reading: dict[str, Any] = {"group_id": None, "auto_offset_reset": "earliest", "enable_auto_commit": False}
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, **reading)
+    await consumer.start()
+    found: list[bytes] = []
+    waiting = {str(request_id).encode() for request_id in asked}
+    try:
+        consumer.subscribe(pattern=r"^[^_].*")
+        async with asyncio.timeout(ENDED_TIMEOUT_S):
+            while waiting:
+                for messages in (await consumer.getmany(timeout_ms=500)).values():
+                    for message in messages:
+                        found.append(b"|".join([message.key or b"", message.value or b"", repr(message.headers).encode()]))
+                        if b"RequestCompleted" in found[-1]:
+                            waiting -= set(re.findall(rb"[0-9a-f]{8}-[0-9a-f-]{27}", message.value or b""))
+    finally:
+        await consumer.stop()
+    return found
+
+
+def rows_of(database_url: str) -> Iterator[str]:
+    """Every row of every table, as text: bytes show in hexadecimal."""
+    tables = (
+        "SELECT table_schema, table_name FROM information_schema.tables"
+        " WHERE table_type = 'BASE TABLE' AND table_schema !~ '^(pg_|information_schema)'"
+    )
+    with psycopg.connect(database_url) as connection:
+        for schema, table in connection.execute(tables).fetchall():
+            query = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(schema, table))
+            for (row,) in connection.execute(query):
+                yield row

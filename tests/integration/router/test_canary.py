@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import orjson
-import psycopg
 import pytest
-from aiokafka import AIOKafkaConsumer
-from psycopg import sql
 
 from deploy.local.ports import free_port
-from tests.canaries import assert_clean, canary_rows, echoing_provider, forms, found_in, secret_for
+from tests.canaries import assert_clean, canary_rows, echoing_provider, forms, found_in, records_of, rows_of, secret_for
 from tests.integration.router.processes import Process
 from tests.integration.router.rig import Asker, Lane, Rig
 
 VARIABLE = "CANARY_KEY"
-ENDED_TIMEOUT_S = 60
 PAGES = {
     "router": ("/metrics", "/admin/routes", "/admin/channels", "/admin/secrets", "/readyz", "/nowhere"),
     "settlement": (
@@ -62,12 +57,12 @@ async def test_no_secret_leaves_the_router_but_to_its_provider(rig: Rig) -> None
             bad = await asyncio.to_thread(rig.http.post, url + "/admin/routes", content=_wrong(table))
             assert bad.status_code == 422
     assert {secret_for(row["id"]) for row in channels} - {secret_for("gone")} == provider.keys
-    records = await _records(rig, asked)
+    records = await records_of(rig.kafka, asked)
     assert_clean("reply", replies)
     assert_clean("admin", [page.content + str(page.headers).encode() for page in [*answers, *pages, bad]])
     assert_clean("pages", [rig.http.get(rig.urls[name] + page).content for name in PAGES for page in PAGES[name]])
     assert assert_clean("topic", records) > 2 * len(asked)
-    assert assert_clean("database", _rows(rig)) > 500
+    assert assert_clean("database", rows_of(rig.environment["DATABASE_URL"])) > 500
     logs = [path.read_bytes() for path in sorted(rig.log.parent.glob("*.log"))]
     assert assert_clean("log", logs) >= 4
     assert b"route_table_in_force" in rig.log.with_name("talkative.log").read_bytes()
@@ -95,38 +90,6 @@ def _wrong(table: dict[str, Any]) -> bytes:
     """The table with a mistake beside a secret: its refusal must not repeat what it read."""
     last = {**table["channels"][-1], "keys": [{"secret": secret_for("wrong"), "secret_env": secret_for("wrong")}]}
     return orjson.dumps({**table, "channels": [*table["channels"][:-1], last]})
-
-
-async def _records(rig: Rig, asked: list[UUID]) -> list[bytes]:
-    """Every record of every topic, key and headers too, once each request has ended."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=rig.kafka, group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
-    )
-    await consumer.start()
-    found: list[bytes] = []
-    waiting = {str(request_id).encode() for request_id in asked}
-    try:
-        consumer.subscribe(pattern=r"^[^_].*")
-        async with asyncio.timeout(ENDED_TIMEOUT_S):
-            while waiting:
-                for messages in (await consumer.getmany(timeout_ms=500)).values():
-                    for message in messages:
-                        found.append(b"|".join([message.key or b"", message.value or b"", repr(message.headers).encode()]))
-                        if b"RequestCompleted" in found[-1]:
-                            waiting -= set(re.findall(rb"[0-9a-f]{8}-[0-9a-f-]{27}", message.value or b""))
-    finally:
-        await consumer.stop()
-    return found
-
-
-def _rows(rig: Rig) -> Iterator[str]:
-    """Every row of every table, as text: bytes show in hexadecimal."""
-    tables = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema !~ '^(pg_|information_schema)'"
-    with psycopg.connect(rig.environment["DATABASE_URL"]) as connection:
-        for schema, table in connection.execute(tables).fetchall():
-            query = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(schema, table))
-            for (row,) in connection.execute(query):
-                yield row
 
 
 async def test_an_address_that_a_client_names_is_asked_by_nobody(rig: Rig) -> None:
