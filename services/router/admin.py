@@ -20,6 +20,7 @@ from services.router.channel_gauges import show
 from services.router.errors import LogUnavailableError, RefusalError, TableMovedError, TableRejectedError
 from services.router.health import Health
 from services.router.planner import Planner
+from services.router.price_feed import PriceFeed
 from services.router.publisher import Publisher
 from services.router.resealing import Resealer
 from services.router.route_files import RouteFiles
@@ -40,6 +41,7 @@ class AdminDesk:
         store: RouteStore,
         files: RouteFiles,
         planner: Planner,
+        prices: PriceFeed,
         resealer: Resealer,
         tables: Tables,
         health: Health,
@@ -52,6 +54,7 @@ class AdminDesk:
         self._store = store
         self._files = files
         self._planner = planner
+        self._prices = prices
         self._resealer = resealer
         self._tables = tables
         self._health = health
@@ -115,6 +118,7 @@ class AdminDesk:
         """Where a request would go, and why."""
         try:
             asked = PlanAsk.model_validate_json(await _bounded_body(request))
+            await self._prices.refresh()
             return JSONResponse(self._planner.explain(asked))
         except ValidationError as exc:
             first = exc.errors(include_url=False, include_input=False)[0]

@@ -140,6 +140,7 @@ class Router:
             store=self._store,
             files=RouteFiles(self._store, self._secrets),
             planner=self._planner,
+            prices=self._price_feed,
             resealer=self._resealer,
             tables=self._tables,
             health=self._health,

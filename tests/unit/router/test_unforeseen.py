@@ -185,6 +185,7 @@ async def test_an_unforeseen_error_of_an_admin_call_is_told_in_the_usual_shape()
         store=none,
         files=none,
         planner=none,
+        prices=none,
         resealer=none,
         tables=none,
         health=none,
