@@ -126,7 +126,8 @@ class FallbackTakenData(Contract):
 class RequestCompletedData(Contract):
     """Everything that settlement and the receipt need about a request that was held.
 
-    `charged_attempt` is the number of the attempt that the customer pays for, None when nothing is charged. All of `hold_ids`
+    `charged_attempt` is the number of the attempt that the customer pays for, None when nothing is charged. `also_charged` are
+    failed attempts under the same hold that a policy charges beside it, each rounded by itself. All of `hold_ids`
     end with this event: the hold of the charged attempt is captured, the others are released.
     `cost_nano` is the charge as router quoted it to the client, in `currency`; settlement prices by itself.
     """
@@ -143,6 +144,7 @@ class RequestCompletedData(Contract):
     fallbacks: list[Fallback]
     hold_ids: list[UUID]
     charged_attempt: int | None
+    also_charged: list[int] = Field(default_factory=list)
     bucket: Identifier | None = None
     currency: Identifier | None = None
     cost_nano: AmountNano | None = None

@@ -18,7 +18,11 @@ REJECTED_HEADER = "x-tollbook-rejected"
 
 
 class Policy(Contract):
-    """What a key may do. `models` and `route_types` are allow-lists; `["*"]` allows every model."""
+    """What a key may do. `models` and `route_types` are allow-lists; `["*"]` allows every model.
+
+    `charge_failed` charges attempts that failed and reported what they used. `restart_streams` keeps a stream back until its
+    first content, so that one which breaks before can be begun again at another attempt.
+    """
 
     models: list[str] = Field(default_factory=lambda: ["*"])
     route_types: list[RouteType] = Field(default_factory=lambda: list(get_args(RouteType)))
@@ -26,6 +30,8 @@ class Policy(Contract):
     cross_bucket: bool = False
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 4
     store_replies: bool = True
+    charge_failed: bool = False
+    restart_streams: bool = False
 
     def allows_model(self, model: str) -> bool:
         """Whether the key may ask for the model."""
@@ -72,7 +78,8 @@ class HoldRequest(Contract):
     """Bounds of one request. Router mints `hold_id`; asking again under it gives the same answer.
 
     `input_tokens_bound` is a true upper bound of the prompt. `max_output_tokens` is the client's own cap, None if it gave
-    none. `choices` is OpenAI's `n`: the output bound counts for each.
+    none. `choices` is OpenAI's `n`: the output bound counts for each. `attempts` is how many attempts the hold has to pay for:
+    more than one where failed ones are charged too.
     """
 
     hold_id: UUID
@@ -87,6 +94,7 @@ class HoldRequest(Contract):
     max_output_tokens: TokenCount | None = None
     model_max_output_tokens: TokenCount
     choices: Annotated[int, Field(ge=1, le=128)] = 1
+    attempts: Annotated[int, Field(ge=1, le=10)] = 1
     deadline_at: UtcDatetime
 
 

@@ -90,6 +90,8 @@ def narrowed(policy: Policy, rules: RunRules) -> Policy:
         route_types=route_types,
         fallback=policy.fallback and rules.fallback is not False,
         store_replies=policy.store_replies,
+        charge_failed=policy.charge_failed,
+        restart_streams=policy.restart_streams,
         cross_bucket=policy.cross_bucket if rules.cross_bucket is None else rules.cross_bucket,
         max_attempts=policy.max_attempts if rules.max_attempts is None else min(policy.max_attempts, rules.max_attempts),
     )

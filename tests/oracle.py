@@ -52,3 +52,11 @@ class Oracle:
         exact = fresh * price_in + tokens.cached * price_cached + tokens.written * price_written + tokens.output * price_out
         amount = (exact / MILLION).quantize(NANO, rounding=ROUND_HALF_EVEN)
         return Charge(bucket=self._buckets[route_type], currency=row["currency"], amount=amount)
+
+    def charges(self, attempts: list[tuple[str, str, Tokens]]) -> Charge:
+        """The charge for several attempts that one bucket pays, each rounded by itself: (route type, model, tokens)."""
+        each = [self.charge(route_type, model, tokens) for route_type, model, tokens in attempts]
+        if not each:
+            return Charge(bucket="", currency="", amount=Decimal(0))
+        assert len({(one.bucket, one.currency) for one in each}) == 1
+        return Charge(bucket=each[0].bucket, currency=each[0].currency, amount=sum((one.amount for one in each), Decimal(0)))

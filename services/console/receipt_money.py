@@ -152,6 +152,9 @@ def _arithmetic(found: _Comparison, receipt: Json, amount: int) -> None:
     if receipt["status"] != "settled":
         found.charged.lines.append(("computed as", "the last progress that was recorded before the request ran out of time"))
         return
+    if charge.get("parts"):
+        _parts(found, receipt, amount)
+        return
     if charge["prices"] is None or charge["usage"] is None:
         found.problems.append("the charge: the receipt names no prices and no usage that make it")
         return
@@ -169,6 +172,18 @@ def _arithmetic(found: _Comparison, receipt: Json, amount: int) -> None:
         f"{tokens} {kind} \N{MULTIPLICATION SIGN} {format_amount(price)}/M" for tokens, price, kind in terms if tokens
     )
     found.charged.lines.append(("computed as", f"{said or '0'} = {format_amount(amount)}, rounded once"))
+
+
+def _parts(found: _Comparison, receipt: Json, amount: int) -> None:
+    """A charge of several attempts: each by its own prices and usage, rounded once, and together the charge."""
+    told = receipt["charge"]["parts"]
+    billed = [(attempt["attempt"], attempt["usage"]) for attempt in receipt["attempts"] if attempt["charged"]]
+    found.same("attempts that were charged", [(part["attempt"], part["usage"]) for part in told], billed)
+    for part in told:
+        prices, usage = Prices.model_validate(part["prices"]), Usage.model_validate(part["usage"])
+        found.same(f"charge of attempt {part['attempt']}", part["amount_nano"], charge_nano(prices, usage))
+        found.charged.lines.append(("computed as", f"attempt {part['attempt']}: {part['arithmetic']}, rounded once"))
+    found.same("charge by its attempts", amount, sum(part["amount_nano"] for part in told))
 
 
 def _balance(found: _Comparison, receipt: Json, entry: Json) -> None:

@@ -13,6 +13,7 @@ from services.edge.admin_models import (
     Because,
     Change,
     CreatedKey,
+    InnerPolicyChange,
     Key,
     KeyBody,
     Page,
@@ -183,11 +184,16 @@ def _add_entity(routes: APIRouter, admin: Admin, kind: Kind, parent_name: str | 
         """Put another policy in place, or with null none: what the envelopes around and within say counts then."""
         return await admin.set_policy(kind, entity_id, change)
 
+    async def ruled_within(entity_id: str, change: InnerPolicyChange) -> Row:
+        """The same for what lies within an account."""
+        return await admin.set_policy(kind, entity_id, change)
+
     lister = listed if parent_name is None else listed_of
     routes.add_api_route(f"/{kind}s", lister, methods=["GET"], response_model=Page[model], name=f"list_{kind}s")  # type: ignore[valid-type]
     routes.add_api_route(f"/{kind}s/{{entity_id}}", got, methods=["GET"], response_model=model, name=f"get_{kind}")
     history = f"/{kind}s/{{entity_id}}/changes"
     routes.add_api_route(history, changed, methods=["GET"], response_model=Page[Change], name=f"list_changes_of_{kind}")
-    for verb, change in (("freeze", frozen), ("unfreeze", unfrozen), ("policy", ruled)):
+    rule = ruled if parent_name is None else ruled_within
+    for verb, change in (("freeze", frozen), ("unfreeze", unfrozen), ("policy", rule)):
         path = f"/{kind}s/{{entity_id}}/{verb}"
         routes.add_api_route(path, change, methods=["POST"], response_model=model, name=f"{verb}_{kind}")

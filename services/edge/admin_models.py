@@ -24,6 +24,12 @@ class PolicyBody(EnvelopePolicy):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class InnerPolicyBody(PolicyBody):
+    """The policy of a project or key: that failed attempts are charged is the account's to permit, and theirs to forbid."""
+
+    charge_failed: Literal[False] | None = None
+
+
 class Because(_Body):
     """Who changes something, and why. Recorded with the change, and told to whoever obeys it."""
 
@@ -35,6 +41,12 @@ class PolicyChange(Because):
     """Another policy in place of the one that there is; null takes it away."""
 
     policy: PolicyBody | None
+
+
+class InnerPolicyChange(PolicyChange):
+    """The same for a project or key."""
+
+    policy: InnerPolicyBody | None
 
 
 class AccountBody(_Body):
@@ -49,7 +61,7 @@ class ProjectBody(_Body):
 
     account_id: Id
     name: Name
-    policy: PolicyBody | None = None
+    policy: InnerPolicyBody | None = None
 
 
 class KeyBody(_Body):
@@ -58,7 +70,7 @@ class KeyBody(_Body):
     project_id: Id
     name: Name
     environment: Name = "default"
-    policy: PolicyBody | None = None
+    policy: InnerPolicyBody | None = None
 
 
 class _Entity(BaseModel):

@@ -28,6 +28,8 @@ class EnvelopePolicy(Contract):
     cross_bucket: StrictBool | None = None
     max_attempts: Annotated[StrictInt, Field(ge=1, le=10)] | None = None
     store_replies: StrictBool | None = None
+    charge_failed: StrictBool | None = None
+    restart_streams: StrictBool | None = None
 
     def allows_model(self, model: str) -> bool:
         """Whether this envelope lets the model pass."""
@@ -62,17 +64,24 @@ def effective(policies: Iterable[EnvelopePolicy | None]) -> Policy:
             models = policy.models if "*" in models else [model for model in models if model in policy.models]
         if policy.route_types is not None:
             route_types = [kind for kind in route_types if kind in policy.route_types]
-    crossing = [policy.cross_bucket for policy in said if policy.cross_bucket is not None]
     return Policy(
         models=models,
         route_types=route_types,
         fallback=all(policy.fallback is not False for policy in said),
-        cross_bucket=bool(crossing) and all(crossing),
+        cross_bucket=_permitted(policy.cross_bucket for policy in said),
+        charge_failed=_permitted(policy.charge_failed for policy in said),
+        restart_streams=_permitted(policy.restart_streams for policy in said),
         store_replies=all(policy.store_replies is not False for policy in said),
         max_attempts=min(
             (policy.max_attempts for policy in said if policy.max_attempts is not None), default=default.max_attempts
         ),
     )
+
+
+def _permitted(said: Iterable[bool | None]) -> bool:
+    """Whether one permits it and none forbids it."""
+    opinions = [opinion for opinion in said if opinion is not None]
+    return bool(opinions) and all(opinions)
 
 
 def read_policy(value: object) -> EnvelopePolicy | None:

@@ -46,13 +46,25 @@ class Running(NamedTuple):
 
 
 class Charge(NamedTuple):
-    """What the customer pays: the attempt, its bucket and the amount. `overrun`: more than the hold was for."""
+    """What the customer pays: the attempt, its bucket and the amount. `overrun`: more than the hold was for.
+
+    `also` are failed attempts that are part of the amount, by policy.
+    """
 
     attempt: int
     bucket: str
     currency: str
     cost_nano: int
     overrun: bool
+    also: tuple[int, ...] = ()
+
+
+class Burned(NamedTuple):
+    """A failed attempt that the customer pays for, by policy: its hold, and its price."""
+
+    attempt: int
+    grant: HoldGranted
+    cost_nano: int
 
 
 class Outgoing(NamedTuple):
@@ -69,8 +81,9 @@ class Call:
     """A request from its plan to its record. Times on the loop's clock, in seconds."""
 
     __slots__ = (
-        "api", "ask", "attempts", "begun", "context", "covers", "deadline", "expected_tokens", "fallbacks", "grants", "left",
-        "passage", "plan", "progress", "settled", "tightened", "tokens_bound", "trace", "unpayable", "upstream_ms", "writer",
+        "api", "ask", "attempts", "begun", "burned", "context", "covers", "deadline", "expected_tokens", "fallbacks", "grants",
+        "left", "passage", "plan", "progress", "settled", "tightened", "tokens_bound", "trace", "unpayable",
+        "upstream_ms", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +101,7 @@ class Call:
         self.grants: list[HoldGranted] = []
         self.covers: dict[int, Cover] = {}
         self.attempts: list[AttemptDocument] = []
+        self.burned: list[Burned] = []
         self.fallbacks: list[FallbackDocument] = []
         self.unpayable: set[int] = set()
         self.progress: dict[UUID, StreamProgress] = {}
@@ -134,7 +148,10 @@ class Call:
         return Running(len(self.attempts) + 1, index, place, key, self.covers[index], now(), at)
 
     def failed(self, running: Running, failure: UpstreamError, at: float) -> AttemptDocument:
-        """The upstream call failed; what it burned is written down and charged to nobody."""
+        """The upstream call failed; what it burned is written down, and charged to nobody unless a policy says so."""
+        if failure.usage is not None and self.context.policy.charge_failed:
+            cost_nano = charge_nano(running.cover.prices, failure.usage)
+            self.burned.append(Burned(running.number, running.cover.grant, cost_nano))
         source: UsageSource = "none" if failure.usage is None else "reported"
         cancelled = failure.error_class == "client_gone"
         return self.finished(
@@ -203,8 +220,20 @@ class Call:
     def charge(self, running: Running, usage: Usage) -> Charge:
         """What the customer pays for an attempt, at the prices that its hold was stamped with."""
         grant = running.cover.grant
-        cost_nano = charge_nano(running.cover.prices, usage)
-        return Charge(running.number, grant.bucket, grant.currency, cost_nano, cost_nano > grant.amount_nano)
+        beside = [each for each in self.burned if each.grant is grant and each.attempt != running.number]
+        cost_nano = charge_nano(running.cover.prices, usage) + sum(each.cost_nano for each in beside)
+        also = tuple(each.attempt for each in beside)
+        return Charge(running.number, grant.bucket, grant.currency, cost_nano, cost_nano > grant.amount_nano, also)
+
+    def charge_burned(self) -> Charge | None:
+        """What the customer pays for a request that nobody answered: nothing, unless a policy charges what was burned."""
+        if not self.burned:
+            return None
+        last = self.burned[-1]
+        under = [each for each in self.burned if each.grant is last.grant]
+        cost_nano = sum(each.cost_nano for each in under)
+        grant, also = last.grant, tuple(each.attempt for each in under[:-1])
+        return Charge(last.attempt, grant.bucket, grant.currency, cost_nano, cost_nano > grant.amount_nano, also)
 
     def over(self) -> None:
         """The call is over: its last attempt's place at the channel is free, and how it ended is known."""
@@ -246,6 +275,7 @@ class Call:
             "fallbacks": self.fallbacks,
             "hold_ids": hold_ids,
             "charged_attempt": None if charge is None else charge.attempt,
+            "also_charged": [] if charge is None else list(charge.also),
             "bucket": None if charge is None else charge.bucket,
             "currency": None if charge is None else charge.currency,
             "cost_nano": None if charge is None else charge.cost_nano,

@@ -33,6 +33,7 @@ class Ending(TypedDict):
     fallbacks: list[FallbackDocument]
     hold_ids: list[UUID]
     charged_attempt: int | None
+    also_charged: list[int]
     bucket: str | None
     currency: str | None
     cost_nano: int | None

@@ -137,5 +137,6 @@ def _request(call: Call, indexes: list[int], lease: timedelta) -> HoldRequest:
         max_output_tokens=ask.cap,
         model_max_output_tokens=call.plan.model.max_output_tokens,
         choices=ask.choices,
+        attempts=call.plan.max_attempts if context.policy.charge_failed else 1,
         deadline_at=now() + lease,
     )

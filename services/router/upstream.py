@@ -91,7 +91,7 @@ class Upstream:
         try:
             async with asyncio.timeout_at(self._patience(call)):
                 response = await self._transport.handle_async_request(request)
-                return await _begun(dialect, response, chunks, key)
+                return await _begun(dialect, response, chunks, key, until_content=call.context.policy.restart_streams)
         except UpstreamError as failure:
             _name(failure, response, key)
             raise
@@ -137,29 +137,38 @@ def _read(dialect: Dialect, response: httpx.Response, body: bytes, key: str) -> 
     return reply._replace(upstream_id=safe_id(reply.upstream_id or header_id(response.headers), key))
 
 
-async def _begun(dialect: Dialect, response: httpx.Response, chunks: StreamReader, key: str) -> OpenStream:
-    """The stream once its first chunk has come. Closes the response where that fails."""
+async def _begun(
+    dialect: Dialect, response: httpx.Response, chunks: StreamReader, key: str, *, until_content: bool
+) -> OpenStream:
+    """The stream once its first chunk has come, or its first content. Closes the response where that fails."""
     if response.status_code != 200:
         raise _refused(dialect, response, await read_bounded(response, REPLY_BYTES_MAX), key)
     assert isinstance(response.stream, httpx.AsyncByteStream)
     parts = Cleaned(response.stream.__aiter__(), key)
     try:
-        return await _first_chunk(response, parts, chunks, key)
+        return await _first_chunk(response, parts, chunks, key, until_content=until_content)
     except BaseException:
         await response.aclose()
         raise
 
 
-async def _first_chunk(response: httpx.Response, parts: AsyncIterator[bytes], chunks: StreamReader, key: str) -> OpenStream:
+async def _first_chunk(
+    response: httpx.Response, parts: AsyncIterator[bytes], chunks: StreamReader, key: str, *, until_content: bool
+) -> OpenStream:
+    """Nothing of what is read here has reached the client: where it breaks, another attempt may be made.
+
+    Where the policy restarts streams, what opens a stream without saying anything is kept back too.
+    """
     first = b""
     async for part in parts:
         try:
             first += chunks.feed(part)
         except StreamMalformedError as exc:
             raise UpstreamError("malformed_reply", "retry", status=200, usage=chunks.usage) from exc
-        if chunks.error is not None and not chunks.started:
+        kept_back = not chunks.started or (until_content and not (chunks.tokens_seen or chunks.complete or chunks.capped))
+        if chunks.error is not None and kept_back:
             raise UpstreamError("upstream_error", "retry", status=200, usage=chunks.usage)
-        if chunks.started:
+        if not kept_back:
             return OpenStream(response, parts, chunks, first, key)
         if chunks.done:
             break

@@ -61,5 +61,5 @@ def _attempts(request_id: UUID, holder: str, event: dict[str, Any]) -> Iterable[
             "request_id": request_id,
             "account_id": holder,
             **{name: attempt.get(name) for name in SHOWN},
-            "charged": attempt["attempt"] == data["charged_attempt"],
+            "charged": attempt["attempt"] in {data["charged_attempt"], *data.get("also_charged", ())},
         }

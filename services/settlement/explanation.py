@@ -124,6 +124,10 @@ def _charged(receipt: dict[str, Any], written_off_nano: int) -> Iterable[str]:
     else:
         how = f" at price book {charge['price_version']}: {charge['arithmetic']} {currency}" if charge["arithmetic"] else ""
         yield f"{amount} was charged to bucket {charge['bucket']}{how}."
+        for part in charge.get("parts", []):
+            yield f"Of it for attempt {part['attempt']}: {part['arithmetic']} {currency}."
+        if charge.get("parts"):
+            yield "Failed attempts that used tokens are charged, because the account's policy says so."
     held, released = _money(charge["hold_nano"], currency), _money(charge["released_nano"], currency)
     yield f"{held} had been held before the call; {released} of it went back."
     if charge["overrun_nano"]:

@@ -38,6 +38,16 @@ class HoldOrder:
         """The run whose reserve pays; empty where the customer's own bucket does."""
         return self.run.id if self.run is not None and self.run.reserve else ""
 
+    @property
+    def input_tokens(self) -> int:
+        """Prompt tokens over all attempts that may be charged."""
+        return self.request.input_tokens_bound * self.request.attempts
+
+    @property
+    def choices(self) -> int:
+        """Choices over all attempts that may be charged: the output bound counts for each."""
+        return self.request.choices * self.request.attempts
+
     def _run_code(self) -> str | None:
         request, run = self.request, self.run
         if request.run_id is None:
@@ -52,10 +62,10 @@ class HoldOrder:
         request = self.request
         # Without a cap of the client's own the hold function chooses one that fits: only a single token must.
         asked = 1 if request.max_output_tokens is None else request.max_output_tokens
-        output_tokens = max(min(asked, request.model_max_output_tokens), 1) * request.choices
-        if fits(self.unit_prices, input_tokens=request.input_tokens_bound, output_tokens=output_tokens):
+        output_tokens = max(min(asked, request.model_max_output_tokens), 1) * self.choices
+        if fits(self.unit_prices, input_tokens=self.input_tokens, output_tokens=output_tokens):
             return None
-        self.needed_nano = min(amount_nano(self.unit_prices, request.input_tokens_bound, output_tokens), INT64_MAX)
+        self.needed_nano = min(amount_nano(self.unit_prices, self.input_tokens, output_tokens), INT64_MAX)
         return "insufficient_balance"
 
 

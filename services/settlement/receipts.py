@@ -132,7 +132,7 @@ def _attempts(event: RequestCompleted | None, holds: Sequence[Row], book_of: Boo
     for attempt in event.data.attempts:
         priced = _priced(attempt, by_id.get(attempt.hold_id), book_of)
         row = attempt.model_dump(mode="json", exclude=OPERATORS_OWN)
-        row["charged"] = attempt.attempt == event.data.charged_attempt
+        row["charged"] = attempt.attempt == event.data.charged_attempt or attempt.attempt in event.data.also_charged
         row["cost_nano"], row["cost_currency"] = priced if priced else (None, None)
         rows.append(row)
     return rows
@@ -154,6 +154,7 @@ def _charge(event: RequestCompleted | None, settled: Row | None, paid: Row | Non
     attempt = _charged_attempt(event)
     book = book_of(paid["price_version"])
     prices = book.prices.get((attempt.route_type, attempt.upstream_model)) if book and attempt else None
+    beside = event is not None and bool(event.data.also_charged)
     by_usage = settled is not None and settled["status"] == "settled"
     amount = settled["charge_nano"] if settled and by_usage else paid["captured_nano"]
     return {
@@ -167,8 +168,30 @@ def _charge(event: RequestCompleted | None, settled: Row | None, paid: Row | Non
         "hold_nano": paid["amount_nano"],
         "released_nano": paid["released_nano"],
         "overrun_nano": settled["overrun_nano"] if settled else 0,
-        "arithmetic": arithmetic(prices, attempt.usage, amount) if by_usage and prices and attempt else None,
+        "arithmetic": arithmetic(prices, attempt.usage, amount) if by_usage and prices and attempt and not beside else None,
+        "parts": parts(event, attempt, book) if by_usage and beside else [],
     }
+
+
+def parts(event: RequestCompleted | None, charged: Attempt | None, book: PriceBook | None) -> list[Row]:
+    """The attempts that a charge is the sum of, each priced and rounded by itself; empty for a charge of one attempt."""
+    if event is None or charged is None or book is None:
+        return []
+    paid = [each for each in event.data.attempts if each is charged or each.attempt in event.data.also_charged]
+    found = []
+    for each in paid:
+        prices = book.prices[each.route_type, each.upstream_model]
+        nano = charge_nano(prices, each.usage)
+        found.append(
+            {
+                "attempt": each.attempt,
+                "amount_nano": nano,
+                "prices": prices.model_dump(),
+                "usage": each.usage.model_dump(),
+                "arithmetic": arithmetic(prices, each.usage, nano),
+            }
+        )
+    return found
 
 
 def _charged_attempt(event: RequestCompleted | None) -> Attempt | None:

@@ -55,6 +55,11 @@ class Request:
         return self.data["attempts"] if self.data else []
 
     @property
+    def paid(self) -> set[int]:
+        """The numbers of the attempts that the customer pays for."""
+        return {self.data["charged_attempt"], *self.data.get("also_charged", ())} - {None} if self.data else set()
+
+    @property
     def paying_hold(self) -> Row | None:
         """The hold that the charge came from."""
         if self.settled is not None and self.settled["charged_hold"] is not None:
@@ -126,6 +131,7 @@ class RunAccount:
         """Every attempt under its own model and route; the charge under those of the attempt that is paid."""
         currencies = {hold["id"]: (hold["bucket"], hold["currency"]) for hold in request.holds}
         charged = request.data["charged_attempt"] if request.data else None
+        beside = self._beside(request)
         for attempt in request.attempts:
             bucket, currency = currencies.get(UUID(attempt["hold_id"]), ("", ""))
             keys = {
@@ -133,13 +139,15 @@ class RunAccount:
                 "route": (attempt["route_type"], bucket, currency),
                 "bucket": (bucket, currency),
             }
-            paid = attempt["attempt"] == charged and request.status == "settled"
+            paid = attempt["attempt"] in request.paid and request.status == "settled"
             for name, key in keys.items():
                 sums = self._by[name].setdefault(key, Sums())
                 sums.attempts += 1
                 if paid:
-                    sums.requests += 1
-                    sums.charge_nano += request.charge_nano
+                    main = attempt["attempt"] == charged
+                    rest = request.charge_nano - sum(beside.values())
+                    sums.requests += main
+                    sums.charge_nano += rest if main else beside[attempt["attempt"]]
                     sums.add_tokens(attempt["usage"])
             if paid:
                 self._tokens.add_tokens(attempt["usage"])
@@ -157,8 +165,15 @@ class RunAccount:
             sums.requests += 1
             sums.charge_nano += request.charge_nano
 
+    def _beside(self, request: Request) -> dict[int, int]:
+        """The price of each failed attempt that is charged beside the one that the request is charged for."""
+        charged, hold = (request.data or {}).get("charged_attempt"), request.paying_hold
+        paid = [each for each in request.attempts if each["attempt"] in request.paid and each["attempt"] != charged]
+        return {each["attempt"]: (self._price(each, hold["price_version"] if hold else None) or ("", 0))[1] for each in paid}
+
     def _failures(self, request: Request) -> None:
         versions = {hold["id"]: hold["price_version"] for hold in request.holds}
+        beside = self._beside(request)
         charged = request.data["charged_attempt"] if request.data else None
         for attempt in request.attempts:
             if attempt["outcome"] == "succeeded":
@@ -166,23 +181,30 @@ class RunAccount:
             self._burned.attempts += 1
             reason = attempt["error_class"] or "unknown"
             self._reasons[reason] = self._reasons.get(reason, 0) + 1
-            if attempt["attempt"] == charged:
+            if attempt["attempt"] in request.paid:
                 currency = request.paying_hold["currency"] if request.paying_hold else ""
-                self._charged_failures[currency] = self._charged_failures.get(currency, 0) + request.charge_nano
+                rest = request.charge_nano - sum(beside.values())
+                nano = rest if attempt["attempt"] == charged else beside[attempt["attempt"]]
+                self._charged_failures[currency] = self._charged_failures.get(currency, 0) + nano
                 continue
             self._burned.add_tokens(attempt["usage"])
             self._waste(attempt, versions.get(UUID(attempt["hold_id"])))
 
     def _waste(self, attempt: Row, version: int | None) -> None:
         """What a failed attempt that nobody paid would have cost the customer."""
+        priced = self._price(attempt, version)
+        if priced is not None:
+            currency, nano = priced
+            self._wasted[currency] = self._wasted.get(currency, 0) + nano
+
+    def _price(self, attempt: Row, version: int | None) -> tuple[str, int] | None:
+        """(currency, nano) of an attempt at its own model's price; None where it has none."""
         book = self._book_of(version) if version is not None else None
-        if book is None:
-            return
-        prices = book.prices.get((attempt["route_type"], attempt["upstream_model"]))
-        bucket = book.buckets.get(attempt["route_type"])
-        if prices is not None and bucket is not None:
-            nano = charge_nano(prices, Usage.model_validate(attempt["usage"]))
-            self._wasted[bucket.currency] = self._wasted.get(bucket.currency, 0) + nano
+        prices = book.prices.get((attempt["route_type"], attempt["upstream_model"])) if book else None
+        bucket = book.buckets.get(attempt["route_type"]) if book else None
+        if prices is None or bucket is None:
+            return None
+        return bucket.currency, charge_nano(prices, Usage.model_validate(attempt["usage"]))
 
 
 def requests_of(holds: Sequence[Row], receipts: Iterable[Row]) -> list[Request]:

@@ -52,7 +52,7 @@ class HoldRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What one attempt costs under its hold's price version."""
+    """What the charged attempt costs under its hold's price version, with the failed ones that a policy charges beside it."""
 
     hold: HoldRow
     attempt: Attempt
@@ -176,7 +176,20 @@ def _charged(
             exposure_nano=event.data.cost_nano,
         )
         return None, (case,)
-    return Charge(hold=hold, attempt=attempt, nano=_price(attempt, hold, book_of)), ()
+    also = sum(_price(each, hold, book_of) for each in _beside(event, attempt))
+    return Charge(hold=hold, attempt=attempt, nano=_bounded(_price(attempt, hold, book_of) + also)), ()
+
+
+def _beside(event: RequestCompleted, charged: Attempt) -> Iterable[Attempt]:
+    """The failed attempts that are charged too. Raises PoisonError for one that the same hold does not pay."""
+    numbers = event.data.also_charged
+    if len({*numbers, charged.attempt}) != len(numbers) + 1:
+        raise PoisonError("inconsistent", "an attempt is charged twice")
+    for number in numbers:
+        attempt = next((each for each in event.data.attempts if each.attempt == number), None)
+        if attempt is None or attempt.hold_id != charged.hold_id:
+            raise PoisonError("inconsistent", f"attempt {number} is charged and not under the hold that pays")
+        yield attempt
 
 
 def _price(attempt: Attempt, hold: HoldRow, book_of: BookOf) -> int:

@@ -29,7 +29,9 @@ def _completed(_: Event, data: Any) -> Values:
     spent_tokens = all_tokens(data)
     charged = data["charged_attempt"]
     answer_values = {} if answer is None else {**route_values(answer), **usage_values(answer["usage"])}
-    charged_tokens = 0 if answer is None or charged is None else total_tokens(answer["usage"])
+    also = data.get("also_charged", ())
+    paid = [attempt for attempt in data["attempts"] if charged is not None and attempt["attempt"] in {charged, *also}]
+    charged_tokens = sum(total_tokens(attempt["usage"]) for attempt in paid)
     return {
         **key_values(data["key"]),
         **answer_values,

@@ -4,9 +4,11 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from schemas.calls import CallContext, Policy
 from schemas.envelope import new_id, now
+from services.edge.admin_models import InnerPolicyChange, KeyBody, PolicyChange, ProjectBody
 from services.edge.context import Call, render_context
 from services.edge.errors import ForbiddenError
 from services.edge.policies import EnvelopePolicy, effective
@@ -117,3 +119,24 @@ def test_router_is_told_which_envelopes_leave_out_a_route_type_and_of_no_others(
     ]
     assert context.policy.route_types == ["direct"]
     assert b"route_limits" not in render_context(call, caller())
+
+
+@pytest.mark.parametrize("name", ["charge_failed", "restart_streams"])
+@pytest.mark.parametrize(
+    ("said", "allowed"),
+    [([None], False), ([True], True), ([True, None, None], True), ([True, False], False), ([None, False, True], False)],
+)
+def test_what_is_off_by_default_needs_one_that_permits_it_and_none_that_forbids_it(
+    name: str, said: list[bool | None], *, allowed: bool
+) -> None:
+    assert getattr(effective(policy(**{name: each}) for each in said), name) is allowed
+
+
+@pytest.mark.parametrize("body", [ProjectBody, KeyBody, InnerPolicyChange])
+def test_only_an_account_may_permit_that_failed_attempts_are_charged(body: Any) -> None:
+    of = {"account_id": "a", "project_id": "p", "name": "n"} if body is not InnerPolicyChange else {}
+    of = {name: value for name, value in of.items() if name in body.model_fields}
+    assert body.model_validate({**of, "policy": {"charge_failed": False}}).policy.charge_failed is False
+    with pytest.raises(ValidationError):
+        body.model_validate({**of, "policy": {"charge_failed": True}})
+    assert PolicyChange.model_validate({"policy": {"charge_failed": True}}).policy is not None

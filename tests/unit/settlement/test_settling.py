@@ -322,3 +322,31 @@ def test_the_cases_of_events_that_come_again() -> None:
     assert again.id == forged(event, "t:0:1").id != other.id
     detail = f"event {event.event_id} completes a request that was settled before; nothing was posted"
     assert facts(repeated(event)) == ("second_completion", detail, "a", event.request_id, None, None, None)
+
+
+def _with_failure(also: list[int], *, other_hold: bool = False) -> tuple[RequestCompleted, HoldRow, HoldRow]:
+    """A request whose first attempt failed and burned tokens, under the same hold as its second or under another."""
+    request = hold_for("a")
+    second = hold_for("a", request_id=request.request_id)
+    row, other = row_of(request), row_of(second)
+    failed = attempt_on(second if other_hold else request, outcome="failed", error_class="upstream_error")
+    answered = attempt_on(request, 2)
+    event = completion(request, attempts=[failed, answered], charged=2, also_charged=also)
+    return event, row, other
+
+
+def test_a_failed_attempt_is_charged_only_where_the_completion_says_so_and_each_is_rounded_by_itself() -> None:
+    for also, times in (([], 1), ([1], 2)):
+        event, row, other = _with_failure(also)
+        settlement = decided(event, row, other)
+        assert settlement.capture is not None
+        assert settlement.capture.nano == CHARGE * times
+
+
+@pytest.mark.parametrize(("also", "other_hold"), [([1], True), ([1, 1], False), ([2], False), ([7], False)])
+def test_an_attempt_is_charged_once_and_by_the_hold_that_pays(also: list[int], *, other_hold: bool) -> None:
+    event, row, other = _with_failure(also, other_hold=other_hold)
+    with pytest.raises(PoisonError) as caught:
+        decided(event, row, other)
+    assert caught.value.reason == "inconsistent"
+    assert (row.state, other.state) == ("HELD", "HELD")
