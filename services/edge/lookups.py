@@ -11,7 +11,7 @@ from schemas.money import format_amount
 from services.edge import metrics
 from services.edge.authentication import Authenticator
 from services.edge.caller import Caller
-from services.edge.catalog import visible_models
+from services.edge.catalog import listed, visible_models
 from services.edge.errors import (
     ApiError,
     ClientGoneError,
@@ -42,14 +42,15 @@ class Lookups:
 
     async def models(self, _request: Request, caller: Caller) -> Reply:
         """`GET /v1/models`."""
-        return json_reply({"object": "list", "data": await self._visible(caller)})
+        return json_reply(listed(await self._visible(caller)))
 
     async def model(self, request: Request, caller: Caller) -> Reply:
         """`GET /v1/models/{id}`; ids may hold slashes."""
         wanted = request.path_params["model_id"]
         found = [model for model in await self._visible(caller) if model["id"] == wanted]
         if not found:
-            raise NotFoundError("model_not_found", f"The model {wanted[:MAX_ID]!r} does not exist or this key may not use it.")
+            message = f"The model {wanted[:MAX_ID]!r} does not exist or this key may not use it."
+            raise NotFoundError("model_not_found", message, param="model")
         return json_reply(found[0])
 
     async def receipt(self, request: Request, caller: Caller) -> Reply:

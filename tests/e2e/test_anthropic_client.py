@@ -78,6 +78,12 @@ def test_a_streamed_tool_use_reads_as_its_input(client: Anthropic, model: str) -
     assert "city" in use.input
 
 
+def test_models_are_listed_as_the_client_knows_them(client: Anthropic) -> None:
+    models = {model.id: model for model in client.models.list()}
+    assert models["claude-haiku-4-5"].type == "model"
+    assert client.models.retrieve("claude-haiku-4-5").display_name == "claude-haiku-4-5"
+
+
 def test_errors_are_the_clients_own_kinds(client: Anthropic, described: dict[str, Any]) -> None:
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(model="nothing", max_tokens=5, messages=_ask("hello"))

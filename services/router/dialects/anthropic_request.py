@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.router.dialects.anthropic_unpriced import check_cache, refuse_unpriced
 from services.router.dialects.chat_parts import (
     SYSTEM_ROLES,
     Data,
@@ -62,6 +63,7 @@ def _check_thinking(request: Json) -> None:
 
 def native(body: Json, upstream_model: str, output_cap: int) -> Json:
     """The client's own request. Thinking fits below the cap, or is left out where the cap has no room for it."""
+    refuse_unpriced(body)
     request = {**body, "model": upstream_model, "max_tokens": output_cap}
     metadata = body.get("metadata")
     if isinstance(metadata, dict) and "run_id" in metadata:
@@ -225,6 +227,7 @@ def _block(part: Json, param: str) -> Json:
         return {"type": "document", "source": _source(file_of(part, param))}
     block: Json = {"type": "text", "text": part_text(part, param)}
     if part.get("cache_control") is not None:
+        check_cache(part["cache_control"])
         block["cache_control"] = part["cache_control"]
     return block
 

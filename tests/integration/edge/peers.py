@@ -128,7 +128,7 @@ class Peers:
 
     async def models(self, _request: Request) -> Response:
         """A catalog of two models."""
-        route = {"channel": "openai-main", "route_type": "direct", "brand": "openai", "upstream_model": "x"}
+        route = {"channel": "openai-main", "route_type": "direct", "brand": "openai", "upstream_model": "gpt-4o"}
         model = {
             "owned_by": "openai",
             "created": 1,

@@ -25,7 +25,7 @@ def test_settlement_is_asked_with_everything_that_may_answer(edge: EdgeProcess, 
     assert (first.requests, first.cached_share, second.model) == (200, 0.25, "org/tiny")
     assert (first.input_tokens.low, first.input_tokens.high) == (1500, 1500)
     assert (first.output_tokens.low, first.output_tokens.high) == (200, 800)
-    assert [(each.route_type, each.model) for each in first.candidates] == [("direct", "x")]
+    assert [(each.route_type, each.model) for each in first.candidates] == [("direct", "gpt-4o")]
 
 
 @pytest.mark.parametrize(

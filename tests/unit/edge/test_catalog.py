@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.calls import Policy
-from services.edge.catalog import visible_models
+from services.edge.catalog import listed, visible_models
 
 PRICES = {"input": 2_500_000_000, "cached_input": 1_250_000_000, "cache_write": 2_500_000_000, "output": 10_000_000_000}
 BOOK = [
@@ -44,3 +44,24 @@ def test_a_key_sees_only_routes_of_its_policy() -> None:
 
 def test_a_model_without_a_price_is_shown_without_one() -> None:
     assert visible_models(CATALOG, BOOK, Policy())[1]["pricing"] == {}
+
+
+def test_a_model_costs_what_the_models_cost_that_answer_for_it() -> None:
+    routes = [("direct", "gpt-4o"), ("pooled", "other"), ("pooled", "gpt-4o"), ("pooled", "unpriced"), ("pooled", "gpt-4o")]
+    places = [{"channel": "c", "route_type": kind, "brand": "b", "upstream_model": name} for kind, name in routes]
+    other = {"route_type": "pooled", "model": "other", "currency": "CNY", "prices": {**PRICES, "output": 7_000_000_000}}
+    [shown] = visible_models([{**model("fast", "direct"), "routes": places}], [*BOOK, other], Policy())
+    assert (shown["pricing"]["direct"]["model"], "alternatives" in shown["pricing"]["direct"]) == ("gpt-4o", False)
+    pooled = shown["pricing"]["pooled"]
+    assert (pooled["model"], pooled["output"]) == ("other", "7.00")
+    assert [(each["model"], each["output"]) for each in pooled["alternatives"]] == [("gpt-4o", "10.00")]
+
+
+def test_the_list_is_one_page_for_clients_of_both_kinds() -> None:
+    page = listed(visible_models(CATALOG, BOOK, Policy()))
+    assert (page["object"], page["has_more"], page["first_id"], page["last_id"]) == ("list", False, "gpt-4o", "deepseek-chat")
+    first = page["data"][0]
+    assert (first["object"], first["type"], first["display_name"], first["created_at"]) == (
+        "model", "model", "gpt-4o", "1970-01-01T00:00:01Z",
+    )  # fmt: skip
+    assert listed([]) == {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}

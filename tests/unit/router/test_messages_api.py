@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from schemas.money import Usage
+from services.router.ask import parse_ask
 from services.router.clients.messages import Messages
 from services.router.dialects.anthropic import Anthropic
 from services.router.dialects.openai import priced, read_reply
@@ -246,3 +247,39 @@ def test_a_broken_stream_ends_with_an_error_event() -> None:
     stream = API.stream(parsed(), OPENAI.stream(1, 1000))
     (error,) = told(stream.failure({"error": {"message": "cut", "type": "server_error", "code": "stream_cut"}}))
     assert error == {"type": "error", "error": {"type": "api_error", "message": "cut", "code": "stream_cut"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"inference_geo": "us"}, "inference_geo"),
+        ({"speed": "fast"}, "speed"),
+        ({"container": {"skills": []}}, "container"),
+        ({"mcp_servers": [{"type": "url", "url": "https://example.com"}]}, "mcp_servers"),
+        ({"cache_control": {"type": "ephemeral", "ttl": "1h"}}, "cache_control.ttl"),
+        ({"system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}, "cache_control.ttl"),
+        ({"tools": [{"name": "w", "input_schema": {}, "cache_control": {"ttl": "1h"}}]}, "cache_control.ttl"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"ttl": "1h"}}]}]},
+            "cache_control.ttl",
+        ),
+    ],
+)
+def test_what_anthropic_bills_at_another_price_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(UpstreamError) as refused:
+        ANTHROPIC.request_body(parsed(**fields), "claude-x", 40)
+    assert json.loads(refused.value.body)["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    "fields", [{"inference_geo": "global"}, {"speed": "standard"}, {"cache_control": {"type": "ephemeral", "ttl": "5m"}}]
+)
+def test_what_changes_no_price_passes(fields: dict[str, Any]) -> None:
+    assert json.loads(ANTHROPIC.request_body(parsed(**fields), "claude-x", 40)).items() >= fields.items()
+
+
+def test_a_chat_completion_asks_for_no_longer_cache_either() -> None:
+    part = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    ask = parse_ask(orjson.dumps({"model": "m", "messages": [{"role": "user", "content": [part]}]}))
+    with pytest.raises(UpstreamError):
+        ANTHROPIC.request_body(ask, "claude-x", 40)
