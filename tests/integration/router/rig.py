@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -98,7 +98,7 @@ class Reply:
 class Rig:
     """The running neighbourhood."""
 
-    def __init__(self, directory: Path, database_url: str, kafka: str) -> None:
+    def __init__(self, directory: Path, database_url: str, kafka: str, settings: Mapping[str, str] | None = None) -> None:
         self._lanes: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
         self.kafka = kafka
         self.ports = {name: free_port() for name in ("router", "settlement", "provider")}
@@ -114,6 +114,7 @@ class Rig:
             "TOLLBOOK_SECRETS_KEY": "0f" * 32,
             "TOLLBOOK_ALLOW_PRIVATE_UPSTREAMS": "true",
             **FAST,
+            **(settings or {}),
         }
         self.log = directory / "router.log"
         self.migrations = [

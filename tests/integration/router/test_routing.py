@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,11 @@ import pytest
 from tests.integration.router.rig import PRICE_BOOK, Asker, Lane, Rig, story
 
 BOOK = PRICE_BOOK + '  - {route_type: direct, model: gpt-4.1-mini, currency: USD, input: "0.4", output: "1.6"}\n'
+PATIENT = {
+    "TOLLBOOK_UPSTREAM_FIRST_BYTE_TIMEOUT_SECONDS": "30",
+    "TOLLBOOK_UPSTREAM_READ_TIMEOUT_SECONDS": "30",
+    "TOLLBOOK_REQUEST_DEADLINE_SECONDS": "60",
+}
 SLOW = {"ttft_ms": 150.0, "latency_ms": 150.0}
 
 
@@ -48,6 +54,17 @@ def table(rig: Rig) -> dict[str, Any]:
         limits = {"max_input_tokens": 128_000, "max_output_tokens": 16_384}
         base["models"].append({"id": name, "owned_by": "sim", **limits, **more, "candidates": candidates})
     return base
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory, module_database_url: str, kafka_bootstrap_servers: str) -> Iterator[Rig]:
+    """A neighbourhood whose router is patient: nothing here is about timeouts, however busy the machine is."""
+    running = Rig(tmp_path_factory.mktemp("router"), module_database_url, kafka_bootstrap_servers, PATIENT)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="module")
