@@ -46,7 +46,7 @@ class Measured(_Figures):
     latency_added: Quantiles | None = None
     ttft_added: Quantiles | None = None
     cpu_ms_per_chunk: float | None = None
-    """What a streamed request costs beyond a plain one at as many connections, by its chunks."""
+    """What a streamed request costs beyond a plain one at as many connections, by its chunks; idle time left out of both."""
 
     lags: Lags | None = None
 
@@ -90,19 +90,29 @@ class Run(_Figures):
         return list(dict.fromkeys(one.target for one in self.measured))
 
 
-def compared(measured: list[Measured], direct: str) -> list[Measured]:
-    """Fill in what each target adds to the direct call, and what a chunk costs it."""
+def compared(measured: list[Measured], direct: str, idle_ms_per_s: float = 0.0) -> list[Measured]:
+    """Fill in what each target adds to the direct call, and what a chunk costs it.
+
+    `idle_ms_per_s` is the CPU that the stack takes while nothing is asked of it: a paced stream lasts seconds, and its chunks
+    are not to blame for these.
+    """
     base = {one.cell: one for one in measured if one.target == direct}
     plain = {(one.target, one.connections): one for one in measured if not one.stream}
-    return [_compared(one, base.get(one.cell), plain.get((one.target, one.connections))) for one in measured]
+    return [_compared(one, base.get(one.cell), plain.get((one.target, one.connections)), idle_ms_per_s) for one in measured]
 
 
-def _compared(one: Measured, direct: Measured | None, plain: Measured | None) -> Measured:
+def busy_ms(one: Measured, idle_ms_per_s: float) -> float:
+    """CPU per request beyond what the stack takes anyway in as much time."""
+    seconds = one.seconds + (one.lags.drain_seconds if one.lags else 0.0)
+    return one.cpu_ms - idle_ms_per_s * seconds / max(one.requests, 1)
+
+
+def _compared(one: Measured, direct: Measured | None, plain: Measured | None, idle_ms_per_s: float) -> Measured:
     if direct is None or direct is one:
         return one
     per_chunk = None
     if one.stream and plain is not None and one.chunks and plain.requests:
-        per_chunk = (one.cpu_ms - plain.cpu_ms) / (one.chunks / one.requests)
+        per_chunk = (busy_ms(one, idle_ms_per_s) - busy_ms(plain, idle_ms_per_s)) / (one.chunks / one.requests)
     return one.model_copy(
         update={
             "latency_added": one.latency.over(direct.latency),

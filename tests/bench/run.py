@@ -56,7 +56,7 @@ def run(plan: Plan) -> Run:
         seconds_per_cell=plan.seconds,
         machine=described,
         idle_cpu_ms_per_second=idle,
-        measured=compared(measured, DIRECT),
+        measured=compared(measured, DIRECT, sum(idle.values())),
         failures=failures,
     )
 
