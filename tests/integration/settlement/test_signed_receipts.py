@@ -83,6 +83,15 @@ def refunded(ledger: Ledger) -> UUID:
     return request_id
 
 
+def with_failures(ledger: Ledger) -> UUID:
+    """A request whose failed attempt is charged beside the one that answered."""
+    hold = hold_for("a", attempts=2)
+    ledger.held(hold)
+    failed = attempt_on(hold, outcome="failed", error_class="upstream_error", usage=Usage(input_tokens=5, output_tokens=1))
+    ledger.complete(completion(hold, attempts=[failed, attempt_on(hold, 2)], charged=2, also_charged=[1]))
+    return hold.request_id
+
+
 def in_a_run(ledger: Ledger) -> UUID:
     """A request that a run's reserve paid."""
     run = ledger.open_run("a", CLIENT, {"credit": "4"})
@@ -104,6 +113,7 @@ STORIES: dict[str, Callable[[Ledger], UUID]] = {
     "refunded": refunded,
     "run": in_a_run,
     "free": lambda ledger: settled(ledger, usage=Usage()),
+    "failures charged": with_failures,
     "above the hold": lambda ledger: settled(ledger, usage=OVERRUN),
 }
 
@@ -254,6 +264,27 @@ LIES: dict[str, Change] = {
     "a receipt that is none": put([], "receipt"),
     "another version": put(2, "version"),
 }
+
+
+PARTS = ("receipt", "charge", "parts")
+LIES_ABOUT_PARTS: dict[str, Change] = {
+    "a part of another amount": more(*PARTS, 0, "amount_nano"),
+    "a part of another usage": more(*PARTS, 1, "usage", "output_tokens"),
+    "a part less": gone(*PARTS, 0),
+    "a part twice": lambda document: at(*PARTS)(document).append(at(*PARTS, 0)(document)),
+    "a part of another price": put(7, *PARTS, 0, "prices", "output"),
+    "no parts": put([], *PARTS),
+    "an attempt that was not charged": put(False, "receipt", "attempts", 0, "charged"),
+}
+
+
+def test_a_receipt_that_lies_about_the_parts_of_its_charge_is_not_valid(funded: Ledger) -> None:
+    request_id = with_failures(funded)
+    settled(funded)
+    seal_all(funded)
+    file = signed(funded, request_id)
+    believed = [name for name, change in LIES_ABOUT_PARTS.items() if lie(file, change).outcome != "invalid"]
+    assert believed == []
 
 
 def test_a_receipt_that_was_signed_and_says_something_else_than_the_ledger_is_not_valid(funded: Ledger) -> None:

@@ -130,3 +130,11 @@ def test_a_refusal_without_a_bucket_names_none() -> None:
     made = order(candidates=[candidate("subscription")])
     answer = refused(made, {**NOTHING, "code": "no_price", "needed_nano": None, "left_nano": None, "resets_at": None})
     assert (answer["bucket"], answer["currency"], answer["http_status"]) == (None, None, 503)
+
+
+def test_a_hold_that_pays_several_attempts_is_as_many_times_larger() -> None:
+    once, thrice = order(max_output_tokens=50, choices=2), order(max_output_tokens=50, choices=2, attempts=3)
+    assert (thrice.input_tokens, thrice.choices) == (3 * once.input_tokens, 3 * once.choices) == (1_500, 6)
+    most = order(max_output_tokens=MOST, model_max_output_tokens=MOST, input_tokens_bound=0)
+    assert most.code is None
+    assert order(max_output_tokens=MOST, model_max_output_tokens=MOST, input_tokens_bound=0, attempts=2).code is not None
