@@ -20,7 +20,7 @@ def main() -> int:
         console.print("The first start fetches Kafka and makes the databases: it takes longer than every later one.")
     try:
         stack.up()
-        tell(Admin(read_json(stack.home.stack_file)), console)
+        tell(Admin(read_json(stack.home.stack_file)), console, stack.home.stack_file)
     except (DemoError, StackError) as error:
         console.print(f"[bold red]The demo failed:[/bold red] {error}")
         return 1

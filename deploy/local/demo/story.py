@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -40,8 +41,8 @@ class Cast:
     quoted: dict[str, Decimal] = field(default_factory=dict)
 
 
-def tell(admin: Admin, console: Console) -> None:
-    """The whole story."""
+def tell(admin: Admin, console: Console, stack_file: Path) -> None:
+    """The whole story. `stack_file` is where the stack describes itself."""
     cast = _customer(admin, console)
     _top_up(admin, console, cast)
     first = _first_requests(admin, console, cast)
@@ -55,17 +56,17 @@ def tell(admin: Admin, console: Console) -> None:
     _balances(admin, console, cast)
     _alert(admin, console, cast)
     console.rule("That is all")
-    for line in farewell(admin.stack):
+    for line in farewell(admin.stack, stack_file):
         console.print(line, highlight=False, markup=False)
 
 
-def farewell(stack: Mapping[str, Any]) -> list[str]:
+def farewell(stack: Mapping[str, Any], stack_file: Path) -> list[str]:
     """Where everything is, for whoever wants to go on by hand."""
     return [
         f"Edge:      {stack['edge_url']}",
         f"Demo key:  {stack['demo']['api_key']}",
         f"Dashboard: {stack['analytics_url']}/dashboard  (token: {stack['admin_token']})",
-        'All of it is in stack.json too; README\'s "Try it" goes on from here.',
+        f'All of it is in {stack_file} too; "Try it" in the README goes on from here.',
         "The stack goes on running; `make down` stops it, `make clean` removes its data.",
     ]
 
