@@ -66,15 +66,19 @@ def reconcile(
     if form is not None and form not in FORMATS:
         raise typer.BadParameter(f"there is no format {form!r}: the formats are {', '.join(FORMATS)}")
     invoice = read_invoice(file, columns_of(form or provider, _named(column or []), currency))
-    begin, end = _period(file, invoice.lines, since, until)
-    with session.connect("settlement") as settlement:
-        ledger = read_ledger(settlement, begin - MARGIN, end + MARGIN, channels=channel or [], brand=provider)
     if by == "reply" and not invoice.has_ids:
         raise BadFileError(f"{file} has no column of ids: name it with --column ids=NAME, or match --by day")
+    days = by == "day" or not invoice.has_ids
+    begin, end = _period(file, invoice.lines, since, until, days=days)
+    with session.connect("settlement") as settlement:
+        ledger = read_ledger(settlement, begin - MARGIN, end + MARGIN, channels=channel or [], brand=provider)
     if not ledger.attempts and not channel:
         say_absent(session.terminal, provider, ledger.brands)
-    match = match_lines if invoice.has_ids and by != "day" else match_days
-    report = match(invoice.lines, ledger, begin, end)
+    report = (match_days if days else match_lines)(invoice.lines, ledger, begin, end)
+    if not (days or report.matched) and ledger.attempts:
+        session.terminal.error(
+            "None of the file's ids is that of a reply in the ledger: --by day compares sums of days and models."
+        )
     if as_json:
         session.terminal.json(_document(report, invoice, begin, end))
     else:
@@ -90,17 +94,22 @@ def _named(columns: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _period(file: Path, lines: Sequence[Line], since: str | None, until: str | None) -> tuple[datetime, datetime]:
+def _period(
+    file: Path, lines: Sequence[Line], since: str | None, until: str | None, *, days: bool
+) -> tuple[datetime, datetime]:
+    """The given period, or that of the lines; sums of `days` are compared with whole days."""
     if not lines:
         raise BadFileError(f"{file} has no line that could be used")
     try:
         begin, end = instant(since or ""), instant(until or "")
     except BadRowError as error:
         raise typer.BadParameter(str(error)) from error
-    first = min(line.at or datetime.combine(line.day, time.min, UTC) for line in lines)
-    last = max(line.at or datetime.combine(line.day, time.max, UTC) for line in lines)
-    if lines[0].at is not None and lines[0].at.time() == time.min:
-        last = max(last, datetime.combine(last.date(), time.max, UTC))
+    midnight = datetime.combine(min(line.day for line in lines), time.min, UTC)
+    day_end = datetime.combine(max(line.day for line in lines), time.max, UTC)
+    instants = [line.at for line in lines if line.at is not None]
+    if days or len(instants) < len(lines) or instants[0].time() == time.min:
+        return begin or midnight, end or day_end
+    first, last = min(instants), max(instants)
     return begin or first, end or last
 
 

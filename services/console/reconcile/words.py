@@ -16,7 +16,7 @@ SAID_ELSEWHERE = frozenset(("why", "currency"))
 
 def say(terminal: Terminal, report: Report, invoice: InvoiceFile) -> None:
     """The report, the capture rate first."""
-    terminal.say(f"{report.lines} lines, {report.matched} matched by {report.by}")
+    terminal.say(f"{report.lines} line{'' if report.lines == 1 else 's'}, {report.matched} matched by {report.by}")
     for currency, share in sorted(report.cost.items()):
         terminal.say(f"capture rate {_percent(share)} of {format_amount(share.billed)} {currency} billed")
     if report.tokens.billed:

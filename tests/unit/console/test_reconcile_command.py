@@ -83,6 +83,36 @@ def test_a_provider_that_the_ledger_does_not_know_is_answered_with_those_that_it
     assert "no attempt of the provider 'opnai'; it has attempts of openai: is --provider one of them?" in ran.said
 
 
+ATTEMPT = {
+    "request_id": "r1",
+    "attempt": 1,
+    "account_id": "a",
+    "brand": "openai",
+    "channel": "openai-main",
+    "upstream_model": "gpt-4o",
+    "started_at": "2026-03-14T08:00:00+00:00",
+    "latency_ms": 5.0,
+    "outcome": "succeeded",
+    "error_class": None,
+    "usage": {"input_tokens": 374, "cached_input_tokens": 0, "cache_write_tokens": 0, "output_tokens": 44},
+    "usage_source": "reported",
+    "operator_cost_nano": None,
+    "operator_cost_currency": None,
+    "upstream_id": "chatcmpl-of-ours",
+    "exposure": None,
+}
+
+
+def test_sums_by_day_are_compared_with_the_whole_day_also_where_lines_have_instants_and_ids(tmp_path: Path) -> None:
+    file = tmp_path / "usage.csv"
+    file.write_text("".join(SAMPLE.splitlines(keepends=True)[:2]), "utf-8")
+    served = {"data": [ATTEMPT], "next": None}
+    by_reply = Ran("reconcile", str(file), "--provider", "openai", connect=lambda name: _serving(name, served))
+    assert (by_reply.code, "--by day compares sums" in by_reply.said) == (1, True)
+    by_day = Ran("reconcile", str(file), "--provider", "openai", "--by", "day", connect=lambda name: _serving(name, served))
+    assert (by_day.code, "1 line, 1 matched by day and model" in by_day.said) == (0, True), by_day.said
+
+
 def test_an_unknown_format_and_ids_that_are_not_there_are_refused_by_name(tmp_path: Path) -> None:
     file = written(tmp_path, "2026-03-14,gpt-4o,1,100,20,0.001,USD")
     assert "the formats are openai, anthropic, generic" in Ran("reconcile", file, "--provider", "x", "--format", "xls").said
