@@ -12,12 +12,12 @@ def test_the_demo_ends_with_the_url_and_the_key_to_go_on_with() -> None:
         "admin_token": "secret",
         "demo": {"api_key": "sk-tb-demo"},
     }
-    said = "\n".join(farewell(stack, Path("/home/stack.json")))
+    said = "\n".join(farewell(stack, Path("/stack/stack.json")))
     for each in (
         "http://127.0.0.1:8080",
         "sk-tb-demo",
         "http://127.0.0.1:8083/dashboard",
-        "/home/stack.json",
+        "/stack/stack.json",
         "make down",
         "make clean",
     ):
