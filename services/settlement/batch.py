@@ -1,7 +1,6 @@
 """A batch of records on its way through the settlement transaction. Pure values."""
 
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from services.settlement.errors import PoisonError
 from services.settlement.records import Incoming, Record
@@ -25,11 +24,14 @@ class Batch:
         """How many settling records there are, the poison among them too."""
         return len(self.incoming) + len(self.poison)
 
-    @property
-    def subjects(self) -> set[UUID]:
-        """Events and requests of which the batch speaks: what another batch decides about them may depend on this one."""
-        found = {each.event_id for each in self.incoming}
-        found.update(each.event.request_id for each in self.incoming if each.event.request_id is not None)
+    def shares(self, other: "Batch") -> bool:
+        """Whether the two speak of one event or request: what one decides about it may depend on the other."""
+        return not self._subjects().isdisjoint(other._subjects())
+
+    def _subjects(self) -> set[int]:
+        """As numbers: Python hashes them several times faster than UUIDs."""
+        found = {each.event.event_id.int for each in self.incoming}
+        found.update([each.event.request_id.int for each in self.incoming if each.event.request_id is not None])
         return found
 
 

@@ -140,7 +140,7 @@ class Lane:
 
     def _prepare_ahead(self, batch: Batch, following: Batch | None) -> Future[Prepared] | None:
         """Decide what follows while the batch is posted: as the ledger is without it, since it speaks of others."""
-        if following is None or not following.size or batch.subjects & following.subjects:
+        if following is None or not following.size or batch.shares(following):
             return None
         if self._ahead is None:
             self._ahead = self._another()
