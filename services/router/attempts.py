@@ -168,8 +168,11 @@ class AttemptLoop:
 
     def _note(self, call: Call, running: Running, failure: UpstreamError) -> None:
         channel, passage = running.place.channel, _passage(call)
-        spent = failure.error_class == "rate_limited" and failure.verdict == "next"
-        passage.failed(failure.error_class, failure.retry_after_s, spent=spent)
+        moves_on = failure.verdict == "next"
+        if moves_on and failure.error_class == "invalid_request":
+            # The dialect cannot say the request: nothing was sent, and a circuit that is being probed has not been.
+            passage.failed("internal")
+        passage.failed(failure.error_class, failure.retry_after_s, spent=moves_on and failure.error_class == "rate_limited")
         if failure.usage is not None:
             passage.used(failure.usage.total_tokens)
         if failure.error_class == "timeout":

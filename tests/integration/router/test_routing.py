@@ -19,6 +19,7 @@ PATIENT = {
     "TOLLBOOK_UPSTREAM_FIRST_BYTE_TIMEOUT_SECONDS": "30",
     "TOLLBOOK_UPSTREAM_READ_TIMEOUT_SECONDS": "30",
     "TOLLBOOK_REQUEST_DEADLINE_SECONDS": "60",
+    "TOLLBOOK_CIRCUIT_OPEN_SECONDS": "1",
 }
 SLOW = {"ttft_ms": 150.0, "latency_ms": 150.0}
 
@@ -35,6 +36,8 @@ def table(rig: Rig) -> dict[str, Any]:
         *(channel(rig, f"{name}-{end}") for name in ("cheap", "fast", "sticky", "gone") for end in ("a", "b")),
         channel(rig, "one-a", limits={"concurrency": 1}),
         channel(rig, "one-b"),
+        channel(rig, "probe-a", on_disconnect="cancel"),
+        channel(rig, "probe-b"),
         channel(rig, "full-a", limits={"requests_per_minute": 1}),
         channel(rig, "full-b", limits={"requests_per_minute": 1}),
     ]
@@ -45,6 +48,7 @@ def table(rig: Rig) -> dict[str, Any]:
         "one": {},
         "full": {},
         "gone": {},
+        "probe": {},
     }
     for name, more in own.items():
         upstreams = ("gpt-4o", "gpt-4.1-mini" if name == "cheap" else "gpt-4o")
@@ -149,6 +153,38 @@ async def test_where_every_candidate_is_at_its_limit_the_client_is_told_when_to_
     assert "at its limit (requests per minute)" in refused.json["error"]["message"]
     [shown] = [row for row in routed.get("router", "/admin/channels")["data"] if row["id"] == "full-a"]
     assert shown["limits"]["requests_per_minute"] == {"limit": 1, "used": 1}
+
+
+def state(rig: Rig, channel_id: str) -> dict[str, Any]:
+    [shown] = [row for row in rig.get("router", "/admin/channels")["data"] if row["id"] == channel_id]
+    found: dict[str, Any] = shown
+    return found
+
+
+async def until(rig: Rig, channel_id: str, **expected: Any) -> None:
+    """Wait until the channel's state is so."""
+    give_up_at = time.monotonic() + 30
+    while (shown := await asyncio.to_thread(state, rig, channel_id)) != {**shown, **expected}:
+        assert time.monotonic() < give_up_at, shown
+        await asyncio.sleep(0.02)
+
+
+async def test_one_request_probes_a_circuit_and_one_that_leaves_frees_the_probes_place(routed: Rig, asker: Asker) -> None:
+    mine = lane(routed, "probe")
+    routed.script("probe-a", {"kind": "503", "times": 5})
+    while state(routed, "probe-a")["circuit"] != "open":
+        await asker.ask(mine)
+    routed.pace("probe-a", latency_ms=4000)
+    await until(routed, "probe-a", circuit="open", retries_in_s=0)
+    leaving = asyncio.create_task(asker.ask(mine))
+    await until(routed, "probe-a", circuit="half_open", in_flight=1)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await until(routed, "probe-a", circuit="half_open", in_flight=0)
+    replies = await asyncio.gather(*(asker.ask(mine) for _ in range(12)))
+    assert all(reply.status == 200 for _, reply in replies)
+    assert sorted(reply.headers["x-tollbook-channel"] for _, reply in replies) == ["probe-a", *["probe-b"] * 11]
+    assert state(routed, "probe-a")["circuit"] == "closed"
 
 
 async def test_a_table_without_the_channel_of_a_running_stream_lets_it_end(routed: Rig, asker: Asker) -> None:

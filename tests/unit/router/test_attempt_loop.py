@@ -16,6 +16,7 @@ from services.router.breaker import BreakerLimits
 from services.router.buckets import Buckets
 from services.router.call import Call, Running
 from services.router.catalog import Catalog
+from services.router.dialects.dialect import no_meaning
 from services.router.dialects.known import DIALECTS
 from services.router.errors import LogUnavailableError, UpstreamError, Verdict
 from services.router.funding import Funding
@@ -207,6 +208,19 @@ async def test_a_cancelled_call_frees_its_place_and_the_probes(stream: bool) -> 
         await running
     assert state.use.in_flight == 0
     assert (state.breaker.state, bench.health.condition(TWO.channels["a"])) == ("half_open", None)
+
+
+async def test_a_request_that_a_dialect_cannot_say_does_not_close_a_circuit_that_is_being_probed() -> None:
+    bench = Bench(TWO, no_meaning("seed", "seed has no meaning here."))
+    state = bench.health.of(TWO.channels["a"])
+    for _ in range(5):
+        state.breaker.failed(monotonic() - 11)
+    request = bench.call()
+    await bench.run(request)
+    assert bench.asked == [("a", 0), ("b", 0)]
+    assert (state.breaker.state, state.failures, state.use.in_flight) == ("half_open", 0, 0)
+    assert bench.health.condition(TWO.channels["a"]) is None
+    assert [each["reason"] for each in request.fallbacks] == ["invalid_request"]
 
 
 class Away(Log):
