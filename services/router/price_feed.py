@@ -33,6 +33,7 @@ class PriceFeed:
         self._ledger = ledger
         self._buckets = buckets
         self._task: asyncio.Task[None] | None = None
+        self._away = False
         self.view: PriceView = NO_PRICES
 
     def start(self) -> None:
@@ -50,8 +51,12 @@ class PriceFeed:
         try:
             book = _PriceBook.model_validate_json(await self._ledger.price_book())
         except (LedgerUnavailableError, ValidationError) as exc:
-            log.warning("price_book_not_read", reason=str(exc)[:200], version=self.view.version)
+            if not self._away:
+                # Said once, not every few seconds: before the first book there may be none for long.
+                log.warning("price_book_not_read", reason=str(exc)[:200], version=self.view.version)
+            self._away = True
             return
+        self._away = False
         if book.version == self.view.version:
             return
         self.view = price_view(book.version, {str(key): bucket for key, bucket in book.buckets.items()}, book.items)
