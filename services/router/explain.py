@@ -77,7 +77,7 @@ def _standing(index: int, plan: Plan, views: Views) -> Json:
     if sticky:
         why = ["a prompt cache there may know this request, which it answered last"]
     if skip is not None:
-        why.append(f"skipped now: {_skipped(skip)}")
+        why.append(f"skipped now: {_skipped(skip)}" if place.channel.keys else f"out of service: {place.channel.fault}")
     wait_s = plan.waits.get(index)
     free_in_s = None if wait_s is None else round(wait_s, 1)
     return {"sticky": sticky, "skipped": skip, "free_in_s": free_in_s, "why": "; ".join(why)}

@@ -130,7 +130,8 @@ def nothing_usable(plan: Plan, indexes: Iterable[int]) -> RefusalError:
         message = f"{whose} is at its limit ({limits}); nothing was charged. {again}"
         return RefusalError(429, "rate_limited", message, retry_after_s=seconds)
     also = f" or at its limit ({limits})" if limits else ""
-    message = f"{whose} is resting after failures{also}. {again}"
+    resting = "resting after failures" if any(plan.places[index].channel.keys for index in indexes) else "out of service"
+    message = f"{whose} is {resting}{also}. {again}"
     return RefusalError(503, "upstream_unavailable", message, retry_after_s=seconds)
 
 

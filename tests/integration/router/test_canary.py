@@ -18,7 +18,9 @@ from tests.integration.router.rig import Asker, Lane, Rig
 
 VARIABLE = "CANARY_KEY"
 PAGES = {
-    "router": ("/metrics", "/admin/routes", "/admin/channels", "/admin/secrets", "/readyz", "/nowhere"),
+    "router": (
+        *("/metrics", "/admin/routes", "/admin/routes/export", "/admin/channels", "/admin/secrets", "/readyz", "/nowhere"),
+    ),
     "settlement": (
         *("/metrics", "/admin/lag", "/admin/cases", "/admin/dead-letters", "/admin/ledger/checks", "/admin/unknown-ends"),
         "/admin/attempts?since=2020-01-01T00:00:00Z",
@@ -56,6 +58,9 @@ async def test_no_secret_leaves_the_router_but_to_its_provider(rig: Rig) -> None
             pages = [await asyncio.to_thread(rig.http.get, url + page) for page in PAGES["router"]]
             bad = await asyncio.to_thread(rig.http.post, url + "/admin/routes", content=_wrong(table))
             assert bad.status_code == 422
+            changed = orjson.dumps(table).replace(b"+gone=", b"+went=")
+            answers.append(await asyncio.to_thread(rig.http.post, url + "/admin/routes/diff", content=changed))
+            assert [each["id"] for each in answers[-1].json()["changes"]] == ["gone"]
     assert {secret_for(row["id"]) for row in channels} - {secret_for("gone")} == provider.keys
     records = await records_of(rig.kafka, asked)
     assert_clean("reply", replies)

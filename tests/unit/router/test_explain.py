@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from schemas.calls import Policy, RouteLimit
-from services.router.catalog import Channel, Place
+from services.router.catalog import Channel, Place, compile_catalog
 from services.router.explain import explain
-from services.router.plan import Preference, SkipReason, laid_out
+from services.router.plan import Preference, SkipReason, laid_out, nothing_usable
 from services.router.strategies import Views
+from services.router.table import RouteTable
 from tests.unit.router.test_strategies import prices, serving
-from tests.unit.router.things import channel
+from tests.unit.router.things import channel, model
 
+TABLE = RouteTable.model_validate({"channels": [channel("d1"), channel("d2")], "models": [model("m", "d1", "d2")]})
 PRICES = prices(dear=("direct", "5", "30"), cheap=("direct", "0.1", "0.4"), pool=("pooled", "1", "4"))
 
 
@@ -99,6 +101,23 @@ def test_a_skipped_candidate_keeps_its_place_and_says_why_and_for_how_long(skip:
     assert (first["channel"], first["skipped"], first["free_in_s"]) == ("d1", skip, 7.2)
     assert first["why"].endswith(f"skipped now: {said}")
     assert (second["skipped"], second["free_in_s"]) == (None, None)
+
+
+def test_a_candidate_whose_channel_is_out_of_service_says_what_is_missing() -> None:
+    of = compile_catalog(1, TABLE, {"d1": (), "d2": ("sk",)}, {"d1": "the environment variable D1_KEY is not set"})
+    views = Views(lambda: 0.5, stream=True, prices=PRICES, recent_ms=recent_ms)
+
+    def condition(channel: Channel) -> SkipReason | None:
+        return None if channel.keys else "cooldown"
+
+    model_of = of.models["m"]
+    plan = laid_out(
+        model_of, list(model_of.places), Policy(), condition=condition, views=views, wait_s=lambda _: 30, preference=None
+    )
+    first, second = explain(plan, Policy(), [], views)["candidates"]
+    assert first["why"].endswith("out of service: the environment variable D1_KEY is not set")
+    assert (first["skipped"], second["skipped"]) == ("cooldown", None)
+    assert "is out of service" in str(nothing_usable(plan._replace(skips=("cooldown",)), [0]))
 
 
 def test_another_bucket_is_left_out_unless_crossing_is_permitted() -> None:
