@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,15 +15,15 @@ from deploy.local.home import CHECKOUT
 from deploy.local.seed import CATALOG, expanded
 from deploy.local.stack import Stack
 from tests.canaries import EchoingProvider, assert_clean, canary_rows, echoing_provider, records_of, rows_of
+from tests.e2e.books import loaded
 from tests.e2e.driver import Customer, Driver
 
 pytestmark = pytest.mark.stack
 AT_ONCE = 12
-LOADED_TIMEOUT_S = 60
 EDGE = ("/v1/models", "/v1/balances", "/v1/requests", "/v1/usage", "/v1/topups", "/v1/runs", "/v1/signing-keys", "/metrics")
 OPERATOR = {
     "edge": ("/admin/accounts", "/admin/projects", "/admin/keys"),
-    "router": ("/admin/routes", "/admin/channels", "/admin/secrets", "/metrics"),
+    "router": ("/admin/routes", "/admin/routes/export", "/admin/channels", "/admin/secrets", "/metrics"),
     "settlement": (
         "/admin/lag",
         "/admin/cases",
@@ -58,7 +57,7 @@ async def test_no_secret_is_anywhere_in_the_stack(running: Stack, driver: Driver
     assert len(provider.keys) > 70
     served = [request_id for request_id, refused in requests if not refused]
     records = await records_of(driver.stack["kafka_bootstrap_servers"], served)
-    await _loaded(driver)
+    await loaded(driver)
     assert_clean("reply", replies)
     assert assert_clean("page", [page async for page in _pages(driver, customer, requests)]) > len(requests)
     assert assert_clean("topic", records) > 2 * len(served)
@@ -84,14 +83,6 @@ async def _everything(driver: Driver, customer: Customer, models: list[str]) -> 
 
     await asyncio.gather(*(ask(model, stream=stream) for model in models for stream in (False, True)))
     return requests, replies
-
-
-async def _loaded(driver: Driver) -> None:
-    """Wait until every event is a row."""
-    give_up_at = time.monotonic() + LOADED_TIMEOUT_S
-    while sum(each["lag"] for each in (await driver.admin("analytics", "/admin/lag"))["partitions"]):
-        assert time.monotonic() < give_up_at
-        await asyncio.sleep(0.2)
 
 
 async def _pages(driver: Driver, customer: Customer, requests: list[tuple[str, bool]]) -> AsyncIterator[bytes]:
