@@ -6,18 +6,15 @@ together, and its thinking before them.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 import orjson
 
+from services.router.dialects.thinking_blocks import opened
 from services.router.errors import RefusalError
 
 Json = dict[str, Any]
 ROLES = frozenset({"user", "assistant", "system", "developer"})
-SEALED = "tb1."
-"""What begins the `encrypted_content` of reasoning that came through here in blocks of a provider's own."""
 CLIENT_CALLS = frozenset({"custom_tool_call", "local_shell_call", "apply_patch_call"})
 CLIENT_RESULTS = frozenset({"custom_tool_call_output", "local_shell_call_output", "apply_patch_call_output"})
 
@@ -172,19 +169,3 @@ def _file(part: Json, param: str) -> Json:
     if part.get("filename") is not None:
         file["filename"] = part["filename"]
     return file
-
-
-def sealed(blocks: list[Json]) -> str:
-    """A provider's thinking blocks as the `encrypted_content` of a reasoning item: opaque, to be sent back as they are."""
-    return SEALED + base64.b64encode(orjson.dumps(blocks)).decode()
-
-
-def opened(content: Any) -> list[Json]:
-    """The blocks in an `encrypted_content` of ours; none in anyone else's."""
-    if not isinstance(content, str) or not content.startswith(SEALED):
-        return []
-    try:
-        found = orjson.loads(base64.b64decode(content[len(SEALED) :], validate=True))
-    except (binascii.Error, ValueError):
-        return []
-    return found if isinstance(found, list) and all(isinstance(block, dict) for block in found) else []

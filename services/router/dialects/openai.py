@@ -84,10 +84,17 @@ def encoded(body: dict[str, Any]) -> bytes:
         raise UpstreamError("invalid_request", "pass", status=400, body=orjson.dumps({"error": error})) from None
 
 
-def without_thoughts(body: dict[str, Any]) -> dict[str, Any]:
-    """The body without the thinking blocks of another provider, which a chat completion has no place for."""
+def without_others(body: dict[str, Any]) -> dict[str, Any]:
+    """The body without what only other providers know: their thinking blocks, and hints of what their caches should keep."""
     messages = [{name: value for name, value in message.items() if name != "thinking_blocks"} for message in body["messages"]]
+    for message in messages:
+        if isinstance(message.get("content"), list):
+            message["content"] = [_without_hint(part) for part in message["content"]]
     return {**body, "messages": [message for message in messages if len(message) > 1]}
+
+
+def _without_hint(part: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name != "cache_control"}
 
 
 def _take_ours(body: dict[str, Any]) -> None:

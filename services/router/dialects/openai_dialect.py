@@ -27,7 +27,7 @@ class OpenAI:
         """The client's own body, or what it means as a chat completion."""
         refuse_untranslated(ask)
         if ask.native is not None:
-            ask = replace(ask, body=openai.without_thoughts(ask.body))
+            ask = replace(ask, body=openai.without_others(ask.body))
         return openai.request_body(ask, upstream_model, output_cap)
 
     def read_reply(self, body: bytes) -> Reply:

@@ -10,6 +10,7 @@ from typing import Any
 from services.router.dialects.chat_parts import Json, functions_of, part_text, said, schema_wish, text_of, tool_wish
 from services.router.dialects.dialect import no_meaning
 from services.router.dialects.openai import RUN_FIELD
+from services.router.dialects.thinking_blocks import is_ours
 
 LABELS = ("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
 ROLES = frozenset({"system", "developer", "user"})
@@ -35,10 +36,17 @@ def translated(body: Json, upstream_model: str, output_cap: int, *, stream: bool
 def native(body: Json, upstream_model: str, output_cap: int) -> Json:
     """The client's own request. Nothing is stored at the provider: nobody could read or delete it there."""
     request = {**body, "model": upstream_model, "max_output_tokens": output_cap, "store": False}
+    if isinstance(body.get("input"), list):
+        request["input"] = [_own(item) for item in body["input"] if not is_ours(item.get("encrypted_content"))]
     metadata = body.get("metadata")
     if isinstance(metadata, dict) and RUN_FIELD in metadata:
         request["metadata"] = {name: value for name, value in metadata.items() if name != RUN_FIELD}
     return request
+
+
+def _own(item: Json) -> Json:
+    """An item without what another provider wrote into it."""
+    return {name: value for name, value in item.items() if name != "extra_content"} if "extra_content" in item else item
 
 
 def _take(request: Json, name: str, value: Any) -> None:

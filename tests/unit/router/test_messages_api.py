@@ -56,7 +56,7 @@ def test_a_request_means_the_same_as_a_chat_completion() -> None:
         "model": "gpt-x",
         "max_tokens": 40,
         "messages": [
-            {"role": "system", "content": [{"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}]},
+            {"role": "system", "content": [{"type": "text", "text": "be brief"}]},
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]},
             {
                 "role": "assistant",

@@ -9,10 +9,10 @@ import pytest
 from services.router.ask import Ask
 from services.router.clients.naming import renamed
 from services.router.clients.responses import Responses
-from services.router.clients.responses_items import opened, sealed
 from services.router.dialects.anthropic import Anthropic
 from services.router.dialects.gemini import Gemini
 from services.router.dialects.openai_dialect import OpenAI
+from services.router.dialects.thinking_blocks import opened, sealed
 from services.router.errors import RefusalError, UpstreamError
 
 API, OPENAI, ANTHROPIC = Responses(), OpenAI(), Anthropic(clock=lambda: 1_700_000_000)

@@ -9,8 +9,8 @@ import pytest
 from openai import OpenAI as Client
 
 from schemas.money import Usage
-from services.router.clients.responses_items import opened
 from services.router.dialects.openai import priced, read_reply
+from services.router.dialects.thinking_blocks import opened
 from tests.unit.router.test_responses_api import API, ASKED, OPENAI, THOUGHTS, parsed, simple
 
 COST = {"cost": "0.5", "currency": "USD", "bucket": "credit"}

@@ -10,6 +10,7 @@ from schemas.money import Usage
 from services.router.ask import parse_ask
 from services.router.clients.responses import Responses
 from services.router.dialects.openai_responses import OpenAIResponses
+from services.router.dialects.thinking_blocks import sealed
 from services.router.errors import StreamMalformedError, UpstreamError
 
 DIALECT, API = OpenAIResponses(), Responses()
@@ -164,6 +165,17 @@ def test_the_clients_own_response_passes_with_the_holds_cap_and_is_never_stored(
     assert json.loads(DIALECT.request_body(API.parse(orjson.dumps(asked)), "gpt-x", 40)) == {
         **asked, "model": "gpt-x", "max_output_tokens": 40, "store": False, "metadata": {"a": "b"},
     }  # fmt: skip
+
+
+def test_what_other_providers_wrote_into_items_is_not_sent_back_to_this_one() -> None:
+    asked = [
+        {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": sealed([{"type": "thinking"}])},
+        {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "gAAAA"},
+        {"type": "function_call", "call_id": "c", "name": "w", "arguments": "{}", "extra_content": {"google": {}}},
+    ]
+    body = orjson.dumps({"model": "m", "input": asked})
+    request = json.loads(DIALECT.request_body(API.parse(body), "gpt-x", 40))
+    assert request["input"] == [asked[1], {"type": "function_call", "call_id": "c", "name": "w", "arguments": "{}"}]
 
 
 def read(**fields: Any) -> Any:
