@@ -175,3 +175,30 @@ class IngressBatch(Contract):
     """Body of `POST /internal/ingress`."""
 
     events: Annotated[list[IngressEvent], Field(min_length=1, max_length=1000)]
+
+
+class HoldClaim(Contract):
+    """Who is about to make the upstream calls of a hold's request: one claimant per request, for ever."""
+
+    hold_id: UUID
+    claimant: Identifier
+
+
+class ClaimBatch(Contract):
+    """Body of `POST /internal/holds/claims`."""
+
+    claims: Annotated[list[HoldClaim], Field(min_length=1, max_length=256)]
+
+
+class ClaimResult(Contract):
+    """The hold's state and who has claimed its request, None where nobody has: an ended hold takes no claim."""
+
+    hold_id: UUID
+    state: Literal["HELD", "CAPTURED", "RELEASED", "EXPIRED", "REFUSED", "UNKNOWN"]
+    claimant: Identifier | None = None
+
+
+class ClaimBatchResult(Contract):
+    """Answer to a :class:`ClaimBatch`, in the same order."""
+
+    results: list[ClaimResult]

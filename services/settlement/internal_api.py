@@ -10,10 +10,11 @@ import orjson
 import psycopg
 from psycopg.rows import TupleRow
 
-from schemas.calls import HoldBatch, HoldRequest, IngressBatch, ProgressBatch
+from schemas.calls import ClaimBatch, ClaimBatchResult, HoldBatch, HoldRequest, IngressBatch, ProgressBatch
 from services.settlement import ingress, metrics
 from services.settlement.balance_store import balances
 from services.settlement.book_store import BookStore
+from services.settlement.claim_store import claim
 from services.settlement.coalescer import Coalescer
 from services.settlement.errors import NotFoundError
 from services.settlement.history_api import HistoryApi
@@ -84,6 +85,9 @@ class InternalApi:
         if route == ("POST", "/internal/holds/progress"):
             self._router.check(token)
             return self._progress(receive)
+        if route == ("POST", "/internal/holds/claims"):
+            self._router.check(token)
+            return self._claim(receive)
         self._services.check(token)
         if route == ("POST", "/internal/ingress"):
             return self._ingress(receive)
@@ -118,6 +122,16 @@ class InternalApi:
     def _renew(self, batch: ProgressBatch) -> list[UUID]:
         with self._connect() as connection:
             return renew(connection, batch)
+
+    async def _claim(self, receive: Receive) -> Answer:
+        body = await read_body(receive)
+        refuse_nul(body)
+        batch = ClaimBatch.model_validate_json(body)
+        return 200, await asyncio.to_thread(self._claim_all, batch)
+
+    def _claim_all(self, batch: ClaimBatch) -> bytes:
+        with self._connect() as connection:
+            return ClaimBatchResult(results=claim(connection, batch.claims)).to_json()
 
     async def _ingress(self, receive: Receive) -> Answer:
         body = await read_body(receive)

@@ -782,3 +782,15 @@ create unique index audit_one_at_a_time on audit (state) where state = 'running'
 comment on table audit is 'checks and rebuildings of the ledger; a process of its own does each, and holds a lock while it lives';
 
 alter table envelope add column changed_by text;
+
+-- Claims -----------------------------------------------------------------------------------------------------------------------
+
+create table request_claim (
+    request_id uuid primary key,
+    hold_id uuid not null,
+    claimant text not null,
+    claimed_at timestamptz not null default clock_timestamp()
+);
+comment on table request_claim is 'made once, while the hold is open and before the first upstream call; nobody but the claimant calls';
+create trigger request_claim_insert_only before update or delete or truncate on request_claim
+    for each statement execute function refuse_change();
