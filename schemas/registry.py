@@ -2,13 +2,14 @@
 
 from functools import cache
 
-from schemas import alerts, attempts, corrections, dead, ledger, requests, samples, topics
+from schemas import alerts, attempts, batches, corrections, dead, ledger, requests, samples, topics
 from schemas.envelope import Event
 
 EVENTS: dict[str, dict[str, type[Event]]] = {
     topics.REQUESTS: {
         "RequestAccepted": requests.RequestAccepted,
         "RequestRejected": requests.RequestRejected,
+        "BatchAccepted": batches.BatchAccepted,
     },
     topics.ATTEMPTS: {
         "AttemptStarted": attempts.AttemptStarted,

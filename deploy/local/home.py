@@ -69,6 +69,11 @@ class Home:
         return self.data / "checkpoints.jsonl"
 
     @property
+    def objects(self) -> Path:
+        """Return the directory that is the stack's object storage: the files of batches."""
+        return self.data / "objects"
+
+    @property
     def secrets_file(self) -> Path:
         """Return the file of the generated secrets, mode 600."""
         return self.path / "env"

@@ -65,5 +65,6 @@ def _layout(home: Home, environ: Mapping[str, str], wanted: tuple[Process, ...],
         kafka_bootstrap_servers=engines.kafka_bootstrap_servers,
         caller=environ,
     )
-    kept = {"TOLLBOOK_CHECKPOINT_FILE": str(home.checkpoint_file)}
+    # What several processes share; each has a data directory of its own beside it.
+    kept = {"TOLLBOOK_CHECKPOINT_FILE": str(home.checkpoint_file), "TOLLBOOK_OBJECT_STORE_URL": f"file://{home.objects}"}
     return Layout(processes=wanted, ports=ports, engines=engines, environment=dict(environ) | kept | shared)

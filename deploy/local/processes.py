@@ -36,6 +36,7 @@ PROCESSES = (
     Process(name="settlement", module="services.settlement", port=8082, service="settlement"),
     Process(name="settlement-worker", module="services.settlement.worker", port=8084, service="settlement"),
     Process(name="router", module="services.router", port=8081, service="router"),
+    Process(name="router-batch", module="services.router.batch", port=8086, service="router"),
     Process(name="edge", module="services.edge", port=8080, service="edge"),
     Process(name="analytics", module="services.analytics", port=8083, service="analytics"),
     Process(name="meter", module="services.analytics.meter", port=8085, service="analytics"),

@@ -20,6 +20,8 @@ from services.edge.admin_store import AdminStore
 from services.edge.api_keys import Peppers
 from services.edge.authentication import Authenticator
 from services.edge.background import Background
+from services.edge.batch_outbox import BatchOutbox
+from services.edge.batches import Batches
 from services.edge.bodies import BodyReader
 from services.edge.broker import Broker
 from services.edge.claims import Claims
@@ -29,8 +31,11 @@ from services.edge.control_outbox import ControlOutbox
 from services.edge.database import Database
 from services.edge.dispatch import ByMethod, Dispatch, OnlyMethods
 from services.edge.estimates import Estimates
+from services.edge.file_store import FileStore
+from services.edge.files import Files
 from services.edge.health import Health, MetricsPage
 from services.edge.housekeeping import keep_house
+from services.edge.internal_api import KeyEndpoint
 from services.edge.key_cache import KeyCache
 from services.edge.key_store import KeyStore
 from services.edge.logs import configure_logs
@@ -42,10 +47,12 @@ from services.edge.publisher import Publisher
 from services.edge.rejections import AnalyticsRejections, NoRejections, Rejections
 from services.edge.route_plans import RoutePlans, route_plan_routes
 from services.edge.router import Router
+from services.edge.router_batches import RouterBatches
 from services.edge.runs import Runs
 from services.edge.settings import Settings
 from services.edge.settlement import Settlement
 from services.edge.stored_replies import ReplySafe
+from services.edge.uploads import UploadReader
 from services.edge.webhooks import StripeWebhook
 
 PEER_TIMEOUT_S = 5.0
@@ -82,6 +89,8 @@ class Edge:
             limit=settings.tollbook_edge_max_unpublished,
             linger_s=settings.tollbook_edge_linger_ms / 1000,
         )
+        self.batch_outbox = BatchOutbox(self.database, self.broker, topics.REQUESTS)
+        self.router_peer = client(settings.tollbook_router_url, edge_token, timeout_s=PEER_TIMEOUT_S, max_connections=8)
         self.outbox = ControlOutbox(self.database, self.broker, topics.CONTROL)
         self.feed = ControlFeed(settings.kafka_bootstrap_servers, topics.CONTROL, self.cache.invalidate)
         self.background = Background(on_fault=_end_process)
@@ -90,7 +99,7 @@ class Edge:
         """The ASGI application."""
         authenticator = Authenticator(self.cache, self.peppers, KeyStore(self.database).find)
         completions = {api.path: OnlyMethods(self._completions(api, authenticator), "POST") for api in MODEL_APIS}
-        routes = [*self._lookups(authenticator), *self._runs(authenticator), *self._operations()]
+        routes = [*self._lookups(authenticator), *self._runs(authenticator), *self._batches(authenticator), *self._operations()]
         return Dispatch(completions, routes)
 
     @asynccontextmanager
@@ -101,6 +110,7 @@ class Edge:
         self.background.start("publisher", self.publisher.run())
         self.background.start("control-feed", self.feed.run())
         self.background.start("control-outbox", self.outbox.run())
+        self.background.start("batch-outbox", self.batch_outbox.run())
         self.background.start("housekeeping", keep_house(self.database))
         try:
             yield
@@ -110,6 +120,7 @@ class Edge:
             await self.broker.stop()
             await self.router.close()
             await self.peer.aclose()
+            await self.router_peer.aclose()
             if self.analytics is not None:
                 await self.analytics.aclose()
             await self.database.close()
@@ -170,8 +181,35 @@ class Edge:
             Route("/v1/estimate", OnlyMethods(endpoint("estimate", estimates.estimate), "POST")),
         ]
 
+    def _batches(self, authenticator: Authenticator) -> list[BaseRoute]:
+        s = self.settings
+        uploads = UploadReader(limit_bytes=s.tollbook_edge_max_file_bytes, timeout_s=s.tollbook_edge_upload_timeout_s)
+        bodies = BodyReader(limit_bytes=SMALL_BODY_BYTES, timeout_s=s.tollbook_edge_body_timeout_s)
+        files = Files(FileStore(s.store_url()), uploads)
+        router = RouterBatches(self.router_peer)
+        batches = Batches(self.database, files, router, self.batch_outbox, memberships=self.memberships, bodies=bodies)
+
+        def endpoint(name: str, answer: Answer) -> LookupEndpoint:
+            return LookupEndpoint(name, authenticator, answer)
+
+        listed, shown = endpoint("files", files.listed), endpoint("file", files.shown)
+        uploaded, deleted = endpoint("file_upload", files.uploaded), endpoint("file_delete", files.deleted)
+        content = endpoint("file_content", files.content)
+        all_batches, created = endpoint("batches", batches.listed), endpoint("batch_create", batches.created)
+        one_batch, cancelled = endpoint("batch", batches.shown), endpoint("batch_cancel", batches.cancelled)
+        return [
+            Route("/v1/files", ByMethod({"GET": listed, "HEAD": listed, "POST": uploaded})),
+            Route("/v1/files/{file_id}", ByMethod({"GET": shown, "HEAD": shown, "DELETE": deleted})),
+            Route("/v1/files/{file_id}/content", OnlyMethods(content, "GET", "HEAD")),
+            Route("/v1/batches", ByMethod({"GET": all_batches, "HEAD": all_batches, "POST": created})),
+            Route("/v1/batches/{batch_id}", OnlyMethods(one_batch, "GET", "HEAD")),
+            Route("/v1/batches/{batch_id}/cancel", OnlyMethods(cancelled, "POST")),
+        ]
+
     def _operations(self) -> list[BaseRoute]:
         health = Health(self.database, self.broker, self.feed)
+        router_token = self.settings.tollbook_router_token.get_secret_value()
+        key = KeyEndpoint(router_token, KeyStore(self.database).find, self.memberships)
         replies = AdminReplies(self.database, self.settings.secrets_keys())
         admin = Admin(AdminStore(self.database), replies, self.peppers, self._announce)
         return [
@@ -180,6 +218,8 @@ class Edge:
             Route("/metrics", OnlyMethods(MetricsPage(self.cache), "GET", "HEAD")),
             Route("/webhooks/stripe", OnlyMethods(StripeWebhook(self.settlement), "POST")),
             Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value(), self._route_plans())),
+            Route("/internal/keys/{key_id}/caller", OnlyMethods(key, "GET")),
+            Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value())),
         ]
 
     def _route_plans(self) -> APIRouter:

@@ -1,5 +1,6 @@
 """The edge's settings, all from the environment."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -21,6 +22,7 @@ class Settings(BaseSettings):
     tollbook_settlement_url: str
     tollbook_analytics_url: str = ""
     tollbook_admin_token: Annotated[SecretStr, Field(min_length=8)]
+    tollbook_router_token: SecretStr = SecretStr("")
     tollbook_edge_token: Annotated[SecretStr, Field(min_length=8)]
     tollbook_key_peppers: dict[int, SecretStr]
     tollbook_secrets_key: SecretStr
@@ -31,6 +33,10 @@ class Settings(BaseSettings):
     tollbook_edge_body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     tollbook_edge_max_in_flight: Annotated[int, Field(ge=1)] = 4096
     tollbook_edge_request_timeout_s: Annotated[float, Field(gt=0)] = 900.0
+    tollbook_object_store_url: str = ""
+    tollbook_data_dir: Path = Path("data")
+    tollbook_edge_max_file_bytes: Annotated[int, Field(ge=1024)] = 100 * MiB
+    tollbook_edge_upload_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     tollbook_edge_drain_timeout_s: Annotated[float, Field(gt=0)] = 20.0
     tollbook_edge_max_unpublished: Annotated[int, Field(ge=100)] = 20_000
     tollbook_edge_linger_ms: Annotated[float, Field(ge=0)] = 50.0
@@ -59,6 +65,10 @@ class Settings(BaseSettings):
     def peppers(self) -> dict[int, bytes]:
         """The peppers by their version."""
         return {version: bytes.fromhex(pepper.get_secret_value()) for version, pepper in self.tollbook_key_peppers.items()}
+
+    def store_url(self) -> str:
+        """Where files lie: a directory under the data directory unless it is said."""
+        return self.tollbook_object_store_url or f"file://{(self.tollbook_data_dir / 'objects').absolute()}"
 
     def secrets_keys(self) -> list[bytes]:
         """The key under which stored replies are encrypted, then those that it replaced."""

@@ -21,9 +21,12 @@ from services.router.admin import AdminDesk, build_admin
 from services.router.affinity import Affinity
 from services.router.attempts import AttemptLoop, AttemptRules
 from services.router.backoff import Backoff
+from services.router.batch.store import BatchStore
+from services.router.batch_desk import BatchDesk, add_batches
 from services.router.breaker import BreakerLimits
 from services.router.buckets import Buckets
 from services.router.call import CHAT
+from services.router.calling import Calling
 from services.router.channel_secrets import ChannelSecrets
 from services.router.chat import ChatEndpoint, ChatLimits
 from services.router.clients.embeddings import Embeddings
@@ -121,6 +124,7 @@ class Router:
             draw=random.random,
             affinity=self._affinity,
         )
+        self.calling = Calling(self._planner, funding, attempts, upstream, self._publisher, ledger)
         settler = Settler(self._publisher)
         return ChatEndpoint(
             edge_token=s.edge_token.get_secret_value().encode(),
@@ -147,9 +151,14 @@ class Router:
             publisher=self._publisher,
             admin_token=s.admin_token.get_secret_value().encode(),
             edge_token=s.edge_token.get_secret_value().encode(),
-            unready=lambda: self._waiting_for,
+            unready=lambda: self.waiting_for,
             clock=monotonic,
         )
+
+    @property
+    def waiting_for(self) -> str | None:
+        """Why the process cannot work yet, None when it can."""
+        return self._waiting_for
 
     def start(self) -> None:
         """Begin to get ready; `/readyz` tells when it is."""
@@ -225,12 +234,17 @@ class Front:
     async def _running(self) -> AsyncIterator[None]:
         router = Router(self._settings)
         self._chat = router.chat
-        self._rest = build_admin(router.build_desk())
+        batches = BatchStore(self._settings.database_url)
+        await batches.open()
+        desk = router.build_desk()
+        self._rest = build_admin(desk)
+        add_batches(self._rest, BatchDesk(batches), desk)
         router.start()
         try:
             yield
         finally:
             await router.stop()
+            await batches.close()
 
 
 def main() -> None:

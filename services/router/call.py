@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from schemas.attempts import AfterDisconnect, ErrorClass, FallbackReason, Outcome, UsageSource
 from schemas.calls import CallContext, HoldGranted
-from schemas.envelope import now
+from schemas.envelope import new_id, now
 from schemas.money import Prices, Usage, charge_nano
 from services.router.affinity import Trace
 from services.router.ask import Ask
@@ -82,7 +83,7 @@ class Call:
 
     __slots__ = (
         "api", "ask", "attempts", "begun", "burned", "context", "covers", "deadline", "expected_tokens", "fallbacks", "grants",
-        "left", "passage", "plan", "progress", "settled", "tightened", "tokens_bound", "trace", "unpayable",
+        "left", "mint_hold_id", "passage", "plan", "progress", "settled", "tightened", "tokens_bound", "trace", "unpayable",
         "upstream_ms", "writer",
     )  # fmt: skip
 
@@ -107,6 +108,7 @@ class Call:
         self.progress: dict[UUID, StreamProgress] = {}
         self.left: tuple[int, int | None, FallbackReason] | None = None
         self.upstream_ms = 0.0
+        self.mint_hold_id: Callable[[], UUID] = new_id
         self.settled = False
         self.expected_tokens = 0
         self.trace: Trace | None = None

@@ -11,6 +11,11 @@ RouterError
  ├── LogUnavailableError       neither Kafka nor the ingress took the event: end the reply with an error, leave the hold open
  ├── SettledTwiceError         the request has its record already: answer with an error, write nothing
  ├── StreamMalformedError      the upstream's stream is no stream of events: end the attempt as malformed
+ ├── StorageUnavailableError   object storage did not answer: try again, and begin nothing new meanwhile
+ ├── KeysUnavailableError      edge did not say what a key may do: try again, and begin no line meanwhile
+ ├── LineWaitsError            a line cannot be begun now: put it back, begin it later
+ ├── BatchStopsError           no more lines of this batch may be begun: end it, and say why
+ ├── LeaseLostError            another worker has the batch: let go of it, write nothing more
  └── SecretUnreadableError     the sealed secret does not open with this key: halt the reload, keep the table in force
 """
 
@@ -86,6 +91,31 @@ class SettledTwiceError(RouterError):
 
 class StreamMalformedError(RouterError):
     """The bytes are not server-sent events of the dialect: the attempt has failed as `malformed_reply`."""
+
+
+class StorageUnavailableError(RouterError):
+    """Object storage did not answer: try again, and begin nothing new meanwhile."""
+
+
+class KeysUnavailableError(RouterError):
+    """Edge did not say what a key may do: try again, and begin no line meanwhile."""
+
+
+class LineWaitsError(RouterError):
+    """A line cannot be begun now, and nothing has been asked upstream: begin it later."""
+
+
+class BatchStopsError(RouterError):
+    """No more lines of the batch may be begun, as `code` and `message` say."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class LeaseLostError(RouterError):
+    """Another worker has the batch: let go of it, write nothing more."""
 
 
 class SecretUnreadableError(RouterError):

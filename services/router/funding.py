@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from schemas.calls import HoldGranted, HoldRefusal, HoldRequest
-from schemas.envelope import new_id, now
+from schemas.envelope import now
 from schemas.money import format_amount
 from services.router import metrics
 from services.router.buckets import Buckets
@@ -125,7 +125,7 @@ def facts_of(refusal: HoldRefusal) -> dict[str, Any]:
 def _request(call: Call, indexes: list[int], lease: timedelta) -> HoldRequest:
     context, ask = call.context, call.ask
     return HoldRequest(
-        hold_id=new_id(),
+        hold_id=call.mint_hold_id(),
         request_id=context.request_id,
         account_id=context.account_id,
         key=context.key,

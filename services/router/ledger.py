@@ -12,8 +12,12 @@ import httpx
 from pydantic import ValidationError
 
 from schemas.calls import (
+    ClaimBatch,
+    ClaimBatchResult,
+    ClaimResult,
     HoldBatch,
     HoldBatchResult,
+    HoldClaim,
     HoldProgress,
     HoldRequest,
     HoldResult,
@@ -41,6 +45,7 @@ class Ledger:
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         self._extensions = timeouts(limits, CALL_TIMEOUT_S)
         base = url.rstrip("/")
+        self._claims = httpx.URL(f"{base}/internal/holds/claims")
         self._holds, self._progress, self._ingress, self._prices = (
             httpx.URL(base + path)
             for path in ("/internal/holds", "/internal/holds/progress", "/internal/ingress", "/internal/price-book")
@@ -60,6 +65,17 @@ class Ledger:
     async def report_progress(self, holds: list[HoldProgress]) -> bytes:
         """Renew holds. Answers the JSON body that names those that are no longer open."""
         return await self._post(self._progress, ProgressBatch.model_construct(holds=holds), 200)
+
+    async def claim(self, claims: list[HoldClaim]) -> list[ClaimResult]:
+        """Claim the requests of holds; the answers come in the same order. Asking again as the same claimant is safe."""
+        body = await self._post(self._claims, ClaimBatch.model_construct(claims=claims), 200)
+        try:
+            results = ClaimBatchResult.model_validate_json(body).results
+        except ValidationError as exc:
+            raise LedgerUnavailableError(f"settlement's answer to a claim cannot be read: {exc.error_count()} errors") from exc
+        if [result.hold_id for result in results] != [claim.hold_id for claim in claims]:
+            raise LedgerUnavailableError("settlement answered other claims than it was asked for")
+        return results
 
     async def take_in(self, events: list[IngressEvent]) -> None:
         """Hand over events that Kafka did not take; they are committed when this returns."""

@@ -43,3 +43,9 @@ BOUNDS_TIGHTENED = Counter("tollbook_router_bounds_tightened_total", "Prompts co
 TIGHTENING = Histogram(
     "tollbook_router_bound_tightening_seconds", "Time to count a prompt", buckets=(0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5)
 )
+BATCH_LINES = Counter("tollbook_router_batch_lines_total", "Lines of batches by how they ended", ["outcome"])
+BATCH_LINES_UNDER_WAY = Gauge("tollbook_router_batch_lines_under_way", "Lines of batches that are worked on now")
+BATCH_LINES_WAITING = Gauge("tollbook_router_batch_lines_waiting", "Lines, not ended yet, of the batches that this worker has")
+BATCHES_LEASED = Gauge("tollbook_router_batches_leased", "Batches that this worker has now")
+BATCHES_ENDED = Counter("tollbook_router_batches_ended_total", "Batches by the status that they ended in", ["status"])
+BATCH_INTAKE_LAG = Gauge("tollbook_router_batch_intake_lag", "Records of the requests topic that the intake has not read yet")

@@ -36,10 +36,11 @@ log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Publishes events of `attempts.v1`, in bounded memory: beyond it an event counts as lost and its request ends in error."""
+    """Publishes events of one topic, in bounded memory: beyond it an event counts as lost and its request ends in error."""
 
-    def __init__(self, servers: str, ledger: Ledger, draw: Callable[[], float]) -> None:
+    def __init__(self, servers: str, ledger: Ledger, draw: Callable[[], float], topic: str = ATTEMPTS) -> None:
         self._servers = servers
+        self._topic = topic
         self._ledger = ledger
         self._draw = draw
         self._session: KafkaSession | None = None
@@ -57,7 +58,7 @@ class Publisher:
 
     async def start(self) -> None:
         """Connect. Raises KafkaError or TimeoutError where the broker does not answer."""
-        self._session = await KafkaSession.open(self._servers, ATTEMPTS, self._failed.set)
+        self._session = await KafkaSession.open(self._servers, self._topic, self._failed.set)
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self, bound_s: float) -> None:
@@ -110,7 +111,7 @@ class Publisher:
         for entry in entries:
             record = entry.record
             event = IngressEvent.model_construct(
-                topic=ATTEMPTS, key=entry.account_id, type=record.type, event_id=record.event_id, value=record.value.decode()
+                topic=self._topic, key=entry.account_id, type=record.type, event_id=record.event_id, value=record.value.decode()
             )
             try:
                 answer = self._ingress.submit(event)
@@ -151,7 +152,7 @@ class Publisher:
         await session.close()
         while self._session is None:
             try:
-                self._session = await KafkaSession.open(self._servers, ATTEMPTS, self._failed.set)
+                self._session = await KafkaSession.open(self._servers, self._topic, self._failed.set)
             except (KafkaError, TimeoutError, OSError):
                 # Said once, by kafka_away above, and by the gauge for as long as it lasts.
                 await asyncio.sleep(PROBE_S)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import Protocol
 
 from schemas.attempts import UsageSource
 from schemas.money import Usage
 from services.router import metrics
 from services.router.call import Call, Outgoing, Running
 from services.router.documents import AttemptDocument
-from services.router.publisher import Publisher
+from services.router.events import Record
+
+
+class Log(Protocol):
+    """Where a request's last records go."""
+
+    async def put_and_wait(self, account_id: str, records: list[Record]) -> None:
+        """Return when they are safe. Raises :class:`LogUnavailableError`."""
+        ...
 
 
 class Settler:
     """Writes RequestCompleted and waits until it is safe."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Log) -> None:
         self._publisher = publisher
 
     async def settle(self, call: Call, out: Outgoing, finished: AttemptDocument | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`requests`: what clients asked for, accepted or rejected."""
+"""`requests`: what clients asked for, accepted or rejected, and the batches that they handed over."""
 
 from typing import Any
 
@@ -33,6 +33,16 @@ def _rejected(event: Event, data: Any) -> Values:
     }
 
 
+def _batch(event: Event, data: Any) -> Values:
+    """A batch. Its lines carry `<batch id>/<line>` as their label, so that one prefix finds them all."""
+    return {
+        **key_values(data["key"]),
+        "client_api": data["endpoint"],
+        "client_request_id": data["batch_id"],
+        "traceparent": text_of(event.get("traceparent")),
+    }
+
+
 REQUESTS = Table(
     name="requests",
     topic=topics.REQUESTS,
@@ -48,5 +58,5 @@ REQUESTS = Table(
         free_text("client_request_id"),
         free_text("traceparent"),
     ),
-    fillers={"RequestAccepted": _accepted, "RequestRejected": _rejected},
+    fillers={"RequestAccepted": _accepted, "RequestRejected": _rejected, "BatchAccepted": _batch},
 )

@@ -142,3 +142,34 @@ DELETE FROM edge.claim WHERE (key_id, idempotency_key) IN (
 DELETE FROM edge.admin_reply WHERE (operation, idempotency_key) IN (
     SELECT operation, idempotency_key FROM edge.admin_reply WHERE created_at < now() - interval '1 day' LIMIT 1000
 );
+
+-- name: insert_batch
+INSERT INTO edge.batch (batch_id, account_id, project_id, key_id, event, completion_window, metadata, created_at, idempotency_key, request_hash)
+VALUES (%(batch_id)s, %(account_id)s, %(project_id)s, %(key_id)s, %(event)s, %(completion_window)s, %(metadata)s, %(created_at)s,
+        %(idempotency_key)s, %(request_hash)s)
+ON CONFLICT (key_id, idempotency_key) DO NOTHING
+RETURNING batch_id;
+
+-- name: batch_of_idempotency_key
+SELECT batch_id, project_id, event, completion_window, metadata, created_at, cancel_asked_at, request_hash
+FROM edge.batch WHERE key_id = %(key_id)s AND idempotency_key = %(idempotency_key)s;
+
+-- name: find_batch
+SELECT batch_id, project_id, event, completion_window, metadata, created_at, cancel_asked_at
+FROM edge.batch WHERE batch_id = %(batch_id)s AND project_id = %(project_id)s;
+
+-- name: list_batches
+-- Ids are ordered by time: the newest first.
+SELECT batch_id, project_id, event, completion_window, metadata, created_at, cancel_asked_at
+FROM edge.batch WHERE project_id = %(project_id)s AND (%(after)s::text IS NULL OR batch_id < %(after)s)
+ORDER BY batch_id DESC LIMIT %(limit)s;
+
+-- name: cancel_batch
+UPDATE edge.batch SET cancel_asked_at = coalesce(cancel_asked_at, now()) WHERE batch_id = %(batch_id)s RETURNING batch_id;
+
+-- name: batches_to_announce
+SELECT batch_id, event FROM edge.batch WHERE announced_at IS NULL
+ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
+
+-- name: mark_announced
+UPDATE edge.batch SET announced_at = now() WHERE batch_id = ANY(%(ids)s);

@@ -22,6 +22,8 @@ BEGIN
     GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA router TO tollbook_router;
     GRANT UPDATE (nonce, sealed, form, key_id) ON router.channel_key TO tollbook_router;
     GRANT UPDATE (fingerprint) ON router.route_table TO tollbook_router;
+    -- A batch goes on; its lines and what was asked of it are written once.
+    GRANT UPDATE ON router.batch TO tollbook_router;
     -- The record of migrations is the owner's.
     REVOKE ALL ON router._yoyo_log, router._yoyo_migration, router._yoyo_version, router.yoyo_lock FROM tollbook_router;
 END
