@@ -29,6 +29,9 @@ HERE_BYTES = 4 * 1024
 TEXT_BYTES_MAX = 8 * 1024 * 1024
 """More text than this is left to its bytes: no model's context is larger."""
 AT_ONCE = 2
+BYTES_PER_TOKEN = 16
+"""More than any language or code has. Where even this would not make a request payable, nobody can have it counted for nothing,
+over and over; only an image's data comes down by more."""
 
 
 class Tightener:
@@ -45,7 +48,10 @@ class Tightener:
 
     async def helps(self, call: Call, refusal: HoldRefusal) -> bool:
         """Whether the hold should be asked for again, since the bound has come down after a refusal for money."""
-        if refusal.code not in MONEY_CODES or (refusal.left_nano is not None and refusal.left_nano <= 0):
+        if refusal.code not in MONEY_CODES:
+            return False
+        left, needed = refusal.left_nano, refusal.needed_nano
+        if left is not None and (left <= 0 or (left * BYTES_PER_TOKEN < (needed or 0) and not call.ask.image_parts)):
             return False
         return await self._tighten(call)
 

@@ -226,8 +226,8 @@ def call_of(text: str, by: Model) -> Call:
     return Call(context(), ask, plan, begun=0.0, deadline_s=10)
 
 
-def refusal(code: str = "insufficient_balance", left: int | None = 5) -> HoldRefusal:
-    return HoldRefusal(hold_id=HOLD_ID, http_status=402, code=code, message="", needed_nano=10, left_nano=left)
+def refusal(code: str = "insufficient_balance", left: int | None = 5, needed: int = 10) -> HoldRefusal:
+    return HoldRefusal(hold_id=HOLD_ID, http_status=402, code=code, message="", needed_nano=needed, left_nano=left)
 
 
 @pytest.mark.parametrize("repeats", [4, 400])
@@ -235,7 +235,7 @@ async def test_a_refusal_for_money_is_asked_again_once_and_other_refusals_never(
     tightener = Tightener()
     call = call_of(ENGLISH * repeats, MODELS["o200k_base"])
     loose = call.tokens_bound
-    for hopeless in (refusal("key_frozen"), refusal("no_price"), refusal(left=0), refusal(left=-7)):
+    for hopeless in (refusal("key_frozen"), refusal("no_price"), refusal(left=0), refusal(left=-7), refusal(needed=81)):
         assert not await tightener.helps(call, hopeless)
     assert call.tokens_bound == loose
     assert await tightener.helps(call, refusal())
