@@ -20,6 +20,8 @@ from services.router.upstream import error_class_of
 
 log = structlog.get_logger(__name__)
 CAPPED: Final = "capped"
+SLACK: Final = 0.125
+"""By how much of its patience with a silent upstream a stream may be late."""
 Halt = ErrorClass | Literal["capped"] | None
 """Why a stream ended: None when it was complete, "capped" when the upstream ignored its cap, else what broke it.
 "client_gone" when it was ended because its client had left."""
@@ -72,7 +74,8 @@ class Pump:
 
     async def _pass(self, call: Call, passing: _Passing, departure: Departure) -> Halt:
         between_s, deadline = self._between_reads_s, call.deadline
-        async with asyncio.timeout_at(min(monotonic() + between_s, deadline, departure.until)) as patience:
+        ends = min(monotonic() + between_s, deadline, departure.until)
+        async with asyncio.timeout_at(ends) as patience:
             departure.patience = patience
             try:
                 if not passing.begun:
@@ -82,7 +85,11 @@ class Pump:
                 async for part in passing.opened.parts:
                     now = monotonic()
                     departure.look(now)
-                    patience.reschedule(min(now + between_s, deadline, departure.until))
+                    last = min(deadline, departure.until)
+                    if ends < min(now + between_s, last) or ends > last:
+                        # A timer for each chunk would cost a tenth of its passage: silence may last a little longer.
+                        ends = min(now + between_s * (1 + SLACK), last)
+                        patience.reschedule(ends)
                     await passing.feed(part)
                     if passing.halted:
                         return passing.halt

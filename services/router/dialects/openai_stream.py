@@ -116,7 +116,7 @@ class ChatStream:
     def _passed(self, event: bytes) -> bytes:
         # The first chunk is always read: it tells the id and the model that an end of our own would need.
         if self.started and len(event) <= SMALL_EVENT and (_OPEN[0] in event or _OPEN[1] in event) and self._plain(event):
-            if not any(empty in event for empty in _EMPTY):
+            if not _is_empty(event):
                 self.tokens_seen += 1
             return event
         return self._examined(event)
@@ -197,10 +197,15 @@ def _priced(stamp: dict[str, Any], usage: Usage, reported: dict[str, Any] | None
     return encode({**stamp, "choices": [], "usage": {**usage_document(usage), **cost}})
 
 
+def _is_empty(event: bytes) -> bool:
+    """Whether a chunk says nothing."""
+    return _EMPTY[0] in event or _EMPTY[1] in event or _EMPTY[2] in event or _EMPTY[3] in event
+
+
 def _tokens(event: bytes, choices: list[dict[str, Any]]) -> int:
     """A lower bound of the output tokens of a chunk."""
     if len(event) <= SMALL_EVENT:
-        return int(bool(choices) and not any(empty in event for empty in _EMPTY))
+        return int(bool(choices) and not _is_empty(event))
     return sum(least_tokens(text) for text in [_said(choice.get("delta")) for choice in choices] if text)
 
 
