@@ -41,12 +41,14 @@ def settle_rates(on: Ground, events: int) -> Iterator[SettleRate]:
 def main() -> int:
     """Measure on engines of its own and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--holds", type=int, default=50_000)
-    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--holds", type=int, default=50_000, help="0: none are measured")
+    parser.add_argument("--events", type=int, default=100_000, help="0: none are measured")
     asked = parser.parse_args()
     with ground(kafka=True) as on:
         print(settings(on.database_url), f"{os.cpu_count()} cores, of which others use {os.getloadavg()[0]:.1f}")
-        for rate in chain(hold_rates(on, asked.holds), settle_rates(on, asked.events)):
+        holds = hold_rates(on, asked.holds) if asked.holds else ()
+        events = settle_rates(on, asked.events) if asked.events else ()
+        for rate in chain(holds, events):
             print(rate, flush=True)
     return 0
 
