@@ -50,6 +50,7 @@ class Received:
     context: CallContext
     body: bytes
     headers: dict[str, str]
+    path: str = ""
 
 
 @dataclass
@@ -72,8 +73,7 @@ class Peers:
     def routes(self) -> list[Route]:
         """The endpoints of both contracts."""
         return [
-            Route("/internal/v1/chat/completions", self.chat, methods=["POST"]),
-            Route("/internal/v1/messages", self.chat, methods=["POST"]),
+            Route("/internal/v1/{api:path}", self.chat, methods=["POST"]),
             Route("/internal/models", self.models),
             Route("/internal/price-book", self.price_book),
             Route("/internal/signing-keys", self.signing_keys),
@@ -90,7 +90,7 @@ class Peers:
         """Answer as the model's name says."""
         body = await request.body()
         context = CallContext.model_validate_json(request.headers[CONTEXT_HEADER])
-        self.calls.append(Received(context, body, dict(request.headers)))
+        self.calls.append(Received(context, body, dict(request.headers), request.url.path))
         payload = orjson.loads(body)
         if payload["model"] in SCRIPTED_ERRORS:
             return _error(*SCRIPTED_ERRORS[payload["model"]])
