@@ -106,7 +106,7 @@ async def test_a_stream_that_broke_before_its_first_content_begins_anew_only_by_
     for policy in ({}, RESTARTED):
         lane = rig.lane()
         # The first chunk says that the assistant speaks, and nothing more.
-        rig.script(lane.main, {"kind": kind, "after_chunks": 1, "chunk_ms": 60, "times": 9})
+        rig.script(lane.main, {"kind": kind, "after_chunks": 1, "chunk_ms": 250, "times": 9})
         reply, told, receipt = await ask(asker, lane, policy, stream=True, path=path)
         data = told.completed
         if not policy:
@@ -122,7 +122,7 @@ async def test_a_stream_that_broke_before_its_first_content_begins_anew_only_by_
 
 async def test_a_stream_that_broke_after_its_first_content_never_begins_anew(rig: Rig, asker: Asker) -> None:
     lane = rig.lane()
-    rig.script(lane.main, {"kind": "cut", "after_chunks": 3, "chunk_ms": 60})
+    rig.script(lane.main, {"kind": "cut", "after_chunks": 3, "chunk_ms": 250})
     reply, told, _ = await ask(asker, lane, RESTARTED, stream=True)
     assert reply.events[-1]["error"]["code"] == "stream_cut"
     assert len(told.completed.attempts) == 1

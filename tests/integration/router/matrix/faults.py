@@ -52,7 +52,7 @@ PLAIN = {
     "cut": _failed({"kind": "cut"}, 502, ("connection_failed", None), exposed=True),
     "malformed": _failed({"kind": "malformed"}, 502, ("malformed_reply", 200), exposed=True),
 }
-MIDWAY = {"after_chunks": 6, "chunk_ms": 40}
+MIDWAY = {"after_chunks": 6, "chunk_ms": 80}
 STREAMED = {
     **BOTH,
     "cut at once": _failed({"kind": "cut", "after_chunks": 0}, 502, ("connection_failed", None), exposed=True),
