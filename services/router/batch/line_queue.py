@@ -24,6 +24,7 @@ from services.router.errors import BatchStopsError, LineWaitsError
 REPEATS_MAX = 3
 """How often a line whose worker died is asked again, where the batch allows that at all."""
 LOOK_AGAIN_S = 0.5
+PAUSE_S = 1.0
 IDLE_S = 0.1
 WRITE_EVERY_S = 0.2
 STORE_ERRORS = (psycopg.Error, PoolTimeout, OSError)
@@ -124,6 +125,8 @@ class LineQueue:
         except LineWaitsError as exc:
             log.info("line_waits", batch_id=job.batch_id, line=item.number, reason=str(exc))
             self._put_back(item)
+            # Whatever keeps this line would keep the next one too: no more lines wait than are worked on at once.
+            await asyncio.sleep(PAUSE_S)
         except BatchStopsError as exc:
             job.stop(exc.code, exc.message)
             self._put_back(item)

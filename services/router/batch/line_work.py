@@ -47,7 +47,7 @@ from services.router.settling import Settler
 from services.router.tightening import MONEY_CODES
 
 FROZEN = frozenset({"key_frozen", "project_frozen", "account_frozen"})
-LATER = frozenset({"upstream_unavailable", "log_unavailable", "ledger_unavailable"})
+LATER = frozenset({"upstream_unavailable", "rate_limited", "log_unavailable", "ledger_unavailable"})
 """Refusals under no hold's id, which a moment lifts."""
 UNPAID = MONEY_CODES | {"run_closed"}
 STORE_TRIES = 8

@@ -25,10 +25,10 @@ def test_a_batch_under_a_runs_budget_stops_at_its_envelope_to_the_unit(rig: Batc
     customer = rig.customer()
     run = rig.ask(customer, "POST", "/v1/runs", json={"budget": {"credit": "0.01"}}).json()
     with rig.openai(customer) as client:
-        batch = ended(client, begin(client, _lines(customer, 120), run_id=run["id"]).id)
+        batch = ended(client, begin(client, _lines(customer, 1_000), run_id=run["id"]).id)
         assert batch.status == "completed"
         answers, errors = entries(client, batch.output_file_id), entries(client, batch.error_file_id)
-    assert len(answers) + len(errors) == 120
+    assert len(answers) + len(errors) == 1_000
     assert answers
     assert errors
     for entry in errors:
