@@ -12,7 +12,7 @@ Shape = Literal["alone", "near", "far"]
 """alone: one candidate, at fault. near: a good one of the same bucket follows, and one of another bucket. far: the one of the
 same bucket is at fault too."""
 SHAPES: tuple[Shape, ...] = ("alone", "near", "far")
-DIALECTS = {"openai": "v1", "anthropic": "v1", "gemini": "v1beta"}
+DIALECTS = {"openai": "v1", "openai-responses": "v1", "anthropic": "v1", "gemini": "v1beta"}
 GOOD = "mx-good"
 
 
