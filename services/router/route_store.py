@@ -94,14 +94,17 @@ class RouteStore:
         return compile_catalog(row["version"], table, opened.keys, opened.faults)
 
     def check(self, table: RouteTable) -> None:
-        """Raise :class:`TableRejectedError` for an address that no key may be sent to."""
+        """Raise :class:`TableRejectedError` for an address that no key may be sent to, and for a secret that is none."""
         for channel in table.channels:
             try:
                 check_base_url(channel.base_url, self._rules)
             except ValueError as exc:
                 raise TableRejectedError(f"channel {channel.id}: {exc}") from None
             if any(key.secret == SEALED for key in channel.keys):
-                message = f"a stored secret is shown as {SEALED}: give the secret itself, or the secret_env that it comes from"
+                message = (
+                    f"a stored secret is shown as {SEALED}: give the secret itself, or the secret_env that it comes from, "
+                    "or take `tollbook routes export`, whose `kept` keeps the stored one"
+                )
                 raise TableRejectedError(f"channel {channel.id}: {message}")
 
 

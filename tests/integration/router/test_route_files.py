@@ -84,7 +84,7 @@ def test_what_stands_for_a_secret_where_a_table_is_shown_is_not_taken_for_one(ri
     shown = rig.get("router", "/admin/routes")["table"]
     reply = post(rig, "/admin/routes", shown)
     assert (reply.status_code, reply.json()["error"]["code"]) == (422, "invalid_route_table")
-    assert "take `tollbook routes export`" in reply.json()["error"]["message"]
+    assert "`tollbook routes export`, whose `kept` keeps the stored one" in reply.json()["error"]["message"]
 
 
 def test_a_table_that_was_compared_with_another_version_is_not_put_in_force(rig: Rig) -> None:
