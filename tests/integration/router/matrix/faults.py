@@ -52,7 +52,8 @@ PLAIN = {
     "cut": _failed({"kind": "cut"}, 502, ("connection_failed", None), exposed=True),
     "malformed": _failed({"kind": "malformed"}, 502, ("malformed_reply", 200), exposed=True),
 }
-MIDWAY = {"after_chunks": 6, "chunk_ms": 80}
+MIDWAY = {"after_chunks": 9, "chunk_ms": 80}
+"""Late enough that every dialect has said something before: a stream of responses opens with four events."""
 STREAMED = {
     **BOTH,
     "cut at once": _failed({"kind": "cut", "after_chunks": 0}, 502, ("connection_failed", None), exposed=True),
