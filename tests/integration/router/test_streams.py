@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -17,6 +19,17 @@ SCRIPTED = {"sim_input_tokens": "90", "sim_output_tokens": "40"}
 USAGE = Usage(input_tokens=90, output_tokens=40)
 INCLUDE = {"include_usage": True}
 PROMPT_ESTIMATE = 600 // 4 + 3
+
+
+@pytest.fixture
+async def narrow(rig: Rig) -> AsyncIterator[Asker]:
+    """Edge's side of a connection that takes little before it is read: a whole stream must not fit into its buffers."""
+    asker = Asker(rig)
+    await asker.http.aclose()
+    transport = httpx.AsyncHTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)])
+    asker.http = httpx.AsyncClient(base_url=rig.urls["router"], timeout=60, transport=transport)
+    yield asker
+    await asker.http.aclose()
 
 
 @pytest.mark.parametrize(("kind", "code"), [("cut", "stream_cut"), ("malformed", "malformed_reply")])
@@ -115,13 +128,13 @@ async def test_several_choices_are_all_streamed_to_their_end(rig: Rig, asker: As
     assert data.attempts[0].usage == Usage(input_tokens=90, output_tokens=120)
 
 
-async def test_a_client_that_stops_reading_pays_for_the_real_usage_and_sees_no_false_end(rig: Rig, asker: Asker) -> None:
+async def test_a_client_that_stops_reading_pays_for_the_real_usage_and_sees_no_false_end(rig: Rig, narrow: Asker) -> None:
     lane = rig.lane()
     request_id = uuid4()
     metadata = {"sim_input_tokens": "90", "sim_output_tokens": "16000"}
     read = b""
     with suppress(httpx.RemoteProtocolError):
-        async with asker.begin(lane, request_id, stream=True, max_tokens=16_000, metadata=metadata) as response:
+        async with narrow.begin(lane, request_id, stream=True, max_tokens=16_000, metadata=metadata) as response:
             data = (await story(rig.kafka, request_id)).completed
             async for part in response.aiter_raw():
                 read += part
