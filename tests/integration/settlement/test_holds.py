@@ -218,7 +218,7 @@ def test_bounds_beyond_sixty_four_bits_are_refused_and_cost_the_others_nothing(l
 
 
 def test_names_with_quotes_braces_and_backslashes_are_kept_as_they_are(ledger: Ledger) -> None:
-    account = 'a"{b},\\c\n,NULL'
+    account = 'a"{b},\\c ,NULL'
     ledger.top_up(account, "credit", "10")
     key = KeyRef(project_id="NULL", key_id='k"\\', key_name="naïve {x}")
     request = hold_for(account, key=key, tags={"feature": 'a"b\\'})
