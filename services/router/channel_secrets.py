@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from services.router.errors import SecretUnreadableError
+from services.router.key_rules import variable_fault
 from services.router.origin import OriginRules, check_base_url, origin_of
 from services.router.table import ChannelRow, RouteTable
 from services.router.vault import NONCE_BYTES, Home, Sealed, Vault
@@ -57,6 +58,8 @@ class ChannelSecrets:
         """The secret of a row. Raises :class:`SecretUnreadableError`, which says what to do."""
         if row["secret_env"] is None:
             return self.vault.open(sealed_of(row), home)
+        if fault := variable_fault(row["secret_env"]):
+            raise SecretUnreadableError(fault)
         secret = self._environ.get(row["secret_env"])
         if not secret:
             raise SecretUnreadableError(

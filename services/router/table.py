@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from schemas.attempts import RouteType
 from schemas.envelope import Identifier
 from services.router.bounds import IMAGE_TOKENS
 from services.router.errors import TableRejectedError
+from services.router.key_rules import variable_fault
 from services.router.operator_cost import parse_factor
 
 SEALED = "(sealed)"
 """What a secret is shown as."""
 TABLE_BYTES_MAX = 2 * 1024 * 1024
+AS_POSTED = {"posted": True}
+"""The context of a table that is given now. A stored one is read without: what it may no longer say is its channel's fault."""
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
 Weight = Annotated[int, Field(ge=1, le=1_000_000)]
 OnDisconnect = Literal["drain", "cancel"]
@@ -44,6 +47,13 @@ class ChannelKey(_Row):
     secret: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(default=None, repr=False)
     secret_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=128)] | None = None
     kept: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
+
+    @field_validator("secret_env")
+    @classmethod
+    def _of_its_own(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if info.context == AS_POSTED and name is not None and (fault := variable_fault(name)):
+            raise ValueError(fault)
+        return name
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -192,7 +202,7 @@ def parse_table(text: bytes) -> RouteTable:
         # The library's own constructors break so on a tagged value that is none, such as `!!timestamp x`.
         raise TableRejectedError(f"neither YAML nor JSON: a value is not what its tag says ({type(exc).__name__})") from None
     try:
-        return RouteTable.model_validate(raw)
+        return RouteTable.model_validate(raw, context=AS_POSTED)
     except ValidationError as exc:
         # The input is left out of the message: it may be a secret.
         raise TableRejectedError(

@@ -41,6 +41,14 @@ def test_a_variable_that_is_not_set_takes_its_channel_out_of_service_and_no_othe
     assert "A_KEY is not set" in found.faults["a"]
 
 
+def test_a_stored_table_that_names_a_variable_of_routers_own_sends_it_nowhere() -> None:
+    of = table(channel("a", keys=[{"secret_env": "TOLLBOOK_ADMIN_TOKEN"}]), channel("b"))
+    found = opened(of, secrets({"TOLLBOOK_ADMIN_TOKEN": "the operator's"}))
+    assert found.keys == {"a": (), "b": ("sk-b",)}
+    assert "TOLLBOOK_ADMIN_TOKEN is a variable of router's own" in found.faults["a"]
+    assert "the operator's" not in found.faults["a"]
+
+
 def test_a_channel_with_one_key_left_stays_in_service_and_says_what_is_missing() -> None:
     found = opened(table(channel("a", keys=[{"secret_env": "A_KEY"}, {"secret": "sk-2"}])), secrets())
     assert found.keys == {"a": ("sk-2",)}

@@ -61,6 +61,10 @@ def test_json_is_as_good_as_yaml() -> None:
         (table(CHANNEL % ", colour: red"), "line 3, channel a: colour: Extra inputs are not permitted"),
         (table(CHANNEL.replace("direct", "sideways") % ""), "line 3, channel a: route_type"),
         (table(CHANNEL.replace("{secret: s3cr3t}", "{}") % ""), "channel a: keys.0: a key has either secret or secret_env"),
+        (
+            table(CHANNEL.replace("{secret: s3cr3t}", "{secret: s3cr3t}, {secret_env: DATABASE_URL}") % ""),
+            "line 3, channel a: keys.1.secret_env: DATABASE_URL is a variable of router's own",
+        ),
         (table(model=MODEL % "ghost"), "model m: candidate names the unknown channel ghost"),
         (
             table(model=(MODEL % "a").replace("max_output_tokens: 10", "max_output_tokens: 0")),

@@ -1,0 +1,26 @@
+"""What may be a channel's key: which variables it may come from, and what it may be made of. Pure."""
+
+from __future__ import annotations
+
+OWN_PREFIXES = (
+    # Tollbook's settings, and those of its engines and of their clients.
+    *("TOLLBOOK_", "DATABASE_", "POSTGRES_", "PG", "KAFKA_", "CLICKHOUSE_", "JAVA_"),
+    # The object store's credentials; GOOGLE_API_KEY and AZURE_OPENAI_API_KEY are keys of providers.
+    *("AWS_", "AZURE_STORAGE_", "AZURE_CLIENT_", "AZURE_FEDERATED_", "AZURE_TENANT_", "GOOGLE_SERVICE_", "GOOGLE_APPLICATION_"),
+    # What starts the process: the operating system, the interpreter, the cluster, the supervisor.
+    *("LC_", "LD_", "SSH_", "SSL_", "XDG_", "PYTHON", "KUBERNETES_", "SUPERVISOR_"),
+)
+OWN_NAMES = frozenset(
+    "ALL_PROXY DISPLAY EDITOR HOME HOSTNAME HTTPS_PROXY HTTP_PROXY LANG LANGUAGE LOGNAME MAIL NO_PROXY OLDPWD PAGER PATH PWD"
+    " SHELL SHLVL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV".split()
+)
+
+
+def variable_fault(name: str) -> str | None:
+    """Why no channel may read its key from this variable, None where it may."""
+    if name not in OWN_NAMES and not name.startswith(OWN_PREFIXES):
+        return None
+    return (
+        f"{name} is a variable of router's own, of its engines' or of the operating system's, which no host may be sent: "
+        "put the key into a variable of its own, such as OPENAI_API_KEY, set it for router, and name that in the table"
+    )
