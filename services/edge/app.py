@@ -140,6 +140,7 @@ class Edge:
             api=api,
             memberships=self.memberships,
             max_in_flight=settings.tollbook_edge_max_in_flight,
+            longest_request_s=settings.tollbook_edge_request_timeout_s,
         )
 
     def _lookups(self, authenticator: Authenticator) -> list[BaseRoute]:

@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 KEEP_S = 24 * 3600
 MAX_TRIES = 3
+IN_PROGRESS_RETRY_S = 2
+"""When a client whose first try is still under way may ask again: SDKs try twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ def conflict(found: Mapping[str, Any], request_hash: bytes, *, longest_request_s
     if bytes(found["request_hash"]) != request_hash:
         return ConflictError("idempotency_conflict", "This idempotency key was used with another body, API or run.")
     if found["state"] == "in_flight" and found["age_s"] < longest_request_s:
-        return ConflictError("in_progress", "A request under this idempotency key is still in progress.", receipt=receipt)
+        message = "A request under this idempotency key is still in progress. Ask again with the same key for its reply."
+        return ConflictError("in_progress", message, receipt=receipt, retry_after_s=IN_PROGRESS_RETRY_S)
     return ConflictError("already_done", f"This request was made before; its receipt is at {receipt}.", receipt=receipt)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 import structlog
@@ -68,6 +69,7 @@ class Completions:
         api: ModelApi,
         memberships: Memberships,
         max_in_flight: int,
+        longest_request_s: float,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._api = api
@@ -78,6 +80,7 @@ class Completions:
         self._claims = claims
         self._memberships = memberships
         self._max_in_flight = max_in_flight
+        self._longest_request_s = longest_request_s
         self._clock = clock
         self._in_flight = 0
 
@@ -135,19 +138,34 @@ class Completions:
             return stored.status
         binding = self._claims.binding(claim)
         self._publisher.publish(events.accepted(call, caller))
-        exchange = _Exchange(call, send, binding, DisconnectWatch(receive))
+        watch = DisconnectWatch(receive, partial(self._patience_s, call, caller, binding))
+        exchange = _Exchange(call, send, binding, watch)
         try:
-            return await self._converse(exchange, render_context(call, caller), body)
+            status = await self._converse(exchange, render_context(call, caller), body)
         except asyncio.CancelledError:
-            if not exchange.watch.gone:
+            if not watch.ended:
                 raise
-            exchange.watch.forgive()
-            metrics.CLIENT_GONE.inc()
-            return GONE
+            watch.forgive()
         finally:
-            exchange.watch.stop()
+            watch.stop()
             # Whatever was not settled on the way may have been charged: the key stays bound.
             await binding.settle(accepted=True)
+        if not watch.gone:
+            return status
+        metrics.CLIENT_GONE.inc()
+        return GONE
+
+    async def _patience_s(self, call: Call, caller: Caller, binding: Binding) -> float:
+        """How long the call goes on when its client leaves: where its reply is kept for whoever asks again, to its end.
+
+        Only over channels that read such a call to its end in any case: one that cancels it must hear that the client left.
+        """
+        if call.stream or not (caller.policy.store_replies and binding.open):
+            return 0.0
+        try:
+            return self._longest_request_s if await self._router.drains(call.model) else 0.0
+        except PeerUnavailableError:
+            return 0.0
 
     async def _bind(self, call: Call, caller: Caller, body: bytes) -> tuple[Claim | None, StoredReply | None]:
         """The call's claim, or the reply that the same call got before. A reply is no request: it is not recorded as one."""

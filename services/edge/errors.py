@@ -28,6 +28,8 @@ import orjson
 Headers = list[tuple[bytes, bytes]]
 NO_RETRY = (b"x-should-retry", b"false")
 """Sent where only a decision changes the answer, since SDKs try some statuses again by themselves."""
+RETRY = (b"x-should-retry", b"true")
+"""Sent where only waiting changes the answer, and SDKs would not wait by themselves."""
 DECIDED_STATUSES = frozenset((402, 403, 409))
 
 
@@ -115,18 +117,21 @@ class BodyTimeoutError(ApiError):
 
 
 class ConflictError(ApiError):
-    """The idempotency key is bound to another request; sending this one again changes nothing."""
+    """The idempotency key is bound to another request; sending this one again changes nothing, unless after `retry_after_s`."""
 
     status = 409
     type = "idempotency_error"
 
-    def __init__(self, code: str, message: str, *, receipt: str | None = None) -> None:
+    def __init__(self, code: str, message: str, *, receipt: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(code, message, param="idempotency-key")
         self.receipt = receipt
+        self.retry_after_s = retry_after_s
 
     def headers(self) -> Headers:
         link = [] if self.receipt is None else [(b"x-tollbook-receipt", self.receipt.encode())]
-        return [NO_RETRY, *link]
+        if self.retry_after_s is None:
+            return [NO_RETRY, *link]
+        return [RETRY, (b"retry-after", str(self.retry_after_s).encode()), *link]
 
 
 class BodyTooLargeError(ApiError):

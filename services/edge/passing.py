@@ -1,7 +1,7 @@
 """Passing router's reply to the client: which headers go on, bytes as they come, and what is said when it breaks off."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
@@ -102,14 +102,19 @@ def error_of(body: bytes) -> tuple[str, str]:
 
 
 class DisconnectWatch:
-    """Cancels the task that makes it as soon as the client goes away; `gone` tells that from any other cancellation."""
+    """Cancels the task that makes it once the client has gone away and `patience_s` is over, asked for when it leaves.
 
-    def __init__(self, receive: Receive) -> None:
+    `gone` tells that it left, `ended` that the cancellation is this one and no other.
+    """
+
+    def __init__(self, receive: Receive, patience_s: Callable[[], Awaitable[float]]) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._work = task
         self._receive = receive
+        self._patience_s = patience_s
         self.gone = False
+        self.ended = False
         self._watch = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
@@ -125,4 +130,8 @@ class DisconnectWatch:
         while message["type"] != "http.disconnect":
             message = await self._receive()
         self.gone = True
+        patience_s = await self._patience_s()
+        if patience_s > 0:
+            await asyncio.sleep(patience_s)
+        self.ended = True
         self._work.cancel()

@@ -58,6 +58,10 @@ class Router:
             self._models = (time.monotonic() + CATALOG_TTL_S, models)
         return self._models[1]
 
+    async def drains(self, model: str) -> bool:
+        """Whether every channel of the model reads a call to its end whose client has left."""
+        return any(each["id"] == model and each.get("drains") is True for each in await self.models())
+
     async def plan(self, asked: PlanAsk) -> dict[str, Any]:
         """Where a request would go. Raises :class:`PassedOnError` for what router refuses."""
         response = await self._send("POST", self._plan_url, [JSON_HEADER], asked.to_json())

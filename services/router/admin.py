@@ -243,5 +243,6 @@ def _described(model: Model) -> dict[str, Any]:
         "max_input_tokens": model.max_input_tokens,
         "max_output_tokens": model.max_output_tokens,
         "mode": model.mode,
+        "drains": all(place.channel.on_disconnect == "drain" for place in model.places),
         "routes": [place.candidate for place in model.places],
     }

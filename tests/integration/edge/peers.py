@@ -64,7 +64,7 @@ class Peers:
     closed: threading.Event = field(default_factory=threading.Event)
     """Set when a connection was closed while router was still answering."""
     release: threading.Event = field(default_factory=threading.Event)
-    """Lets answers to the models "held" and "held-stream" go on."""
+    """Lets answers to the models "held" and "held-stream", and to the user "held", go on."""
     receipts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     webhooks: list[tuple[bytes, str | None]] = field(default_factory=list)
     """Bodies and signatures of what a payment provider sent."""
@@ -96,7 +96,7 @@ class Peers:
             return _error(*SCRIPTED_ERRORS[payload["model"]])
         if payload["model"] == "cut":
             return StreamingResponse(self._cut(), media_type="text/event-stream")
-        if payload["model"] == "held":
+        if "held" in (payload["model"], payload.get("user")):
             await self._until_released(request)
         if payload.get("stream"):
             held = payload["model"] == "held-stream"
@@ -127,7 +127,7 @@ class Peers:
             raise
 
     async def models(self, _request: Request) -> Response:
-        """A catalog of two models."""
+        """A catalog of two models: calls to the first are read to their end, those to the second end with their client."""
         route = {"channel": "openai-main", "route_type": "direct", "brand": "openai", "upstream_model": "gpt-4o"}
         model = {
             "owned_by": "openai",
@@ -137,7 +137,7 @@ class Peers:
             "mode": "chat",
             "routes": [route],
         }
-        return JSONResponse({"data": [{"id": "gpt-4o", **model}, {"id": "org/tiny", **model}]})
+        return JSONResponse({"data": [{"id": "gpt-4o", "drains": True, **model}, {"id": "org/tiny", "drains": False, **model}]})
 
     async def price_book(self, _request: Request) -> Response:
         """One price."""

@@ -86,9 +86,51 @@ def test_a_request_under_way_is_in_progress(edge: EdgeProcess, key: Key, peers: 
     until(lambda: len(peers.calls) > before)
     second = edge.chat(key, held, **ONCE)
     assert (second.status_code, code(second)) == (409, "in_progress")
+    assert (second.headers["x-should-retry"], second.headers["retry-after"]) == ("true", "2")
     peers.release.set()
     thread.join(20)
     assert first[0].status_code == 200
+
+
+def leave_behind(edge: EdgeProcess, key: Key, peers: Peers, body: dict[str, object]) -> None:
+    """Send a request to router, and leave while it is under way."""
+    before = len(peers.calls)
+    with httpx.Client(base_url=edge.url, timeout=0.5) as client, pytest.raises(httpx.ReadTimeout):
+        client.post("/v1/chat/completions", json=body, headers=key.headers | ONCE)
+    until(lambda: len(peers.calls) > before)
+
+
+def test_a_client_that_left_gets_the_reply_that_was_paid_for_when_it_asks_again(
+    edge: EdgeProcess, key: Key, peers: Peers
+) -> None:
+    peers.release.clear()
+    held = CHAT | {"user": "held"}
+    leave_behind(edge, key, peers, held)
+    before = len(peers.calls)
+    assert code(edge.client.post("/v1/chat/completions", json=held, headers=key.headers | ONCE)) == "in_progress"
+    peers.release.set()
+
+    def again() -> httpx.Response:
+        return edge.client.post("/v1/chat/completions", json=held, headers=key.headers | ONCE)
+
+    until(lambda: again().status_code != 409)
+    reply = again()
+    assert (reply.status_code, reply.headers["x-tollbook-replayed"]) == (200, "true")
+    assert reply.json()["choices"][0]["message"]["content"] == "hi"
+    assert len(peers.calls) == before
+
+
+@pytest.mark.parametrize("why", ["a channel cancels", "nothing is kept"])
+def test_a_client_that_left_ends_a_call_whose_reply_nobody_will_get(
+    edge: EdgeProcess, key: Key, peers: Peers, why: str
+) -> None:
+    peers.release.clear()
+    peers.closed.clear()
+    if why == "nothing is kept":
+        key = edge.new_key(policy={"store_replies": False})
+    leave_behind(edge, key, peers, CHAT | {"user": "held", "model": "org/tiny" if why == "a channel cancels" else "gpt-4o"})
+    assert peers.closed.wait(20)
+    peers.release.set()
 
 
 def test_a_refused_request_is_evaluated_afresh(edge: EdgeProcess, key: Key, peers: Peers) -> None:

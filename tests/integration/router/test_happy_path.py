@@ -86,3 +86,4 @@ async def test_models_are_listed_with_their_routes(rig: Rig, asker: Asker) -> No
     [model] = [each for each in reply.json()["data"] if each["id"] == lane.model]
     assert model["routes"][0] == {"channel": lane.main, "route_type": "direct", "brand": "sim", "upstream_model": "gpt-4o"}
     assert (model["max_input_tokens"], model["max_output_tokens"], model["mode"]) == (128_000, 16_384, "chat")
+    assert model["drains"] is True
