@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Sequence
 from time import perf_counter
 
+import orjson
+
 from schemas.calls import HoldRefusal
 from services.router import metrics
 from services.router.ask import Ask
@@ -32,6 +34,8 @@ AT_ONCE = 2
 BYTES_PER_TOKEN = 16
 """More than any language or code has. Where even this would not make a request payable, nobody can have it counted for nothing,
 over and over; only an image's data comes down by more."""
+ESCAPED = 6
+"""At most so many bytes of a JSON escape stand for one of the text."""
 
 
 class Tightener:
@@ -50,8 +54,7 @@ class Tightener:
         """Whether the hold should be asked for again, since the bound has come down after a refusal for money."""
         if refusal.code not in MONEY_CODES:
             return False
-        left, needed = refusal.left_nano, refusal.needed_nano
-        if left is not None and (left <= 0 or (left * BYTES_PER_TOKEN < (needed or 0) and not call.ask.image_parts)):
+        if refusal.left_nano is not None and _hopeless(call.ask, refusal.left_nano, refusal.needed_nano or 0):
             return False
         return await self._tighten(call)
 
@@ -80,9 +83,28 @@ def tight_bound(ask: Ask, model: Model, parts: PromptParts) -> int:
     Never under the estimate by which a request is charged whose upstream reports no usage.
     """
     loose = ask.tokens_bound(model)
-    bound = ask.body_bytes + TOKENS_PER_MESSAGE * ask.messages + (model.max_input_tokens if ask.file_parts else 0)
+    bound = written_bytes(ask) + TOKENS_PER_MESSAGE * ask.messages + (model.max_input_tokens if ask.file_parts else 0)
     bound += _texts(parts, model) + _images(ask, parts, model)
     return min(loose, max(bound, ask.prompt_estimate(loose)))
+
+
+def written_bytes(ask: Ask) -> int:
+    """The body's bytes without what only the client's way of writing JSON added to it: escapes of letters, white space."""
+    try:
+        return min(ask.body_bytes, len(orjson.dumps(ask.native or ask.body)))
+    except TypeError:
+        # It is nested deeper than it can be written again: no provider will see it.
+        return ask.body_bytes
+
+
+def _hopeless(ask: Ask, left: int, needed: int) -> bool:
+    """Whether no count of the texts could make the request payable. The body is measured only where that decides."""
+    if left <= 0:
+        return True
+    if ask.image_parts or left * BYTES_PER_TOKEN >= needed:
+        return False
+    most = left * BYTES_PER_TOKEN * ask.body_bytes
+    return most * ESCAPED < needed * ask.body_bytes or most < needed * written_bytes(ask)
 
 
 def _texts(parts: PromptParts, model: Model) -> int:

@@ -18,12 +18,13 @@ from schemas.calls import HoldRefusal
 from services.router.ask import Ask, parse_ask
 from services.router.call import Call
 from services.router.catalog import Model
+from services.router.clients.embeddings import Embeddings
 from services.router.clients.messages import Messages
 from services.router.clients.responses import Responses
 from services.router.images import Image, image_tokens, size_of
 from services.router.plan import make_plan
 from services.router.prompt_parts import parts_of
-from services.router.tightening import Tightener, tight_bound
+from services.router.tightening import Tightener, tight_bound, written_bytes
 from services.router.tokenizers import count
 from services.router.vocabularies import KNOWN, vocabulary_of
 from tests.unit.router.prompts import CODE, ENGLISH, billed, bodies, real_tokens, texts
@@ -81,6 +82,37 @@ def escaped(body: dict[str, Any]) -> bytes:
     import json
 
     return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("text", ["账本是货币的唯一权威。" * 200, "Книга — единственный авторитет. " * 99, "🙂" * 300])
+def test_the_clients_way_of_writing_json_changes_no_tight_bound(text: str) -> None:
+    said = [{"role": "user", "content": text}]
+    chat = {"model": "m", "max_tokens": 9, "messages": said}
+    asks = ((parse_ask, chat), (Messages().parse, chat), (Responses().parse, {"model": "m", "input": said}))
+    for parse, body in (*asks, (Embeddings().parse, {"model": "m", "input": [text, text]})):
+        plain, ascii_only = parse(orjson.dumps(body)), parse(escaped(body))
+        by = MODELS["cl100k_base"]
+        assert ascii_only.tokens_bound(by) > plain.tokens_bound(by)
+        assert tight(ascii_only, by) == tight(plain, by)
+
+
+async def test_an_escaped_text_is_counted_where_its_bytes_as_written_would_make_it_payable() -> None:
+    text = "Книга — единственный авторитет в деньгах. " * 99
+    call = call_of(text, MODELS["o200k_base"], escape=True)
+    plain = call_of(text, MODELS["o200k_base"])
+    tightener = Tightener()
+    assert not await tightener.helps(plain, refusal(left=10, needed=250))
+    assert not await tightener.helps(call, refusal(left=10, needed=900))
+    assert await tightener.helps(call, refusal(left=10, needed=250))
+    assert call.tokens_bound < len(text) // 2
+
+
+def test_a_body_too_deep_to_be_written_again_keeps_its_bytes() -> None:
+    deep: Any = "x"
+    for _ in range(500):
+        deep = [deep]
+    ask = parse_ask(escaped({"model": "m", "messages": [{"role": "user", "content": ENGLISH}], "metadata": deep}))
+    assert written_bytes(ask) == ask.body_bytes
 
 
 @pytest.mark.parametrize(("text", "share"), [(ENGLISH * 40, 0.27), (CODE * 40, 0.31), ("账本是货币的唯一权威。" * 200, 0.35)])
@@ -218,8 +250,8 @@ def test_a_file_keeps_the_whole_context() -> None:
     assert tight(ask, MODELS["o200k_base"]) > 128_000
 
 
-def call_of(text: str, by: Model) -> Call:
-    ask = parse_ask(orjson.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}))
+def call_of(text: str, by: Model, *, escape: bool = False) -> Call:
+    ask = parse_ask((escaped if escape else orjson.dumps)({"model": "m", "messages": [{"role": "user", "content": text}]}))
     row = {**model("m", "a"), "max_input_tokens": by.max_input_tokens}
     row["candidates"] = [{"channel": "a", "upstream_model": by.places[0].upstream_model}]
     plan = make_plan(catalog([channel("a")], [row]), "m", context().policy, lambda _: None, lambda: 0.5)
