@@ -20,7 +20,10 @@ class EmbeddingAsk(Ask):
     mode: ClassVar[str] = "embedding"
 
     def tokens_bound(self, model: Model) -> int:
-        """Each token of text stands for a byte of it at least, and each token that is given as a number for one digit."""
+        """Tokens that are given as numbers are counted; each token of a text stands for a byte of it at least."""
+        inputs = inputs_of(self.body["input"])
+        if isinstance(inputs[0], list):
+            return sum(map(len, inputs))
         return self.body_bytes + TOKENS_AROUND_INPUT * self.messages
 
     def prompt_estimate(self, bound: int) -> int:

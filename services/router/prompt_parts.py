@@ -10,7 +10,13 @@ import orjson
 from services.router.images import Image
 
 LONG_BYTES = 64
-"""A shorter text is left to its bytes: counting it gains nothing."""
+"""A description that is shorter is left to its bytes: counting it gains nothing."""
+SHORT_TEXT = 8
+"""A text of fewer letters is left to its bytes, too."""
+SHORT_TEXTS_MAX = 20_000
+"""So many texts that are shorter than `LONG_BYTES` are counted, some 1 us each; the rest stay at their bytes."""
+_ROLES = frozenset({"user", "assistant", "system", "developer"})
+_AROUND = len('{"role":"","content":""}')
 _INSIDE = ("content", "parts", "output")
 """Where a message, an item or a part holds further parts. A tool's arguments are not among them: they are JSON that the
 provider writes anew."""
@@ -18,22 +24,28 @@ _TEXTS = ("content", "text", "output")
 
 
 class PromptParts(NamedTuple):
-    """`texts` as the provider reads them; `notes` may reach it as they are or as JSON; `images` with their addresses."""
+    """`texts` as the provider reads them; `notes` may reach it as they are or as JSON; `images` with their addresses.
+
+    `around` are the bytes of JSON around messages that say no more than a role and a text: what a provider makes of these
+    is in the tokens that each message is allowed.
+    """
 
     texts: list[str]
     notes: list[str]
     images: list[Image]
+    around: int
 
 
 def parts_of(document: dict[str, Any]) -> PromptParts:
     """The parts of a request of any client API: chat completions, responses, messages, embeddings."""
-    parts = PromptParts([], [], [])
+    parts = PromptParts([], [], [], _around(document.get("messages")))
     for name in ("messages", "input", "system", "instructions"):
         value = document.get(name)
         if isinstance(value, str):
             _take(parts, value)
-        elif isinstance(value, list):
+        elif isinstance(value, list) and not (value and type(value[0]) is int):
             _walk(parts, value)
+    _leave_out(parts.texts)
     tools = document.get("tools")
     if isinstance(tools, list):
         parts.notes.extend(text for text in _descriptions(tools) if len(text) >= LONG_BYTES)
@@ -43,6 +55,27 @@ def parts_of(document: dict[str, Any]) -> PromptParts:
 def as_json(text: str) -> str:
     """The text as it stands inside a JSON string."""
     return orjson.dumps(text).decode()[1:-1]
+
+
+def _around(messages: Any) -> int:
+    if not isinstance(messages, list):
+        return 0
+    return sum(
+        _AROUND + len(each["role"])
+        for each in messages
+        if isinstance(each, dict)
+        and len(each) == 2
+        and isinstance(each.get("content"), str)
+        and isinstance(each.get("role"), str)
+        and each["role"] in _ROLES
+    )
+
+
+def _leave_out(texts: list[str]) -> None:
+    """Leave the short texts beyond the number that is counted to their bytes."""
+    short = [text for text in texts if len(text) < LONG_BYTES]
+    if len(short) > SHORT_TEXTS_MAX:
+        texts[:] = [text for text in texts if len(text) >= LONG_BYTES] + short[:SHORT_TEXTS_MAX]
 
 
 def _walk(parts: PromptParts, items: list[Any]) -> None:
@@ -66,7 +99,7 @@ def _walk(parts: PromptParts, items: list[Any]) -> None:
 
 
 def _take(parts: PromptParts, text: str) -> None:
-    if len(text) >= LONG_BYTES:
+    if len(text) >= SHORT_TEXT:
         parts.texts.append(text)
 
 

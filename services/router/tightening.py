@@ -1,7 +1,7 @@
 """A tighter bound of the prompt where the cheap one decides: before a request is refused that the customer could pay.
 
 The bound from bytes is three to five times the tokens of a text, and an image's data counts in it beside the image. Where a
-hold is refused for money under it, or it passes the model's context, long texts are counted by the model's own vocabulary and
+hold is refused for money under it, or it passes the model's context, texts are counted by the model's own vocabulary and
 images by their size, and the hold is asked for again. All else stays at its bytes, so that the result is a bound too.
 """
 
@@ -113,7 +113,7 @@ def _texts(parts: PromptParts, model: Model) -> int:
     written += [(len(text.encode()), (text, as_json(text))) for text in parts.notes]
     if not model.vocabularies or sum(size for size, _ in written) > TEXT_BYTES_MAX:
         return 0
-    return sum(min(_tokens(forms, model) - size, 0) for size, forms in written)
+    return sum(min(_tokens(forms, model) - size, 0) for size, forms in written) - parts.around
 
 
 def _tokens(forms: Sequence[str], model: Model) -> int:

@@ -68,14 +68,16 @@ def test_a_request_that_is_none_is_refused_by_the_parameter(fields: dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("given", "inputs", "estimate"),
-    [("hello there", 1, 3), (["hello", "you"], 2, 3), ([1, 2, 3], 1, 3), ([[1, 2], [3]], 2, 3)],
+    ("given", "inputs", "estimate", "counted"),
+    [("hello there", 1, 3, False), (["hello", "you"], 2, 3, False), ([7, 100_000, 3], 1, 3, True), ([[1, 2], [3]], 2, 3, True)],
 )
-def test_a_request_is_bounded_by_its_bytes_and_asks_for_no_output(given: Any, inputs: int, estimate: int) -> None:
+def test_a_request_is_bounded_by_its_tokens_or_its_bytes_and_asks_for_no_output(
+    given: Any, inputs: int, estimate: int, *, counted: bool
+) -> None:
     ask = parsed(input=given)
     of = catalog([channel("c")], [model("m", "c", mode="embedding", max_output_tokens=0)]).models["m"]
     assert (ask.mode, ask.cap, ask.messages, ask.client_api) == ("embedding", 0, inputs, "embeddings")
-    assert ask.tokens_bound(of) == ask.body_bytes + 16 * inputs
+    assert ask.tokens_bound(of) == (estimate if counted else ask.body_bytes + 16 * inputs)
     assert ask.prompt_estimate(10**6) == estimate
     assert ask.prompt_estimate(2) == 2
 

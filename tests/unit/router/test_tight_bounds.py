@@ -24,7 +24,7 @@ from services.router.clients.responses import Responses
 from services.router.images import Image, image_tokens, size_of
 from services.router.plan import make_plan
 from services.router.prompt_parts import parts_of
-from services.router.tightening import Tightener, tight_bound, written_bytes
+from services.router.tightening import TOKENS_PER_TEXT, Tightener, tight_bound, written_bytes
 from services.router.tokenizers import count
 from services.router.vocabularies import KNOWN, vocabulary_of
 from tests.unit.router.prompts import CODE, ENGLISH, billed, bodies, real_tokens, texts
@@ -121,6 +121,26 @@ def test_a_long_text_needs_a_fraction_of_its_bytes(text: str, share: float) -> N
     assert tight(ask, MODELS["o200k_base"]) < share * ask.tokens_bound(MODELS["o200k_base"])
 
 
+@pytest.mark.parametrize("text", ["a short line of text here", "yes", "", "账本是货币的唯一权威。"])
+def test_many_short_messages_need_little_more_than_their_tokens_and_what_stands_around_them(text: str) -> None:
+    said = [{"role": "assistant" if turn % 2 else "user", "content": text} for turn in range(201)]
+    body = {"model": "m", "max_tokens": 16, "messages": said}
+    for ask in (parse_ask(escaped(body)), Messages().parse(orjson.dumps(body))):
+        for vocabulary, by in MODELS.items():
+            tokens = 201 * min(real_tokens(vocabulary, text) + TOKENS_PER_TEXT, len(text.encode()))
+            assert billed(body, vocabulary) < tight(ask, by) <= tokens + 201 * 17 + 80
+
+
+def test_only_so_many_short_texts_are_counted_and_the_rest_stay_at_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"model": "m", "input": ["a short line of text here"] * 30 + [ENGLISH]}
+    ask = Embeddings().parse(orjson.dumps(body))
+    whole = tight(ask, MODELS["cl100k_base"])
+    monkeypatch.setattr("services.router.prompt_parts.SHORT_TEXTS_MAX", 10)
+    assert len(parts_of(body).texts) == 11
+    assert whole < tight(ask, MODELS["cl100k_base"]) < ask.tokens_bound(MODELS["cl100k_base"])
+    assert parts_of({"input": list(range(99))}) == ([], [], [], 0)
+
+
 def test_the_clients_apis_are_counted_alike() -> None:
     text = ENGLISH * 20
     tools = [{"name": "f", "description": text, "input_schema": {"type": "object"}}]
@@ -146,9 +166,9 @@ def test_the_clients_apis_are_counted_alike() -> None:
 def test_arguments_and_schemas_stay_at_their_bytes() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": orjson.dumps({"text": ENGLISH * 9}).decode()}}
     body = {"model": "m", "messages": [{"role": "assistant", "content": None, "tool_calls": [call]}]}
-    assert parts_of(body) == ([], [], [])
+    assert parts_of(body) == ([], [], [], 0)
     block = {"type": "tool_use", "id": "t", "name": "f", "input": {"text": ENGLISH * 9, "content": ENGLISH * 9}}
-    assert parts_of({"messages": [{"role": "assistant", "content": [block]}]}) == ([], [], [])
+    assert parts_of({"messages": [{"role": "assistant", "content": [block]}]}) == ([], [], [], 0)
 
 
 def test_a_deep_request_costs_no_recursion() -> None:
