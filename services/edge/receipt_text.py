@@ -53,7 +53,9 @@ def _who(receipt: Receipt) -> list[str]:
 
 
 def _asked(receipt: Receipt) -> str:
-    return f"{receipt.get('requested_model')} over {receipt.get('client_api')}{', streamed' if receipt.get('stream') else ''}"
+    """What the client asked for; neither is known before the request has settled, or where it never did."""
+    api = f" over {receipt['client_api']}" if receipt.get("client_api") else ""
+    return f"{receipt.get('requested_model') or 'a model'}{api}{', streamed' if receipt.get('stream') else ''}"
 
 
 def _timing(receipt: Receipt) -> str:
@@ -63,8 +65,12 @@ def _timing(receipt: Receipt) -> str:
 
 def _plan(receipt: Receipt) -> list[str]:
     plan: Sequence[Mapping[str, Any]] = receipt.get("plan") or []
-    lines = [f"  {place['channel']} ({place['route_type']}, {place['brand']}) → {place['upstream_model']}" for place in plan]
+    lines = [f"  {place['channel']} ({_kind(place)}) → {place['upstream_model']}" for place in plan]
     return ["", "PLAN", *lines] if lines else []
+
+
+def _kind(place: Mapping[str, Any]) -> str:
+    return f"{place['route_type']}, {place['brand']}" if place.get("brand") else str(place["route_type"])
 
 
 def _attempts(receipt: Receipt) -> list[str]:

@@ -34,6 +34,7 @@ def explain(receipt: dict[str, Any], *, written_off_nano: int = 0) -> list[str]:
     """The sentences, in the order in which things happened."""
     return [
         _asked(receipt),
+        *_planned(receipt),
         *_attempts(receipt),
         *_fallbacks(receipt),
         *_paid(receipt, written_off_nano),
@@ -44,9 +45,16 @@ def explain(receipt: dict[str, Any], *, written_off_nano: int = 0) -> list[str]:
 
 def _asked(receipt: dict[str, Any]) -> str:
     key = receipt["key_name"] or receipt["key_id"]
-    what = f" asked for {receipt['requested_model']}" if receipt["requested_model"] else " made a request"
+    model = receipt["requested_model"] or "a model"
     how = " as a stream" if receipt["stream"] else ""
-    return f"Key {key} of project {receipt['project_id']}{what}{how} at {receipt['accepted_at']}."
+    return f"Key {key} of project {receipt['project_id']} asked for {model}{how} at {receipt['accepted_at']}."
+
+
+def _planned(receipt: dict[str, Any]) -> Iterable[str]:
+    """What a request that has no record of its end was to be answered by: that is all that its hold knows of it."""
+    if receipt["status"] in {"pending", "expired"} and receipt["requested_model"] is None:
+        places = [f"{each['upstream_model']} on channel {each['channel']} ({each['route_type']})" for each in receipt["plan"]]
+        yield f"It was to be answered by {', or by '.join(places)}."
 
 
 def _attempts(receipt: dict[str, Any]) -> Iterable[str]:

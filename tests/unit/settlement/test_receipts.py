@@ -9,6 +9,7 @@ import pytest
 from schemas.attempts import Fallback, RequestCompleted
 from schemas.calls import HoldRequest
 from schemas.money import Prices, Usage
+from services.edge.receipt_text import render_receipt
 from services.settlement.pricebook import parse_book
 from services.settlement.receipts import arithmetic, receipt
 from tests.integration.settlement.requests_made import attempt_on, candidate, completion, hold_for
@@ -142,17 +143,7 @@ def test_the_explanation_tells_what_happened_in_order() -> None:
 
 
 def test_a_refused_request_says_why() -> None:
-    request = hold_for("a")
-    refusal = {
-        "code": "insufficient_balance",
-        "kind": None,
-        "entity": None,
-        "window": None,
-        "needed_nano": 2_250_000,
-        "left_nano": 1_000_000,
-        "resets_at": None,
-    }
-    found = written(request, [hold_row(request, state="REFUSED", amount_nano=0, refusal=refusal)])
+    found = refused()
     assert found["status"] == "refused"
     assert found["refusal"]["envelope"] == {"kind": "bucket", "id": "credit", "window": None}
     assert (found["refusal"]["needed_nano"], found["refusal"]["left_nano"]) == (2_250_000, 1_000_000)
@@ -176,11 +167,57 @@ def test_an_expired_request_shows_its_charge_and_balance() -> None:
     assert "did not end in time" in " ".join(found["explanation"])
 
 
-def test_a_released_request_costs_nothing() -> None:
+def refused() -> dict[str, Any]:
+    """The receipt of a request that its bucket could not pay."""
+    request = hold_for("a")
+    refusal = {
+        "code": "insufficient_balance",
+        "kind": None,
+        "entity": None,
+        "window": None,
+        "needed_nano": 2_250_000,
+        "left_nano": 1_000_000,
+        "resets_at": None,
+    }
+    return written(request, [hold_row(request, state="REFUSED", amount_nano=0, refusal=refusal)])
+
+
+def unsettled(state: str) -> dict[str, Any]:
+    """The receipt of a request with two places, whose end nobody recorded."""
+    request = hold_for("a", candidates=[candidate(), candidate(model="gpt-4o-mini", channel="backup")])
+    return written(request, [hold_row(request, state=state, captured_nano=6, released_nano=2_249_994)])
+
+
+@pytest.mark.parametrize("state", ["HELD", "EXPIRED"])
+def test_a_request_without_a_record_of_its_end_tells_what_its_hold_was_for(state: str) -> None:
+    found = unsettled(state)
+    assert found["explanation"][:2] == [
+        f"Key checkout of project p asked for a model at {found['accepted_at']}.",
+        "It was to be answered by gpt-4o on channel openai-main (direct), or by gpt-4o-mini on channel backup (direct).",
+    ]
+    text = render_receipt(found)
+    assert "asked for    a model\n" in text
+    assert "  openai-main (direct) → gpt-4o\n  backup (direct) → gpt-4o-mini\n" in text
+
+
+def test_no_receipt_of_any_status_says_none() -> None:
+    receipts = [unsettled("HELD"), unsettled("EXPIRED"), refused(), released(), fallen_back()[1]]
+    assert {each["status"] for each in receipts} == {"pending", "expired", "refused", "released", "settled"}
+    for each in receipts:
+        assert "None" not in render_receipt(each), each["status"]
+        assert "null" not in render_receipt(each), each["status"]
+
+
+def released() -> dict[str, Any]:
+    """The receipt of a request whose client left before there was anything to charge."""
     request = hold_for("a")
     event = completion(request, charged=None, attempts=[attempt_on(request, outcome="cancelled", error_class="client_gone")])
     held = hold_row(request, state="RELEASED", released_nano=2_250_000, ended_at=PLACED)
-    found = written(request, [held], settled_row(event, status="released"))
+    return written(request, [held], settled_row(event, status="released"))
+
+
+def test_a_released_request_costs_nothing() -> None:
+    found = released()
     assert (found["status"], found["charge"]) == ("released", None)
     assert "was cancelled: the client had gone" in found["explanation"][1]
 
