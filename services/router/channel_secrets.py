@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from services.router.errors import SecretUnreadableError
-from services.router.key_rules import variable_fault
+from services.router.errors import SecretUnreadableError, SecretUnsendableError
+from services.router.key_rules import secret_fault, variable_fault
 from services.router.origin import OriginRules, check_base_url, origin_of
 from services.router.table import ChannelRow, RouteTable
 from services.router.vault import NONCE_BYTES, Home, Sealed, Vault
 
 Row = dict[str, Any]
+Fault = Literal["shut", "unsendable", "elsewhere"]
+"""shut: a sealed secret does not open. unsendable: it is there, and cannot be sent. elsewhere: in a variable or the address."""
 
 
 class Opened(NamedTuple):
@@ -54,13 +56,25 @@ class ChannelSecrets:
         """The secret's columns, sealed under the current key."""
         return self.vault.seal(secret, home, self._random_bytes(NONCE_BYTES))._asdict()
 
+    def usable(self, row: Row, home: Home) -> str:
+        """The secret of a row as it can be sent. Raises :class:`SecretUnreadableError`, which says what to do."""
+        secret = self.open(row, home)
+        if fault := secret_fault(secret):
+            variable = row["secret_env"]
+            where = f"channel {home.channel_id}" if variable is None else f"the environment variable {variable}"
+            raise SecretUnsendableError(f"{where}: {fault}")
+        return secret
+
     def open(self, row: Row, home: Home) -> str:
-        """The secret of a row. Raises :class:`SecretUnreadableError`, which says what to do."""
+        """The secret of a row, whatever it is: of a variable without white space at its ends, such as a file's last line break.
+
+        Raises :class:`SecretUnreadableError`, which says what to do.
+        """
         if row["secret_env"] is None:
             return self.vault.open(sealed_of(row), home)
         if fault := variable_fault(row["secret_env"]):
             raise SecretUnreadableError(fault)
-        secret = self._environ.get(row["secret_env"])
+        secret = self._environ.get(row["secret_env"], "").strip()
         if not secret:
             raise SecretUnreadableError(
                 f"the environment variable {row['secret_env']} is not set: set it for router and start router again"
@@ -79,26 +93,28 @@ class ChannelSecrets:
             keys[channel.id], found = self._of(channel, stored.get(channel.id, []))
             if found:
                 faults[channel.id] = "; ".join(reason for _, reason in found)
-            opens += len(keys[channel.id])
-            sealed_faults += [reason for row, reason in found if row is not None and row["sealed"] is not None]
+            opens += len(keys[channel.id]) + sum(fault == "unsendable" for fault, _ in found)
+            sealed_faults += [reason for fault, reason in found if fault == "shut"]
         if sealed_faults and not opens:
             raise SecretUnreadableError(sealed_faults[0])
         stale = [row for of in stored.values() for row in of if row["sealed"] and not self.vault.is_current(sealed_of(row))]
         return Opened(keys, faults, len(stale))
 
-    def _of(self, channel: ChannelRow, rows: list[Row]) -> tuple[tuple[str, ...], list[tuple[Row | None, str]]]:
-        """The keys that can be used, and why others cannot; the address alone may be at fault (no row)."""
+    def _of(self, channel: ChannelRow, rows: list[Row]) -> tuple[tuple[str, ...], list[tuple[Fault, str]]]:
+        """The keys that can be used, and why others cannot; the address alone may be at fault."""
         try:
             check_base_url(channel.base_url, self._rules)
         except ValueError as exc:
-            return (), [(None, str(exc))]
+            return (), [("elsewhere", str(exc))]
         keys: list[str] = []
-        faults: list[tuple[Row | None, str]] = []
+        faults: list[tuple[Fault, str]] = []
         for row in rows:
             try:
-                keys.append(self.open(row, home_of(channel)))
+                keys.append(self.usable(row, home_of(channel)))
+            except SecretUnsendableError as exc:
+                faults.append(("unsendable", str(exc)))
             except SecretUnreadableError as exc:
-                faults.append((row, str(exc)))
+                faults.append(("shut" if row["sealed"] is not None else "elsewhere", str(exc)))
         return tuple(keys), faults
 
 

@@ -17,6 +17,7 @@ RouterError
  ├── BatchStopsError           no more lines of this batch may be begun: end it, and say why
  ├── LeaseLostError            another worker has the batch: let go of it, write nothing more
  └── SecretUnreadableError     the sealed secret does not open with this key: halt the reload, keep the table in force
+      └── SecretUnsendableError    it opens, but no request can be sent with it: leave its channel out of service
 """
 
 from __future__ import annotations
@@ -120,6 +121,10 @@ class LeaseLostError(RouterError):
 
 class SecretUnreadableError(RouterError):
     """A sealed secret does not open: the secrets key or the channel's origin is not the one that it was sealed for."""
+
+
+class SecretUnsendableError(SecretUnreadableError):
+    """The secret opens, but holds what no header may: leave its channel out of service and say so, never with the secret."""
 
 
 class UpstreamError(RouterError):

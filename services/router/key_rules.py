@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 OWN_PREFIXES = (
     # Tollbook's settings, and those of its engines and of their clients.
     *("TOLLBOOK_", "DATABASE_", "POSTGRES_", "PG", "KAFKA_", "CLICKHOUSE_", "JAVA_"),
@@ -17,6 +19,8 @@ OWN_NAMES = frozenset(
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     }
 )
+SENDABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+"""What a header carries as it is."""
 
 
 def variable_fault(name: str) -> str | None:
@@ -26,4 +30,14 @@ def variable_fault(name: str) -> str | None:
     return (
         f"{name} is a variable of router's own, of its engines' or of the operating system's, which no host may be sent: "
         "put the key into a variable of its own, such as OPENAI_API_KEY, set it for router, and name that in the table"
+    )
+
+
+def secret_fault(secret: str) -> str | None:
+    """Why this cannot be sent as a key, without repeating it; None where it can."""
+    if SENDABLE.fullmatch(secret):
+        return None
+    return (
+        "the secret has a space at an end, a line break, a control character or a character beyond ASCII, with which no "
+        "request can be sent: give it anew on one line, as its provider shows it"
     )

@@ -82,7 +82,7 @@ class RouteFiles:
             return _StoredKey(None, row["secret_env"], (), None)
         try:
             home = home_of(channel)
-            secret = self._secrets.open(row, home)
+            secret = self._secrets.usable(row, home)
         except (SecretUnreadableError, ValueError):
             # The channel is out of service, by its secret or its address: its key cannot be kept.
             return _StoredKey(None, None, (UNREADABLE,), None)

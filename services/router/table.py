@@ -12,7 +12,7 @@ from schemas.attempts import RouteType
 from schemas.envelope import Identifier
 from services.router.bounds import IMAGE_TOKENS
 from services.router.errors import TableRejectedError
-from services.router.key_rules import variable_fault
+from services.router.key_rules import secret_fault, variable_fault
 from services.router.operator_cost import parse_factor
 
 SEALED = "(sealed)"
@@ -47,6 +47,13 @@ class ChannelKey(_Row):
     secret: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(default=None, repr=False)
     secret_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=128)] | None = None
     kept: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
+
+    @field_validator("secret")
+    @classmethod
+    def _sendable(cls, secret: str | None, info: ValidationInfo) -> str | None:
+        if info.context == AS_POSTED and secret is not None and (fault := secret_fault(secret)):
+            raise ValueError(fault)
+        return secret
 
     @field_validator("secret_env")
     @classmethod

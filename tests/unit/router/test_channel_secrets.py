@@ -8,7 +8,7 @@ import pytest
 
 from services.router.breaker import BreakerLimits
 from services.router.catalog import Catalog, compile_catalog
-from services.router.channel_secrets import ChannelSecrets, Opened
+from services.router.channel_secrets import ChannelSecrets, Opened, home_of
 from services.router.errors import SecretUnreadableError
 from services.router.health import Health
 from services.router.origin import OriginRules
@@ -47,6 +47,33 @@ def test_a_stored_table_that_names_a_variable_of_routers_own_sends_it_nowhere() 
     assert found.keys == {"a": (), "b": ("sk-b",)}
     assert "TOLLBOOK_ADMIN_TOKEN is a variable of router's own" in found.faults["a"]
     assert "the operator's" not in found.faults["a"]
+
+
+def test_the_line_break_at_the_end_of_a_variable_is_not_of_its_key() -> None:
+    assert opened(table(channel("a", keys=[{"secret_env": "A_KEY"}])), secrets({"A_KEY": "sk-a\r\n"})).keys == {"a": ("sk-a",)}
+
+
+def test_a_variable_that_cannot_be_sent_takes_its_channel_out_of_service_by_name() -> None:
+    found = opened(table(channel("a", keys=[{"secret_env": "A_KEY"}]), channel("b")), secrets({"A_KEY": "sk-\u00e9"}))
+    assert found.keys == {"a": (), "b": ("sk-b",)}
+    assert found.faults["a"].startswith("the environment variable A_KEY: the secret has")
+    assert "sk-" not in found.faults["a"]
+
+
+def test_a_stored_secret_that_cannot_be_sent_is_out_of_service_and_no_sign_of_a_wrong_secrets_key() -> None:
+    moved = table(channel("a", keys=[{"secret": "sk-a\nx"}]), channel("b", base_url="https://other.example.com/v1"))
+    stored = table(channel("a", keys=[{"secret": "sk-a\nx"}]), channel("b"))
+    found = opened(moved, secrets(), stored=stored)
+    assert found.keys == {"a": (), "b": ()}
+    assert found.faults["a"].startswith("channel a: the secret has")
+    assert "sk-" not in found.faults["a"]
+    with pytest.raises(SecretUnreadableError):
+        opened(moved, secrets(key=bytes(32)), stored=stored)
+
+
+def test_a_stored_secret_that_cannot_be_sent_is_sealed_anew_all_the_same() -> None:
+    of = table(channel("a", keys=[{"secret": "sk-a\n"}])).channels[0]
+    assert secrets().open(secrets().rows(1, of)[0], home_of(of)) == "sk-a\n"
 
 
 def test_a_channel_with_one_key_left_stays_in_service_and_says_what_is_missing() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import AliasChoices, AliasPath
 
 from services.router.batch.settings import BatchSettings
-from services.router.key_rules import variable_fault
+from services.router.key_rules import secret_fault, variable_fault
 from services.router.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -50,3 +50,17 @@ def test_nothing_of_the_engines_or_the_operating_system_is_a_channels_key(name: 
 )
 def test_a_providers_own_variable_is(name: str) -> None:
     assert variable_fault(name) is None
+
+
+@pytest.mark.parametrize(
+    "secret", ["sk-1\n", "sk-1\r\nx-other: y", " sk-1", "sk-1 ", "sk\t1", "sk-\x7f", "sk-\u00e9", "sk-\ud800", " ", ""]
+)
+def test_a_secret_that_no_header_carries_is_refused_without_repeating_it(secret: str) -> None:
+    fault = secret_fault(secret)
+    assert fault is not None
+    assert "sk-" not in fault
+
+
+@pytest.mark.parametrize("secret", ["s", "sk-proj_A.b/c+d=e", "two words", "".join(map(chr, range(33, 127)))])
+def test_a_secret_that_a_header_carries_is_taken(secret: str) -> None:
+    assert secret_fault(secret) is None

@@ -65,6 +65,11 @@ def test_json_is_as_good_as_yaml() -> None:
             table(CHANNEL.replace("{secret: s3cr3t}", "{secret: s3cr3t}, {secret_env: DATABASE_URL}") % ""),
             "line 3, channel a: keys.1.secret_env: DATABASE_URL is a variable of router's own",
         ),
+        (
+            table(CHANNEL.replace("s3cr3t", r'"s3cr3t\n"') % ""),
+            "line 3, channel a: keys.0.secret: the secret has a space at an end",
+        ),
+        (table(CHANNEL.replace("s3cr3t", "s3cr\u00e9t") % ""), "channel a: keys.0.secret: the secret has a space at an end"),
         (table(model=MODEL % "ghost"), "model m: candidate names the unknown channel ghost"),
         (
             table(model=(MODEL % "a").replace("max_output_tokens: 10", "max_output_tokens: 0")),
@@ -102,6 +107,7 @@ def test_what_is_wrong_is_named(text: bytes, said: str) -> None:
     with pytest.raises(TableRejectedError) as caught:
         parse_table(text)
     assert said in str(caught.value)
+    assert "s3cr" not in str(caught.value)
 
 
 def test_an_id_is_declared_once() -> None:
