@@ -183,15 +183,17 @@ class Call:
         upstream_id: str | None = None,
         sent: bool = True,
         after_disconnect: AfterDisconnect | None = None,
+        capped: bool = False,
     ) -> AttemptDocument:
         """The upstream call is over: answered to its end, or (with another outcome) to where it broke.
 
         `sent`: the provider may have done work, so that what it may bill is written down where it did not report it.
+        `capped`: it was cut since the provider ignored its cap.
         """
         latency_ms = (at - running.begun) * 1000
         self.upstream_ms += latency_ms
         cost = self._operator_cost(running, usage)
-        exposure = self.most_usage(running) if sent and source != "reported" else None
+        exposure = self.most_usage(running, capped=capped) if sent and source != "reported" else None
         exposed = self._operator_cost(running, exposure)
         attempt: AttemptDocument = {
             "attempt": running.number,
@@ -215,9 +217,13 @@ class Call:
         self.attempts.append(attempt)
         return attempt
 
-    def most_usage(self, running: Running) -> Usage:
-        """The most tokens that an attempt can be billed for: what its hold was for."""
-        return Usage(input_tokens=self.tokens_bound, output_tokens=running.cover.grant.output_cap * self.ask.choices)
+    def most_usage(self, running: Running, *, capped: bool = False) -> Usage:
+        """The most tokens that an attempt can be billed for: what its hold was for, or all that the model can put out where
+        its provider ignored the cap."""
+        each = running.cover.grant.output_cap
+        if capped:
+            each = max(each, self.plan.model.max_output_tokens)
+        return Usage(input_tokens=self.tokens_bound, output_tokens=each * self.ask.choices)
 
     def charge(self, running: Running, usage: Usage) -> Charge:
         """What the customer pays for an attempt, at the prices that its hold was stamped with."""

@@ -114,6 +114,7 @@ class StreamDelivery:
             ttft_ms=first.attempt_ms,
             upstream_id=opened.upstream_id,
             after_disconnect="cancelled" if cancelled else "drained" if gone else None,
+            capped=opened.chunks.capped,
         )
         tail = _tail(call, opened, halt, usage, charge)
         try:
@@ -146,6 +147,7 @@ class StreamDelivery:
             error_class="internal",
             ttft_ms=first.attempt_ms,
             upstream_id=opened.upstream_id,
+            capped=opened.chunks.capped,
         )
         try:
             await self._settler.settle(call, _outgoing("internal", charge, first.request_ms, gone=False), finished)

@@ -19,6 +19,8 @@ SCRIPTED = {"sim_input_tokens": "90", "sim_output_tokens": "40"}
 USAGE = Usage(input_tokens=90, output_tokens=40)
 INCLUDE = {"include_usage": True}
 PROMPT_ESTIMATE = 600 // 4 + 3
+OUTPUT_MAX = 16_384
+"""Of the rig's models."""
 
 
 @pytest.fixture
@@ -86,6 +88,9 @@ async def test_a_stream_whose_upstream_ignores_its_cap_is_cut_there_and_settled_
     assert usage["usage"]["cost"] == format_amount(expected_charge("direct", capped))
     data = (await story(rig.kafka, request_id)).completed
     assert (data.outcome, data.attempts[0].usage, data.attempts[0].usage_source) == ("succeeded", capped, "estimated")
+    exposure = data.attempts[0].exposure
+    assert exposure is not None
+    assert exposure.output_tokens == OUTPUT_MAX * choices >= 300
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
