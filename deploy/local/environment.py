@@ -17,6 +17,9 @@ POSTGRES_PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the variable's name
 # The database's passwords: the owner's, and with a service's name behind it each service's own.
 SERVICE_PASSWORDS = {service: f"{POSTGRES_PASSWORD}_{service.upper()}" for service in MIGRATIONS}
 
+SECRETS_KEY = "TOLLBOOK_SECRETS_KEY"
+FORMER_SECRETS_KEYS = "TOLLBOOK_FORMER_SECRETS_KEYS"
+
 
 def load_secrets(home: Home) -> dict[str, str]:
     """Return the home's secrets, made and kept at the first call."""
@@ -24,8 +27,28 @@ def load_secrets(home: Home) -> dict[str, str]:
     missing = {name: value for name, value in _fresh_secrets().items() if name not in found}
     if missing:
         found |= missing
-        write_private(home.secrets_file, "".join(f"{name}={value}\n" for name, value in found.items()))
+        _write(home, found)
     return found
+
+
+def with_callers_key(secret: Mapping[str, str], caller: Mapping[str, str]) -> dict[str, str]:
+    """Return the secrets with the caller's secrets key in place of the kept one, which becomes a former one.
+
+    What is stored was sealed under the kept one. Former keys that the caller names win, also when there are none of them.
+    """
+    kept = secret[SECRETS_KEY]
+    key = caller.get(SECRETS_KEY) or kept
+    former = [each for each in (*secret.get(FORMER_SECRETS_KEYS, "").split(","), kept) if each and each != key]
+    given = caller.get(FORMER_SECRETS_KEYS, ",".join(dict.fromkeys(former)))
+    return {**secret, SECRETS_KEY: key, FORMER_SECRETS_KEYS: given}
+
+
+def keep_keys(home: Home, told: Mapping[str, str]) -> None:
+    """Keep the secrets keys that the services were told: what they store from now on opens under no other."""
+    found = _read(home)
+    wanted = {**found, **{name: told[name] for name in (SECRETS_KEY, FORMER_SECRETS_KEYS)}}
+    if wanted != found:
+        _write(home, wanted)
 
 
 def shared(
@@ -67,6 +90,10 @@ def _read(home: Home) -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in home.secrets_file.read_text().splitlines() if line)
     return {name: value for name, _, value in pairs}
+
+
+def _write(home: Home, values: Mapping[str, str]) -> None:
+    write_private(home.secrets_file, "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 def _fresh_secrets() -> dict[str, str]:

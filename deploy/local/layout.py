@@ -56,7 +56,7 @@ def _assign_ports(home: Home, environ: Mapping[str, str], *, fixed: bool) -> dic
 
 
 def _layout(home: Home, environ: Mapping[str, str], wanted: tuple[Process, ...], ports: Mapping[str, int]) -> Layout:
-    secret = environment.load_secrets(home)
+    secret = environment.with_callers_key(environment.load_secrets(home), environ)
     engines = engines_of(home, environ, ports, secret)
     shared = environment.shared(
         secret=secret,

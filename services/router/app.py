@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import random
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
@@ -62,6 +62,7 @@ APIS = (CHAT, Messages(), Responses(), Embeddings())
 API_PATHS = frozenset(api.path for api in APIS)
 LEDGER_POOL = PoolLimits(connections=32, per_host=32, connect_s=2, wait_s=5)
 BOOT_RETRY_S = 0.5
+Step = Callable[[], Awaitable[None]]
 AFFINITY_SECRET_BYTES = 32
 YOUNG_OBJECTS = 10_000
 """A request leaves no cycles: looking for some every 700 objects was 30 us of each, a tenth of its CPU time."""
@@ -193,16 +194,23 @@ class Router:
         self.chat.ready = True
         log.info("ready", table_version=self._tables.catalog.version)
 
-    async def _until_done(self, what: str, step: Any) -> None:
+    async def _until_done(self, what: str, step: Step) -> None:
         self._waiting_for = what
-        while True:
-            try:
-                await step()
-            except (KafkaError, psycopg.Error, OSError, TimeoutError, SecretUnreadableError) as exc:
-                log.warning("waiting", what=what, reason=str(exc))
-                await asyncio.sleep(BOOT_RETRY_S)
-            else:
-                return
+        await until_done(what, step)
+
+
+async def until_done(what: str, step: Step) -> None:
+    """Take the step again and again until it succeeds; each reason why it does not is said once."""
+    said = ""
+    while True:
+        try:
+            await step()
+        except (KafkaError, psycopg.Error, OSError, TimeoutError, SecretUnreadableError) as exc:
+            if said != (said := str(exc)):
+                log.warning("waiting", what=what, reason=said)
+            await asyncio.sleep(BOOT_RETRY_S)
+        else:
+            return
 
 
 class Front:

@@ -61,7 +61,7 @@ class Vault:
         if sealed.form != FORM or aead is None:
             raise SecretUnreadableError(
                 f"channel {home.channel_id}: its secret was sealed under the secrets key {sealed.key_id} (form {sealed.form}),"
-                " which is not set: give that key in TOLLBOOK_FORMER_SECRETS_KEYS, or post the table anew"
+                " which is not set: start router again with that key in TOLLBOOK_FORMER_SECRETS_KEYS, or post the table anew"
             )
         return self._first(sealed, home, [aead], self._bound_to(home))
 
