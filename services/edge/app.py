@@ -139,6 +139,7 @@ class Edge:
             ),
             api=api,
             memberships=self.memberships,
+            receipt_of=self.settlement.receipt,
             max_in_flight=settings.tollbook_edge_max_in_flight,
             longest_request_s=settings.tollbook_edge_request_timeout_s,
         )

@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_S = 24 * 3600
 MAX_TRIES = 3
+ALREADY_DONE = "already_done"
 IN_PROGRESS_RETRY_S = 2
 """When a client whose first try is still under way may ask again: SDKs try twice."""
 
@@ -47,7 +48,13 @@ def conflict(found: Mapping[str, Any], request_hash: bytes, *, longest_request_s
     if found["state"] == "in_flight" and found["age_s"] < longest_request_s:
         message = "A request under this idempotency key is still in progress. Ask again with the same key for its reply."
         return ConflictError("in_progress", message, receipt=receipt, retry_after_s=IN_PROGRESS_RETRY_S)
-    return ConflictError("already_done", f"This request was made before; its receipt is at {receipt}.", receipt=receipt)
+    return ConflictError(ALREADY_DONE, f"This request was made before; its receipt is at {receipt}.", receipt=receipt)
+
+
+def not_settled(receipt: str) -> ConflictError:
+    """Why the key of a request refuses it whose end is not known yet: it may not have been carried out at all."""
+    said = f"its receipt at {receipt} will say whether it was carried out, and what it cost."
+    return ConflictError(ALREADY_DONE, f"This request was accepted before and is not settled yet: {said}", receipt=receipt)
 
 
 def _digest(claim: Claim, body: bytes) -> bytes:

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import httpx
 import structlog
@@ -16,12 +17,15 @@ from services.edge.admission import admit_call, named_model, parse_object
 from services.edge.authentication import Authenticator
 from services.edge.bodies import BodyReader
 from services.edge.caller import Caller
-from services.edge.claims import Binding, Claim, Claims
+from services.edge.claims import ALREADY_DONE, Binding, Claim, Claims, not_settled
 from services.edge.context import Call, render_context
 from services.edge.errors import (
     NO_RETRY,
     ApiError,
     ClientGoneError,
+    ConflictError,
+    NotFoundError,
+    OutcomeUnknownError,
     PeerUnavailableError,
     PeerUnreachableError,
     StoreUnavailableError,
@@ -68,6 +72,7 @@ class Completions:
         *,
         api: ModelApi,
         memberships: Memberships,
+        receipt_of: Callable[[str, str], Awaitable[dict[str, Any]]],
         max_in_flight: int,
         longest_request_s: float,
         clock: Callable[[], float] = time.perf_counter,
@@ -79,6 +84,7 @@ class Completions:
         self._publisher = publisher
         self._claims = claims
         self._memberships = memberships
+        self._receipt_of = receipt_of
         self._max_in_flight = max_in_flight
         self._longest_request_s = longest_request_s
         self._clock = clock
@@ -173,7 +179,20 @@ class Completions:
             return None, None
         labels = call.labels
         claim = Claim(caller.key.key_id, call.labels.idempotency_key, call.request_id, self._api.name, labels.run_id)
-        return claim, await self._claims.bind(claim, body, replays=caller.policy.store_replies)
+        try:
+            return claim, await self._claims.bind(claim, body, replays=caller.policy.store_replies)
+        except ConflictError as error:
+            if error.code == ALREADY_DONE and error.receipt is not None and not await self._settled(caller, error.receipt):
+                raise not_settled(error.receipt) from error
+            raise
+
+    async def _settled(self, caller: Caller, receipt: str) -> bool:
+        """Whether it is known how the request of the receipt ended. Left by a router that died, it waits for its hold's end."""
+        try:
+            found = await self._receipt_of(caller.account_id, receipt.rpartition("/")[2])
+        except (NotFoundError, PeerUnavailableError):
+            return False
+        return found.get("status") != "pending"
 
     async def _converse(self, exchange: _Exchange, context: bytes, body: bytes) -> int:
         try:
@@ -221,14 +240,16 @@ class Completions:
 
     async def _router_away(self, exchange: _Exchange, error: PeerUnavailableError) -> int:
         """503. Only where the call was never sent is it known to be refused."""
-        log.warning("router is away", request_id=str(exchange.call.request_id), error=str(error))
-        refusal = UnavailableError("router_unavailable", "No route can be reached now. Try again.")
+        call, bound = exchange.call, exchange.binding.open
+        log.warning("router is away", request_id=str(call.request_id), error=str(error))
         refused = isinstance(error, PeerUnreachableError)
         await exchange.binding.settle(accepted=not refused)
         if refused:
-            self._record(exchange.call, refusal.status, refusal.code, refusal.message)
-        await self._send_error(exchange.call, refusal, exchange.send)
-        return refusal.status
+            said = "No route can be reached now; nothing was sent and nothing is charged. Try again."
+            return await self._refuse(call, UnavailableError("router_unavailable", said), exchange.send)
+        unknown = OutcomeUnknownError(f"/v1/requests/{call.request_id}", bound=bound)
+        await self._send_error(call, unknown, exchange.send)
+        return unknown.status
 
     async def _refuse(self, call: Call, error: ApiError, send: Send) -> int:
         self._record(call, error.status, error.code, error.message)

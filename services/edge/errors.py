@@ -12,7 +12,8 @@ EdgeError
 │   ├── BodyTooLargeError        413
 │   ├── UnprocessableError       422
 │   ├── PassedOnError            what settlement refused, with its own status
-│   └── UnavailableError         503 with Retry-After
+│   ├── UnavailableError         503 with Retry-After
+│   └── OutcomeUnknownError      503 with the receipt's link: it may have been carried out
 ├── StoreUnavailableError        Postgres cannot answer: refuse with 503, the client tries again
 ├── PeerUnavailableError         router or settlement broke off: refuse with 503, it may have acted
 │   └── PeerUnreachableError     the call was never sent
@@ -174,6 +175,27 @@ class UnavailableError(ApiError):
 
     def headers(self) -> Headers:
         return [(b"retry-after", str(self.retry_after_s).encode())]
+
+
+class OutcomeUnknownError(ApiError):
+    """The request went to router and no reply came: it may have been carried out, and its receipt will say.
+
+    `bound`: its idempotency key would refuse it. Without one the client may try again, and may pay for both.
+    """
+
+    status = 503
+    type = "server_error"
+
+    def __init__(self, receipt: str, *, bound: bool) -> None:
+        lost = "The connection to router was lost after the request had been sent: it may have been carried out and charged."
+        said = f"Its receipt at {receipt} will say so once it is settled; where none comes, nothing was charged."
+        super().__init__("outcome_unknown", f"{lost} {said}")
+        self.receipt = receipt
+        self.bound = bound
+
+    def headers(self) -> Headers:
+        again = NO_RETRY if self.bound else (b"retry-after", b"1")
+        return [again, (b"x-tollbook-receipt", self.receipt.encode())]
 
 
 class StoreUnavailableError(EdgeError):

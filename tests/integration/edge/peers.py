@@ -94,6 +94,8 @@ class Peers:
         payload = orjson.loads(body)
         if payload["model"] in SCRIPTED_ERRORS:
             return _error(*SCRIPTED_ERRORS[payload["model"]])
+        if payload["model"] == "lost":
+            request.receive.__self__.transport.abort()  # type: ignore[attr-defined]  # the server's own end of the connection
         if payload["model"] == "cut":
             return StreamingResponse(self._cut(), media_type="text/event-stream")
         if "held" in (payload["model"], payload.get("user")):

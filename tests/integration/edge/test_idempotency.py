@@ -146,6 +146,38 @@ def test_a_request_whose_outcome_is_not_settled_stays_bound(edge: EdgeProcess, k
     assert code(edge.chat(key, CHAT | {"model": "unlogged"}, **ONCE)) == "already_done"
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_request_whose_router_was_lost_may_have_been_carried_out_and_hears_so(
+    edge: EdgeProcess, key: Key, peers: Peers, keyed: bool
+) -> None:
+    lost = CHAT | {"model": "lost"}
+    reply = edge.chat(key, lost, **(ONCE if keyed else {}))
+    receipt = f"/v1/requests/{reply.headers['x-request-id']}"
+    assert (reply.status_code, code(reply)) == (503, "outcome_unknown")
+    assert "may have been carried out" in reply.json()["error"]["message"]
+    assert reply.headers["x-tollbook-receipt"] == receipt
+    assert reply.headers.get("x-should-retry") == ("false" if keyed else None)
+    assert reply.headers.get("retry-after") == (None if keyed else "1")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(None, "is not settled yet"), ("pending", "is not settled yet"), ("expired", "was made before")]
+)
+def test_the_same_request_hears_whether_the_first_is_settled(
+    edge: EdgeProcess, key: Key, peers: Peers, status: str | None, said: str
+) -> None:
+    lost = CHAT | {"model": "lost"}
+    request_id = edge.chat(key, lost, **ONCE).headers["x-request-id"]
+    if status is not None:
+        peers.receipts[key.account_id, request_id] = {"object": "receipt", "status": status}
+    before = len(peers.calls)
+    again = edge.chat(key, lost, **ONCE)
+    assert (again.status_code, code(again), again.headers["x-should-retry"]) == (409, "already_done", "false")
+    assert said in again.json()["error"]["message"]
+    assert again.headers["x-tollbook-receipt"] == f"/v1/requests/{request_id}"
+    assert len(peers.calls) == before
+
+
 def test_of_many_at_once_one_is_done(edge: EdgeProcess, key: Key, peers: Peers) -> None:
     before = len(peers.calls)
     statuses: list[int] = []

@@ -62,6 +62,7 @@ def test_without_router_calls_are_refused_with_503_and_recorded(
         reply = alone.chat(key, **{"idempotency-key": "again"})
         assert (reply.status_code, reply.json()["error"]["code"]) == (503, "router_unavailable")
         assert reply.headers["retry-after"]
+        assert "nothing was sent" in reply.json()["error"]["message"]
         assert alone.chat(key, **{"idempotency-key": "again"}).status_code == 503  # refused: evaluated afresh
         for path in ("/v1/models", "/v1/balances", "/v1/requests/019a1f3c-5b7e-7c41-9d52-3f0b8e6a1c27"):
             assert alone.client.get(path, headers=key.headers).status_code == 503

@@ -19,6 +19,7 @@ REFUSALS: list[tuple[ApiError, int]] = [
     (errors.UnprocessableError("invalid_value", "m"), 422),
     (errors.PassedOnError(409, {"message": "m", "code": "run_closed"}), 409),
     (errors.UnavailableError("overloaded", "m"), 503),
+    (errors.OutcomeUnknownError("/v1/requests/1", bound=True), 503),
 ]
 
 
