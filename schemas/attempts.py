@@ -29,6 +29,7 @@ ErrorClass = Literal[
     "deadline_exceeded",
     "ledger_unavailable",
     "log_unavailable",
+    "not_translatable",
     "internal",
 ]
 FallbackReason = (
@@ -36,7 +37,10 @@ FallbackReason = (
     | Literal["circuit_open", "cooldown", "insufficient_funds"]
     | Literal["request_limit", "token_limit", "concurrency_limit"]
 )
-"""Why a plan moved on: a failed attempt, a channel that rests, a bucket without money, or a limit of the channel's own."""
+"""Why a plan moved on: a failed attempt, a channel that rests, a bucket without money, or a limit of the channel's own.
+
+`not_translatable`: the provider's API has no word for a part of the request, so that nothing was sent and no attempt was made.
+"""
 Millis = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 

@@ -30,6 +30,7 @@ _STATUS: dict[ErrorClass, int] = {
     "ledger_unavailable": 503,
     "log_unavailable": 503,
     "client_gone": 499,
+    "not_translatable": 400,
 }
 _MESSAGES: dict[ErrorClass, str] = {
     "rate_limited": "Every channel for this model is at a rate limit, its provider's or its own here.",
@@ -45,6 +46,7 @@ _MESSAGES: dict[ErrorClass, str] = {
     "ledger_unavailable": "The ledger cannot be reached; nothing was charged. Try again shortly.",
     "log_unavailable": "The record of this request could not be written. Try again shortly.",
     "client_gone": "The client closed the connection.",
+    "not_translatable": "No provider of this model has a word for a part of the request; nothing was sent.",
 }
 
 

@@ -21,6 +21,7 @@ from services.router.funding import Funding
 from services.router.health import Health, Passage
 from services.router.plan import LIMIT_REASONS
 from services.router.publisher import Publisher
+from services.router.translation import unsaid
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -81,8 +82,7 @@ class AttemptLoop:
                 self._note(call, running, failure)
                 index = await self._after(call, running, failure, tries)
                 tries = tries if index == running.position else 0
-                # A parameter that a candidate cannot say is the client's answer only where no other could be asked.
-                last = failure if not failure.body or running.number == 1 else last
+                last = failure
             except BaseException:
                 # Cancelled, or the log or the ledger is away: nothing is known of the channel, and its place is free.
                 _passage(call).failed("internal")
@@ -94,10 +94,12 @@ class AttemptLoop:
     async def _begin(self, call: Call, start: int) -> Running | None:
         """Begin an attempt at the candidate or the next one that may be called and is paid for, None where none is left."""
         for index in range(start, len(call.plan.places)):
-            obstacle = self._obstacle(call, index)
-            if obstacle is None:
-                if index not in call.covers and not await self._funding.cross(call, index, self._remaining_s(call)):
+            obstacle = self._obstacle(call, index) or _unsaid(call, index)
+            if obstacle is None and index not in call.covers:
+                if not await self._funding.cross(call, index, self._remaining_s(call)):
                     continue
+                obstacle = _unsaid(call, index)
+            if obstacle is None:
                 channel = call.plan.places[index].channel
                 passage = self._health.begin(channel, call.expected_tokens, call.plan.sticky_key if index == 0 else None)
                 if isinstance(passage, Passage):
@@ -109,10 +111,17 @@ class AttemptLoop:
         return None
 
     def _nothing_begun(self, call: Call, otherwise: UpstreamError) -> UpstreamError:
-        """What the client is told where the last free places were taken after the plan was made."""
-        if call.left is None or call.left[2] not in LIMIT_REASONS:
+        """What the client is told where the last free places were taken after the plan was made, or nobody could be told it.
+
+        A part that candidates cannot say is the answer only where none is left that could: that one may be free again soon.
+        """
+        able = [index for index in call.covers if index not in call.unsaid]
+        if not able and call.unsaid:
+            return next(iter(call.unsaid.values()))
+        reasons = {None if call.left is None else call.left[2], *(self._obstacle(call, index) for index in able)}
+        if not reasons & LIMIT_REASONS:
             return otherwise
-        paid = [self._health.wait_s(call.plan.places[index].channel, call.expected_tokens) for index in call.covers]
+        paid = [self._health.wait_s(call.plan.places[index].channel, call.expected_tokens) for index in able]
         return UpstreamError("rate_limited", "next", retry_after_s=max(1.0, min(paid, default=1.0)))
 
     def _obstacle(self, call: Call, index: int) -> FallbackReason | None:
@@ -168,11 +177,8 @@ class AttemptLoop:
 
     def _note(self, call: Call, running: Running, failure: UpstreamError) -> None:
         channel, passage = running.place.channel, _passage(call)
-        moves_on = failure.verdict == "next"
-        if moves_on and failure.error_class == "invalid_request":
-            # The dialect cannot say the request: nothing was sent, and a circuit that is being probed has not been.
-            passage.failed("internal")
-        passage.failed(failure.error_class, failure.retry_after_s, spent=moves_on and failure.error_class == "rate_limited")
+        spent = failure.verdict == "next" and failure.error_class == "rate_limited"
+        passage.failed(failure.error_class, failure.retry_after_s, spent=spent)
         if failure.usage is not None:
             passage.used(failure.usage.total_tokens)
         if failure.error_class == "timeout":
@@ -211,6 +217,16 @@ class AttemptLoop:
 def _passage(call: Call) -> Passage:
     assert call.passage is not None, "an attempt begins with its place at the channel"
     return call.passage
+
+
+def _unsaid(call: Call, index: int) -> FallbackReason | None:
+    """Why the request cannot be put to a candidate, None where it can.
+
+    This is asked before a place at the channel is taken: what is never sent uses up none of its limits, and says nothing of
+    its health.
+    """
+    failure = unsaid(call, index)
+    return None if failure is None else failure.error_class
 
 
 async def _made(make: Callable[[Call, Running], Awaitable[T]], call: Call, running: Running) -> T:

@@ -83,8 +83,8 @@ class Call:
 
     __slots__ = (
         "api", "ask", "attempts", "begun", "burned", "context", "covers", "deadline", "expected_tokens", "fallbacks", "grants",
-        "left", "mint_hold_id", "passage", "plan", "progress", "settled", "tightened", "tokens_bound", "trace", "unpayable",
-        "upstream_ms", "writer",
+        "left", "mint_hold_id", "passage", "plan", "progress", "said", "settled", "tightened", "tokens_bound", "trace",
+        "unpayable", "unsaid", "upstream_ms", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +105,8 @@ class Call:
         self.burned: list[Burned] = []
         self.fallbacks: list[FallbackDocument] = []
         self.unpayable: set[int] = set()
+        self.unsaid: dict[int, UpstreamError] = {}
+        self.said: tuple[int, int, bytes] | None = None
         self.progress: dict[UUID, StreamProgress] = {}
         self.left: tuple[int, int | None, FallbackReason] | None = None
         self.upstream_ms = 0.0
@@ -216,6 +218,12 @@ class Call:
         }
         self.attempts.append(attempt)
         return attempt
+
+    @property
+    def most_output(self) -> int:
+        """The most tokens of a choice that a hold may allow."""
+        most = self.plan.model.max_output_tokens
+        return most if self.ask.cap is None else min(self.ask.cap, most)
 
     def most_usage(self, running: Running, *, capped: bool = False) -> Usage:
         """The most tokens that an attempt can be billed for: what its hold was for, or all that the model can put out where

@@ -130,10 +130,11 @@ class SecretUnsendableError(SecretUnreadableError):
 class UpstreamError(RouterError):
     """One upstream attempt failed.
 
-    `status` is the upstream's HTTP status, None where there was none. `body` is the upstream's error body, only kept when
-    the verdict is "pass". `usage` is what the failed attempt burned, None where the upstream did not say. `upstream_id` is the
-    provider's id of its reply, None where none came. `sent` tells that the provider may have done work that it bills, though
-    no usage came. `after_disconnect` tells that the call was ended because its client had left.
+    `status` is the upstream's HTTP status, None where there was none. `body` is the error body for the client: the upstream's,
+    only kept when the verdict is "pass", or the refusal of what a dialect cannot say (`not_translatable`: nothing is sent
+    then). `usage` is what the failed attempt burned, None where the upstream did not say. `upstream_id` is the provider's id
+    of its reply, None where none came. `sent` tells that the provider may have done work that it bills, though no usage came.
+    `after_disconnect` tells that the call was ended because its client had left.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from services.router.plan import nothing_usable
 from services.router.progress import ProgressReporter
 from services.router.stream_progress import StreamProgress
 from services.router.tightening import MONEY_CODES, Tightener
+from services.router.translation import told
 
 
 class Funding:
@@ -33,15 +34,16 @@ class Funding:
         """The first hold, over the usable candidates. Raises :class:`RefusalError`.
 
         Candidates of another bucket than the plan's first are only asked for with permission; with it, a refusal for money
-        moves on to the next bucket.
+        moves on to the next bucket. Nothing is held for a candidate that is known to have no word for a part of the request.
         """
-        of_bucket: Iterable[int] = range(len(call.plan.places))
+        of_bucket: Sequence[int] = range(len(call.plan.places))
         if not call.context.policy.cross_bucket:
             primary = call.plan.places[0].channel.route_type
             of_bucket = [i for i in of_bucket if self._buckets.same(primary, call.plan.places[i].channel.route_type)]
         indexes = [i for i in of_bucket if call.plan.skips[i] is None]
         if not indexes:
             raise nothing_usable(call.plan, of_bucket)
+        indexes = told(call, indexes, (i for i in of_bucket if call.plan.skips[i] is not None))
         await self._tightener.fit(call)
         refusal = await self._ask(call, indexes, remaining_s)
         while refusal is not None:

@@ -19,7 +19,7 @@ COOLDOWN_UNTOLD_S = 1.0
 COOLDOWN_MAX_S = 60.0
 NO_LIMITS = ChannelLimits()
 _SILENT: frozenset[ErrorClass] = frozenset(
-    {"client_gone", "deadline_exceeded", "ledger_unavailable", "log_unavailable", "internal"}
+    {"client_gone", "deadline_exceeded", "ledger_unavailable", "log_unavailable", "not_translatable", "internal"}
 )
 """Failures that say nothing about the channel."""
 _ANSWERED: frozenset[ErrorClass] = frozenset({"rate_limited", "invalid_request", "content_filtered", "unauthorized"})

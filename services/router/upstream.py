@@ -14,14 +14,13 @@ from schemas.attempts import ErrorClass
 from schemas.envelope import now
 from services.router.backoff import retry_after_of
 from services.router.call import Call, Running
-from services.router.clients.naming import renamed
-from services.router.dialects.dialect import Dialect, no_meaning
-from services.router.dialects.known import DIALECTS
+from services.router.dialects.dialect import Dialect
 from services.router.dialects.openai import Reply
 from services.router.errors import StreamMalformedError, UpstreamError
 from services.router.open_stream import OpenStream
 from services.router.redaction import Cleaned, mentions, safe_id, without_key
 from services.router.stream_reader import StreamReader
+from services.router.translation import dialect_of, said
 from services.router.transport import BodyTooLongError, PoolLimits, read_bounded, timeouts
 from services.router.upstream_ids import header_id
 
@@ -65,7 +64,7 @@ class Upstream:
 
     async def fetch(self, call: Call, running: Running) -> Reply:
         """A plain reply. Raises :class:`UpstreamError`."""
-        dialect, key = DIALECTS[call.ask.mode][running.place.channel.dialect], running.place.channel.keys[running.key]
+        dialect, key = dialect_of(call, running.position), running.place.channel.keys[running.key]
         request = self._request(dialect, call, running)
         response: httpx.Response | None = None
         try:
@@ -84,7 +83,7 @@ class Upstream:
 
     async def open_stream(self, call: Call, running: Running) -> OpenStream:
         """A streamed reply whose first chunk has come. Raises :class:`UpstreamError`: nothing has reached the client then."""
-        dialect, key = DIALECTS[call.ask.mode][running.place.channel.dialect], running.place.channel.keys[running.key]
+        dialect, key = dialect_of(call, running.position), running.place.channel.keys[running.key]
         request = self._request(dialect, call, running)
         chunks = call.api.stream(call.ask, dialect.stream(call.ask.choices, running.cover.grant.output_cap * call.ask.choices))
         response: httpx.Response | None = None
@@ -106,7 +105,7 @@ class Upstream:
 
     def _request(self, dialect: Dialect, call: Call, running: Running) -> httpx.Request:
         channel, model = running.place.channel, running.place.upstream_model
-        body = _asked(dialect, call, model, running.cover.grant.output_cap)
+        body = said(call, running.position)
         headers = dialect.headers(channel.keys[running.key])
         url = self._url(channel.base_url + dialect.path(model, stream=call.ask.stream))
         return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
@@ -118,16 +117,6 @@ class Upstream:
                 self._urls.clear()
             url = self._urls[address] = httpx.URL(address)
         return url
-
-
-def _asked(dialect: Dialect, call: Call, model: str, output_cap: int) -> bytes:
-    """The request for the upstream. A value of a type that no API takes there is the client's fault, and no channel's."""
-    try:
-        return dialect.request_body(call.ask, model, output_cap)
-    except UpstreamError as failure:
-        raise renamed(failure, call.api.names) from None
-    except (TypeError, KeyError, AttributeError, ValueError, IndexError) as exc:
-        raise no_meaning("messages", "A value of the request has another type than the provider of this route takes.") from exc
 
 
 def _read(dialect: Dialect, response: httpx.Response, body: bytes, key: str) -> Reply:

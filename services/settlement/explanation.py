@@ -20,6 +20,7 @@ REASONS = {
     "deadline_exceeded": "the time for the request was over",
     "ledger_unavailable": "the ledger could not be reached",
     "log_unavailable": "the log could not be reached",
+    "not_translatable": "the provider there has no word for a part of the request, so that nothing was sent to it",
     "internal": "Tollbook failed",
     "circuit_open": "the channel had failed too often and rests",
     "cooldown": "the channel was asked to wait",

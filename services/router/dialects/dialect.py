@@ -51,6 +51,6 @@ def refuse_untranslated(ask: Ask) -> None:
 
 
 def no_meaning(param: str, message: str) -> UpstreamError:
-    """The refusal of a parameter that the dialect cannot say; another candidate may."""
+    """The refusal of a parameter that the dialect cannot say; another candidate may. Nothing is sent then."""
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": "unsupported_parameter"}
-    return UpstreamError("invalid_request", "next", status=400, body=orjson.dumps({"error": error}))
+    return UpstreamError("not_translatable", "next", status=400, body=orjson.dumps({"error": error}))

@@ -81,7 +81,7 @@ def encoded(body: dict[str, Any]) -> bytes:
             "param": None,
             "code": "invalid_json",
         }
-        raise UpstreamError("invalid_request", "pass", status=400, body=orjson.dumps({"error": error})) from None
+        raise UpstreamError("not_translatable", "pass", status=400, body=orjson.dumps({"error": error})) from None
 
 
 def without_others(body: dict[str, Any]) -> dict[str, Any]:

@@ -206,10 +206,12 @@ async def test_what_a_route_cannot_say_is_refused_by_name_and_a_route_that_can_g
     request_id, alone = await asker.ask(lane, policy={"fallback": False}, **body)
     assert alone.status == 400
     assert (alone.json["error"]["param"], alone.json["error"]["code"]) == (param, "unsupported_parameter")
-    assert (await tell(speakers, request_id)).completed.charged_attempt is None
-    assert speakers.stats(lane.main)["requests"] == 0
-    _, reply = await asker.ask(lane, **body)
+    assert alone.headers["x-tollbook-rejected"] == "unsupported_parameter"
+    request_id, reply = await asker.ask(lane, **body)
     assert (reply.status, reply.headers["x-tollbook-channel"]) == (200, lane.backup)
+    assert speakers.stats(lane.main)["requests"] == 0
+    data = (await tell(speakers, request_id)).completed
+    assert [(each.attempt, each.channel) for each in data.attempts] == [(1, lane.backup)]
 
 
 @pytest.mark.parametrize(

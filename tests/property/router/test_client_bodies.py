@@ -20,7 +20,7 @@ from services.router.dialects.dialect import Dialect
 from services.router.dialects.known import DIALECTS
 from services.router.dialects.openai_responses import OpenAIResponses
 from services.router.errors import RefusalError, StreamMalformedError, UpstreamError
-from services.router.upstream import _asked
+from services.router.translation import body_for
 from tests.property.router.test_hostile_bytes import ANYTHING, COST, objects, outcome
 
 TEXT = st.text(max_size=6)
@@ -125,7 +125,7 @@ def test_any_embedding_is_asked_for_or_refused_with_400_over_every_dialect(docum
 
 
 def _sent(dialect: Dialect, call: Any) -> Any:
-    return orjson.loads(_asked(dialect, call, "upstream", 64))
+    return orjson.loads(body_for(dialect, call, "upstream", 64))
 
 
 def asked(api: ClientApi, document: Any, mode: str) -> None:
@@ -137,7 +137,7 @@ def asked(api: ClientApi, document: Any, mode: str) -> None:
     for dialect in DIALECTS[mode].values():
         sent = outcome(partial(_sent, dialect, call))
         if isinstance(sent, UpstreamError):
-            assert (sent.error_class, sent.status) == ("invalid_request", 400)
+            assert (sent.error_class, sent.status) == ("not_translatable", 400)
             assert orjson.loads(sent.body)["error"]["message"]
         else:
             assert isinstance(sent, dict)

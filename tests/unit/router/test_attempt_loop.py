@@ -16,7 +16,6 @@ from services.router.breaker import BreakerLimits
 from services.router.buckets import Buckets
 from services.router.call import Call, Running
 from services.router.catalog import Catalog
-from services.router.dialects.dialect import no_meaning
 from services.router.dialects.known import DIALECTS
 from services.router.errors import LogUnavailableError, UpstreamError, Verdict
 from services.router.funding import Funding
@@ -27,6 +26,11 @@ from tests.unit.router.things import ask, call, catalog, channel, model
 
 KEYS = [{"secret": "one"}, {"secret": "two"}]
 TWO = catalog([channel("a"), channel("b")], [model("gpt-4o", "a", "b")])
+WORDLESS = catalog(
+    [channel("a", dialect="anthropic", limits={"requests_per_minute": 1, "tokens_per_minute": 1000}), channel("b")],
+    [model("gpt-4o", "a", "b")],
+)
+"""Its first channel's provider has no word for logit_bias."""
 KEYED = catalog([channel("a", keys=KEYS), channel("b")], [model("gpt-4o", "a", "b")])
 
 
@@ -210,17 +214,63 @@ async def test_a_cancelled_call_frees_its_place_and_the_probes(stream: bool) -> 
     assert (state.breaker.state, bench.health.condition(TWO.channels["a"])) == ("half_open", None)
 
 
-async def test_a_request_that_a_dialect_cannot_say_does_not_close_a_circuit_that_is_being_probed() -> None:
-    bench = Bench(TWO, no_meaning("seed", "seed has no meaning here."))
-    state = bench.health.of(TWO.channels["a"])
+async def test_what_a_dialect_cannot_say_is_no_attempt_and_leaves_its_channel_as_it_was() -> None:
+    bench = Bench(WORDLESS)
+    channel = WORDLESS.channels["a"]
+    before = bench.health.of(channel).described(0.0, channel.limits)
+    for _ in range(5):
+        request = bench.call(logit_bias={"1": 1})
+        await bench.run(request)
+        assert [(each["channel"], each["attempt"]) for each in request.attempts] == []
+        assert [(each["from_attempt"], each["to_attempt"], each["reason"]) for each in request.fallbacks] == [
+            (None, 1, "not_translatable")
+        ]
+    assert bench.asked == [("b", 0)] * 5
+    assert bench.health.of(channel).described(0.0, channel.limits) == before
+    # Its one place of this minute is still there for whoever asks what it can be told.
+    await bench.run()
+    assert bench.asked[-1] == ("a", 0)
+
+
+async def test_a_circuit_that_may_be_probed_is_neither_closed_nor_probed_by_what_a_dialect_cannot_say() -> None:
+    bench = Bench(WORDLESS)
+    state = bench.health.of(WORDLESS.channels["a"])
     for _ in range(5):
         state.breaker.failed(monotonic() - 11)
-    request = bench.call()
+    assert state.breaker.state == "open"
+    await bench.run(bench.call(logit_bias={"1": 1}))
+    assert (state.breaker.state, bench.health.condition(WORDLESS.channels["a"])) == ("open", None)
+
+
+async def test_where_no_candidate_can_say_it_the_client_is_told_which_parameter_and_nothing_is_asked() -> None:
+    of = catalog([channel("a", dialect="anthropic"), channel("b", dialect="gemini")], [model("gpt-4o", "a", "b")])
+    bench = Bench(of)
+    request = bench.call(logit_bias={"1": 1})
+    with pytest.raises(UpstreamError) as caught:
+        await bench.run(request)
+    assert (caught.value.error_class, caught.value.status, caught.value.sent) == ("not_translatable", 400, False)
+    assert b'"param":"logit_bias"' in caught.value.body
+    assert (bench.asked, request.attempts, bench.log.types) == ([], [], ["FallbackTaken"])
+
+
+async def test_where_the_one_that_could_say_it_is_at_its_limit_the_client_is_told_to_come_again() -> None:
+    rows = [channel("a", dialect="anthropic"), channel("b", limits={"requests_per_minute": 1})]
+    for order in (("a", "b"), ("b", "a")):
+        bench = Bench(of := catalog(rows, [model("gpt-4o", *order)]))
+        taken = bench.health.begin(of.channels["b"])
+        assert isinstance(taken, Passage)
+        with pytest.raises(UpstreamError) as caught:
+            await bench.run(bench.call(logit_bias={"1": 1}))
+        assert (caught.value.error_class, bench.asked) == ("rate_limited", [])
+
+
+async def test_a_candidate_that_a_second_hold_would_pay_for_is_not_held_for_where_it_cannot_say_the_request() -> None:
+    bench = Bench(WORDLESS)
+    request = bench.call(logit_bias={"1": 1}, policy={"cross_bucket": True})
+    del request.covers[0]
+    # The bench has no money to ask for: a second hold would break it.
     await bench.run(request)
-    assert bench.asked == [("a", 0), ("b", 0)]
-    assert (state.breaker.state, state.failures, state.use.in_flight) == ("half_open", 0, 0)
-    assert bench.health.condition(TWO.channels["a"]) is None
-    assert [each["reason"] for each in request.fallbacks] == ["invalid_request"]
+    assert bench.asked == [("b", 0)]
 
 
 class Away(Log):

@@ -9,7 +9,7 @@ import pytest
 from services.router.ask import parse_ask
 from services.router.dialects.known import DIALECTS
 from services.router.errors import UpstreamError
-from services.router.upstream import _asked
+from services.router.translation import body_for
 
 CALLS = [{"id": [], "type": "function", "function": {"name": "w", "arguments": "{}"}}]
 WRONG: list[tuple[str, dict[str, Any]]] = [
@@ -25,5 +25,5 @@ def test_a_wrong_type_is_refused(dialect: str, fields: dict[str, Any]) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], **fields}
     call: Any = SimpleNamespace(ask=parse_ask(orjson.dumps(body)))
     with pytest.raises(UpstreamError) as refused:
-        _asked(DIALECTS["chat"][dialect], call, "m", 10)
-    assert (refused.value.error_class, refused.value.status) == ("invalid_request", 400)
+        body_for(DIALECTS["chat"][dialect], call, "m", 10)
+    assert (refused.value.error_class, refused.value.status) == ("not_translatable", 400)
