@@ -90,7 +90,7 @@ def _check(document: dict[str, Any]) -> None:
         raise _invalid("encoding_format", f"encoding_format is {' or '.join(FORMATS)}.")
     dimensions = document.get("dimensions")
     if dimensions is not None and (type(dimensions) is not int or not 1 <= dimensions <= DIMENSIONS_MAX):
-        raise _invalid("dimensions", "dimensions must be a whole number of at least 1.")
+        raise _invalid("dimensions", f"dimensions must be a whole number from 1 to {DIMENSIONS_MAX}.")
     for name in REROUTING:
         if document.get(name) is not None:
             message = f"{name} could change the price of the answer and is not supported here."

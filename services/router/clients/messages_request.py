@@ -206,6 +206,8 @@ def _output(chat: Json, config: Any) -> list[str]:
         return []
     wanted = config.get("format")
     if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
+        if not isinstance(wanted.get("schema"), dict):
+            raise invalid("output_config.format", "output_config.format of type json_schema needs a schema.")
         chat["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted.get("schema")}}
     return [f"output_config.{name}" for name, value in config.items() if name != "format" and value is not None]
 

@@ -190,6 +190,8 @@ def _text(chat: Json, native: Json) -> list[str]:
     wanted = text.get("format")
     kind = wanted.get("type") if isinstance(wanted, dict) else None
     if isinstance(wanted, dict) and kind == "json_schema":
+        if not isinstance(wanted.get("name"), str) or not isinstance(wanted.get("schema"), dict):
+            raise invalid("text.format", "text.format of type json_schema needs a name and a schema.")
         schema = {name: wanted[name] for name in ("name", "description", "schema", "strict") if wanted.get(name) is not None}
         chat["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif kind == "json_object":

@@ -57,6 +57,7 @@ def plain(reply: Reply, **fields: Any) -> Any:
         ({"encoding_format": "int8"}, "encoding_format"),
         ({"dimensions": 0}, "dimensions"),
         ({"dimensions": "8"}, "dimensions"),
+        ({"dimensions": 10**9}, "dimensions"),
         ({"stream": True}, "stream"),
         ({"provider": {"order": ["x"]}}, "provider"),
     ],

@@ -124,6 +124,7 @@ def test_structured_output_is_asked_for() -> None:
         ({"tool_choice": "any"}, "tool_choice"),
         ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
         ({"service_tier": "priority"}, "service_tier"),
+        ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format"),
         ({"stream": "yes"}, "stream"),
         ({"messages": [{"role": [], "content": "x"}]}, "messages.0.role"),
         ({"tool_choice": {"type": []}}, "tool_choice"),
