@@ -17,6 +17,7 @@ OUTPUT_TOKENS_MAX = 1_000 * TOKENS_PER_PRICE
 MESSAGES_MAX = 20_000
 IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 FILE_PARTS = frozenset({"file", "input_file"})
+AUDIO_PART = "input_audio"
 UNPRICED = ("web_search_options", "prediction", "audio")
 """Parameters with which a provider bills something other than the tokens that a hold can bound."""
 REROUTING = ("models", "provider", "route", "plugins", "transforms")
@@ -30,6 +31,7 @@ class Ask:
 
     `body` is the client's object, or what it means as a chat completion, never changed. `cap` is the client's own output cap
     per choice. `native` is the client's object where its API is another one, and `untranslated` names what of it `body` lacks.
+    `audio` names the last place where sound is in it.
     """
 
     mode: ClassVar[str] = "chat"
@@ -45,6 +47,7 @@ class Ask:
     messages: int
     image_parts: int
     file_parts: int
+    audio: str | None = None
     client_api: str = "chat.completions"
     native: dict[str, Any] | None = None
     untranslated: tuple[str, ...] = ()
@@ -98,7 +101,7 @@ def ask_of(document: dict[str, Any], body_bytes: int) -> Ask:
 
 def _ask(document: dict[str, Any], body_bytes: int, model: str) -> Ask:
     stream = _flag(document, "stream")
-    messages, images, files = _count_parts(document.get("messages"))
+    messages, images, files, audio = _count_parts(document.get("messages"))
     return Ask(
         body=document,
         body_bytes=body_bytes,
@@ -110,6 +113,7 @@ def _ask(document: dict[str, Any], body_bytes: int, model: str) -> Ask:
         messages=messages,
         image_parts=images,
         file_parts=files,
+        audio=audio,
     )
 
 
@@ -131,25 +135,30 @@ def _include_usage(document: dict[str, Any], *, stream: bool) -> bool:
     return _flag(options, "include_usage", "stream_options.include_usage")
 
 
-def _count_parts(messages: Any) -> tuple[int, int, int]:
+def _count_parts(messages: Any) -> tuple[int, int, int, str | None]:
     if not isinstance(messages, list) or not 0 < len(messages) <= MESSAGES_MAX:
         raise _invalid("messages", f"messages must be a list of 1 to {MESSAGES_MAX} messages.")
     images = files = 0
+    audio: str | None = None
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             raise _invalid(f"messages.{index}", "A message must be an object.")
         content = message.get("content")
+        if message.get("audio") is not None:
+            audio = f"messages.{index}.audio"
         if isinstance(content, str) or content is None:
             continue
         if not isinstance(content, list):
             raise _invalid(f"messages.{index}.content", "content must be a string or a list of parts.")
-        for part in content:
+        for place, part in enumerate(content):
             kind = part.get("type") if isinstance(part, dict) else None
             if not isinstance(kind, str):
                 raise _invalid(f"messages.{index}.content", "A part must be an object with a type.")
             images += kind in IMAGE_PARTS
             files += kind in FILE_PARTS
-    return len(messages), images, files
+            if kind == AUDIO_PART:
+                audio = f"messages.{index}.content.{place}"
+    return len(messages), images, files, audio
 
 
 def _text_chars(body: dict[str, Any]) -> int:

@@ -79,6 +79,7 @@ class Model:
     max_input_tokens: int
     max_output_tokens: int
     image_tokens_bound: int
+    audio_input: bool
     strategy: Strategy
     explore: float
     sticky: Sticky | None
@@ -145,6 +146,7 @@ def _model(row: ModelRow, channels: Mapping[str, Channel], rows: Mapping[str, Ch
         max_input_tokens=row.max_input_tokens,
         max_output_tokens=row.max_output_tokens,
         image_tokens_bound=row.image_tokens_bound,
+        audio_input=row.audio_input,
         vocabularies=vocabularies,
         tokens_percent=tokens_percent,
         strategy=row.strategy or ("priority" if all(place.weight is None for place in places) else "weighted"),

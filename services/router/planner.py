@@ -60,6 +60,9 @@ class Planner:
         if plan.model.mode != ask.mode:
             message = f"The model `{ask.model}` is a model for {plan.model.mode}: this API cannot ask it."
             raise RefusalError(400, "model_not_supported", message, param="model")
+        if ask.audio is not None and not plan.model.audio_input:
+            message = f"Sound has no price here for the model `{ask.model}`: send its text."
+            raise RefusalError(400, "unsupported_parameter", message, param=ask.audio)
         call = Call(context, ask, plan, begun=begun, deadline_s=deadline_s, api=api)
         call.expected_tokens, call.trace = tokens, trace
         return call

@@ -141,6 +141,8 @@ class ModelRow(_Row):
     `tokenizer` is what its prompts are counted by where a bound from bytes would refuse them: that of the candidates' names, or
     the one that is declared. Where it is unknown, bytes stay the bound, or with `unknown_tokens_percent` so many percent of the
     most that any known tokenizer makes of a text.
+
+    `audio_input` says that sound in a prompt costs what text does: without it such a request is refused.
     """
 
     id: Name
@@ -150,6 +152,7 @@ class ModelRow(_Row):
     max_input_tokens: Annotated[int, Field(ge=1, le=10**9)]
     max_output_tokens: Annotated[int, Field(ge=0, le=10**8)] = 0
     image_tokens_bound: Annotated[int, Field(ge=1, le=10**6)] = IMAGE_TOKENS
+    audio_input: bool = False
     strategy: Strategy | None = None
     explore_percent: Annotated[int, Field(ge=0, le=50)] | None = None
     sticky: StickyRow | None = None

@@ -54,7 +54,9 @@ class Conversation:
             raise invalid("input", "input must be a text or a list with at least one item.")
         wrong = next((index for index, item in enumerate(given) if not isinstance(item, dict)), None)
         if wrong is not None:
-            message = f"input.{wrong} must be an object, such as a message with a role and a content; a text alone is input itself."
+            message = (
+                f"input.{wrong} must be an object, such as a message with a role and a content; a text alone is input itself."
+            )
             raise invalid(f"input.{wrong}", message)
         for index, item in enumerate(given):
             self._item(item, f"input.{index}")

@@ -7,9 +7,15 @@ from typing import Any
 import orjson
 import pytest
 
+from services.router.affinity import Affinity
 from services.router.ask import parse_ask
+from services.router.breaker import BreakerLimits
+from services.router.call import CHAT
 from services.router.errors import RefusalError
-from tests.unit.router.things import ask, body, catalog, channel, model
+from services.router.health import Health
+from services.router.planner import Planner
+from services.router.price_view import NO_PRICES
+from tests.unit.router.things import ask, body, catalog, channel, context, model
 
 MESSAGE = {"role": "user", "content": "hello"}
 
@@ -97,6 +103,30 @@ def test_images_and_files_are_counted_over_all_messages() -> None:
         messages=[MESSAGE, {"role": "user", "content": [text, image, image]}, {"role": "user", "content": [image, file]}]
     )
     assert (request.messages, request.image_parts, request.file_parts) == (3, 3, 1)
+
+
+def test_sound_is_found_wherever_it_is() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    said = {"role": "user", "content": [{"type": "text", "text": "abc"}, sound]}
+    assert ask(messages=[MESSAGE]).audio is None
+    assert ask(messages=[MESSAGE, said, MESSAGE]).audio == "messages.1.content.1"
+    assert ask(messages=[{"role": "assistant", "audio": {"id": "a"}}]).audio == "messages.0.audio"
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_sound_is_refused_unless_the_model_declares_that_it_costs_what_text_does(*, declared: bool) -> None:
+    of = catalog([channel("a")], [model("m", "a", audio_input=declared)])
+    health = Health(BreakerLimits(), lambda: 0.0)
+    planner = Planner(lambda: of, lambda: NO_PRICES, health, Affinity(b"k" * 32, lambda: 0.0), lambda: 0.5)
+    said = {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}]}
+    asked = ask(model="m", messages=[said])
+    if declared:
+        assert planner.plan(context(), asked, CHAT, begun=0.0, deadline_s=9).ask is asked
+        return
+    with pytest.raises(RefusalError) as caught:
+        planner.plan(context(), asked, CHAT, begun=0.0, deadline_s=9)
+    refused = (caught.value.status, caught.value.code, caught.value.param)
+    assert refused == (400, "unsupported_parameter", "messages.0.content.0")
 
 
 def test_the_bound_uses_the_models_own_image_bound() -> None:
