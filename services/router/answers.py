@@ -21,6 +21,8 @@ DECIDED = frozenset({402, 409})
 NO_RETRY = (b"x-should-retry", b"false")
 JSON = (b"content-type", b"application/json")
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+WAITED_FOR: frozenset[ErrorClass] = frozenset(("rate_limited", "upstream_unavailable"))
+"""Failures of channels that another try may meet differently, and soon."""
 _TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
 _STATUS: dict[ErrorClass, int] = {
     "rate_limited": 429,
@@ -86,15 +88,36 @@ def failure_status(failure: UpstreamError) -> int:
     return _STATUS.get(failure.error_class, 502)
 
 
-def failure_answer(failure: UpstreamError, headers: Headers) -> Answer:
-    """The reply for a request whose attempts all failed: the provider's own error where the request itself was at fault."""
+def failure_answer(
+    failure: UpstreamError, headers: Headers, *, model: str | None = None, charge: Charge | None = None
+) -> Answer:
+    """The reply for a request whose attempts all failed: the provider's own error where the request itself was at fault.
+
+    `charge` is what they cost nevertheless, by policy: the error says it, since there is no usage to say it in.
+    """
     status = failure_status(failure)
     headers = [JSON, *headers]
+    wait_s = ceil(failure.retry_after_s or 1)
     if status in (429, 503):
-        headers += _wait_headers(status, ceil(failure.retry_after_s or 1))
-    if failure.body:
+        headers += _wait_headers(status, wait_s)
+    if failure.body and charge is None:
         return Answer(status, [*headers, (b"content-length", b"%d" % len(failure.body))], failure.body)
-    return _json(status, headers, failure_document(failure.error_class, status))
+    document = failure_document(failure.error_class, status) if not failure.body else orjson.loads(failure.body)
+    error = document["error"]
+    if failure.error_class in WAITED_FOR and not failure.body:
+        error["message"] = _waiting(error["message"], model, wait_s, charged=charge is not None)
+    if charge is not None:
+        cost = cost_fields(charge)
+        error["message"] += f" {cost['cost']} {cost['currency']} was charged for failed attempts that used tokens, by policy."
+        error |= {"cost": cost["cost"], "currency": cost["currency"]}
+    return _json(status, headers, document)
+
+
+def _waiting(message: str, model: str | None, wait_s: int, *, charged: bool) -> str:
+    """What is said where another try may be answered: of which model, whether it cost something, and when to try."""
+    named = message if model is None else message.replace("this model", f"the model `{model}`")
+    free = "" if charged else "; nothing was charged"
+    return f"{named.removesuffix('.')}{free}. Try again in {wait_s} second{'' if wait_s == 1 else 's'}."
 
 
 def failure_document(error_class: ErrorClass, status: int = 502) -> dict[str, Any]:

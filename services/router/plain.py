@@ -99,6 +99,7 @@ def _usage(call: Call, running: Running, reply: openai.Reply) -> tuple[Usage, Us
 async def fail(call: Call, settler: Settler, failure: UpstreamError) -> Answer:
     """The reply of a request that no attempt answered, once its record is safe. Charged is what a policy says, else nothing."""
     outcome: Outcome = "cancelled" if failure.error_class == "client_gone" else "failed"
-    await settler.settle(call, Outgoing(outcome, failure_status(failure), failure.error_class, call.charge_burned()))
+    charge = call.charge_burned()
+    await settler.settle(call, Outgoing(outcome, failure_status(failure), failure.error_class, charge))
     headers = route_headers(call, None, call.overhead_ms(monotonic()))
-    return failure_answer(failure, headers)
+    return failure_answer(failure, headers, model=call.ask.model, charge=charge)

@@ -81,6 +81,8 @@ async def test_a_request_that_nobody_answered_is_charged_for_what_it_burned_only
             rig.script(channel, BURNED)
         reply, told, receipt = await ask(asker, lane, policy)
         assert reply.status == 502
+        told_cost = reply.json["error"].get("cost")
+        assert told_cost == (receipt["charge"]["amount"] if times else None)
         charge = oracle.charges([("direct", "gpt-4o", TOKENS)] * times)
         assert (told.completed.charged_attempt, told.completed.also_charged) == ((4, [1, 2, 3]) if times else (None, []))
         assert receipt["status"] == ("settled" if times else "released")

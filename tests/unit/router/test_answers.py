@@ -9,6 +9,7 @@ import pytest
 
 from schemas.attempts import ErrorClass
 from services.router.answers import Answer, failure_answer, failure_document, refusal_answer
+from services.router.call import Charge
 from services.router.errors import RefusalError, UpstreamError
 
 
@@ -62,6 +63,22 @@ def test_the_providers_own_words_are_passed_on_where_the_request_is_at_fault() -
     assert (answer.status, answer.body) == (400, body)
 
 
-def test_a_rate_limit_tells_when_to_come_back() -> None:
-    answer = failure_answer(UpstreamError("rate_limited", "retry", status=429, retry_after_s=6.2), [])
+def test_a_rate_limit_tells_of_which_model_when_to_come_back_and_that_it_cost_nothing() -> None:
+    answer = failure_answer(UpstreamError("rate_limited", "retry", status=429, retry_after_s=6.2), [], model="gpt-4o")
     assert (answer.status, headers(answer)["retry-after"]) == (429, "7")
+    assert orjson.loads(answer.body)["error"]["message"] == (
+        "Every channel for the model `gpt-4o` is at a rate limit, its provider's or its own here; nothing was charged."
+        " Try again in 7 seconds."
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b'{"error":{"message":"Bad.","code":"bad"}}'], ids=["ours", "the provider's"])
+@pytest.mark.parametrize("error_class", ["rate_limited", "timeout", "invalid_request"])
+def test_a_failure_that_is_charged_by_policy_says_how_much(error_class: ErrorClass, body: bytes) -> None:
+    charge = Charge(2, "credit", "USD", 245_000, overrun=False, also=(1,))
+    answer = failure_answer(UpstreamError(error_class, "pass", body=body), [], model="gpt-4o", charge=charge)
+    error = orjson.loads(answer.body)["error"]
+    assert (error["cost"], error["currency"]) == ("0.000245", "USD")
+    assert error["message"].endswith(" 0.000245 USD was charged for failed attempts that used tokens, by policy.")
+    assert "nothing was charged" not in error["message"]
+    assert headers(answer)["content-length"] == str(len(answer.body))
