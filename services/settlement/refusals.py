@@ -72,10 +72,11 @@ class Refusal:
     def _short_of(self) -> str:
         needed = f"{format_amount(self.needed_nano or 0)} {self.currency} needed"
         if self.left_nano is None:
-            return f"the bucket {self.bucket} cannot pay this request: {needed}, more than any one request may hold"
+            too_much = f"the bucket {self.bucket} cannot pay this request: {needed}, more than any one request may hold"
+            return f"{too_much}; lower max_tokens, or send less"
         left = f"{format_amount(self.left_nano)} {self.currency} left"
         if self.code == "insufficient_balance":
-            return f"the bucket {self.bucket} cannot pay this request: {needed}, {left}"
+            return f"the bucket {self.bucket} cannot pay this request: {needed}, {left}; top it up, or lower max_tokens"
         if self.kind == "run":
             reached = f"the budget of run {self.named} in bucket {self.bucket} is reached"
             return f"{reached}: {needed}, {left}; extend the run to go on"

@@ -50,9 +50,12 @@ def test_a_run_at_its_budget_says_how_to_go_on() -> None:
 def test_a_bucket_says_what_it_cannot_pay() -> None:
     facts: dict[str, Any] = {"bucket": "credit", "currency": "USD", "needed_nano": 2_000_000_000}
     short = Refusal(code="insufficient_balance", left_nano=1_000_000_000, **facts)
-    assert short.message == "the bucket credit cannot pay this request: 2.00 USD needed, 1.00 USD left"
+    assert short.message == (
+        "the bucket credit cannot pay this request: 2.00 USD needed, 1.00 USD left; top it up, or lower max_tokens"
+    )
     assert Refusal(code="insufficient_balance", **facts).message == (
-        "the bucket credit cannot pay this request: 2.00 USD needed, more than any one request may hold"
+        "the bucket credit cannot pay this request: 2.00 USD needed, more than any one request may hold;"
+        " lower max_tokens, or send less"
     )
     total = Refusal(code="budget_exceeded", kind="key", entity="k", window="total", left_nano=0, **facts)
     assert total.message == "the total limit of key k is reached: 2.00 USD needed, 0.00 USD left"
