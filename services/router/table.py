@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
@@ -17,21 +18,29 @@ from services.router.operator_cost import parse_factor
 
 SEALED = "(sealed)"
 """What a secret is shown as."""
+FIELD_NAME = re.compile("[a-z_]{1,32}")
 TABLE_BYTES_MAX = 2 * 1024 * 1024
 AS_POSTED = {"posted": True}
 """The context of a table that is given now. A stored one is read without: what it may no longer say is its channel's fault."""
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
-Weight = Annotated[int, Field(ge=1, le=1_000_000)]
+Weight = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 OnDisconnect = Literal["drain", "cancel"]
-Priority = Annotated[int, Field(ge=0, le=1_000)]
+Priority = Annotated[int, Field(strict=True, ge=0, le=1_000)]
 
 
 Strategy = Literal["priority", "weighted", "cheapest", "fastest"]
 """How candidates of equal priority are put in order."""
 StickyBy = Literal["prompt_cache_key", "cache_control", "user", "prefix"]
 """What in a request tells that a provider's prompt cache may know it, in the order in which it is looked for."""
-PerMinute = Annotated[int, Field(ge=1, le=10**12)]
+PerMinute = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 EXPLORE_PERCENT = 5
+PLAIN_REASONS = {
+    "model_type": "write fields here, each as `name: value`",
+    "tuple_type": "write a list here",
+    "bool_type": "write true or false here, without quotes",
+    "int_type": "write a whole number here, without quotes",
+}
+"""What the library says of Python's types, said of the file."""
 
 
 class _Row(BaseModel):
@@ -74,7 +83,7 @@ class LimitsRow(_Row):
 
     requests_per_minute: PerMinute | None = None
     tokens_per_minute: PerMinute | None = None
-    concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    concurrency: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:
@@ -122,7 +131,7 @@ class CandidateRow(_Row):
 class StickyRow(_Row):
     """Requests that a prompt cache may know go where they were last answered, for so many seconds after each answer."""
 
-    seconds: Annotated[int, Field(ge=1, le=86_400)]
+    seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)]
     by: Annotated[tuple[StickyBy, ...], Field(min_length=1)] = get_args(StickyBy)
 
     @field_validator("by")
@@ -147,17 +156,17 @@ class ModelRow(_Row):
 
     id: Name
     owned_by: Identifier
-    created: Annotated[int, Field(ge=0)] = 0
+    created: Annotated[int, Field(strict=True, ge=0)] = 0
     mode: Literal["chat", "embedding"] = "chat"
-    max_input_tokens: Annotated[int, Field(ge=1, le=10**9)]
-    max_output_tokens: Annotated[int, Field(ge=0, le=10**8)] = 0
-    image_tokens_bound: Annotated[int, Field(ge=1, le=10**6)] = IMAGE_TOKENS
-    audio_input: bool = False
+    max_input_tokens: Annotated[int, Field(strict=True, ge=1, le=10**9)]
+    max_output_tokens: Annotated[int, Field(strict=True, ge=0, le=10**8)] = 0
+    image_tokens_bound: Annotated[int, Field(strict=True, ge=1, le=10**6)] = IMAGE_TOKENS
+    audio_input: Annotated[bool, Field(strict=True)] = False
     strategy: Strategy | None = None
-    explore_percent: Annotated[int, Field(ge=0, le=50)] | None = None
+    explore_percent: Annotated[int, Field(strict=True, ge=0, le=50)] | None = None
     sticky: StickyRow | None = None
     tokenizer: Literal["by_name", "o200k_base", "cl100k_base", "unknown"] = "by_name"
-    unknown_tokens_percent: Annotated[int, Field(ge=100, le=1_000)] | None = None
+    unknown_tokens_percent: Annotated[int, Field(strict=True, ge=100, le=1_000)] | None = None
     candidates: Annotated[tuple[CandidateRow, ...], Field(min_length=1, max_length=32)]
 
     @model_validator(mode="after")
@@ -211,6 +220,10 @@ def parse_table(text: bytes) -> RouteTable:
     except (AttributeError, TypeError, ArithmeticError, LookupError) as exc:
         # The library's own constructors break so on a tagged value that is none, such as `!!timestamp x`.
         raise TableRejectedError(f"neither YAML nor JSON: a value is not what its tag says ({type(exc).__name__})") from None
+    if not isinstance(raw, dict):
+        said = "the file is empty" if raw is None else "this is no route table"
+        raise TableRejectedError(f"line 1: {said}: a table has channels and models, as `tollbook routes export` shows them")
+    _refuse_repeated_keys(node)
     try:
         return RouteTable.model_validate(raw, context=AS_POSTED)
     except ValidationError as exc:
@@ -229,8 +242,35 @@ def _unique(kind: str, ids: list[str]) -> set[str]:
     return seen
 
 
+def _refuse_repeated_keys(node: yaml.Node | None) -> None:
+    """Raise :class:`TableRejectedError` where a mapping has a key twice: the loader would take the last one silently."""
+    waiting, met = [node], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in met:
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [value for _, value in reversed(node.value)]
+            _refuse_repeated([key for key, _ in node.value])
+
+
+def _refuse_repeated(keys: list[yaml.Node]) -> None:
+    names: set[str] = set()
+    for key in keys:
+        name = str(key.value)
+        if name in names:
+            # What is no field's name may be a secret.
+            shown = name if FIELD_NAME.fullmatch(name) else "a name"
+            line = key.start_mark.line + 1
+            raise TableRejectedError(f"line {line}: {shown} stands twice in the same place: leave one of them out")
+        names.add(name)
+
+
 def _described(error: ErrorDetails, raw: Any, node: yaml.Node | None) -> str:
-    reason = str(error["msg"]).removeprefix("Value error, ")
+    reason = PLAIN_REASONS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     where = [f"line {_line(error['loc'], node)}"]
     subject = _subject(error["loc"], raw)
     if subject:

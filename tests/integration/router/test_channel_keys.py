@@ -112,6 +112,17 @@ async def test_a_variable_that_is_not_set_stops_its_channel_alone(rig: Rig, aske
     rig.post("router", "/admin/routes", content=orjson.dumps(rig.table()))
 
 
+@pytest.mark.parametrize("path", ["/admin/routes", "/admin/routes/diff"])
+async def test_a_variable_of_routers_own_is_refused_at_every_door(rig: Rig, path: str) -> None:
+    lane = rig.lane()
+    table = rig.table()
+    [channel] = [row for row in table["channels"] if row["id"] == lane.main]
+    channel["keys"] = [{"secret_env": "TOLLBOOK_ADMIN_TOKEN"}]
+    reply = rig.http.post(rig.urls["router"] + path, content=orjson.dumps(table))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "invalid_route_table")
+    assert f"channel {lane.main}: keys.0.secret_env: TOLLBOOK_ADMIN_TOKEN is a variable" in reply.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("change", ["base_url", "brand"])
 async def test_a_channel_that_was_changed_behind_the_table_s_back_gets_no_key(
     rig: Rig, change: str, tampered: Callable[[str, str, str], None]
