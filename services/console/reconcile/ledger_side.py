@@ -10,6 +10,9 @@ from services.console.reconcile.invoice import plain_model
 from services.console.service_client import ServiceClient
 
 MOST_UNKNOWN = 10_000
+REFUSALS = range(400, 500)
+REQUEST_TIMEOUT = 408
+"""The one refusal that comes after a provider has waited, and may have worked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Attempt:
     cost_nano: int | None
     currency: str | None
     upstream_id: str | None
+    http_status: int | None = None
     most_prompt: int | None = None
     most_output: int | None = None
     """The most that the provider may bill where it never said what it counted; None where it did, or no bound is recorded."""
@@ -42,8 +46,16 @@ class Attempt:
 
     @property
     def unanswered(self) -> bool:
-        """Whether it was made and nothing of a reply came: what the provider did with it, only the provider knows."""
-        return self.upstream_id is None and self.outcome != "succeeded"
+        """Whether it was made and nothing of a reply came: what the provider did with it, only the provider knows.
+
+        A refusal is an answer, with or without an id: the provider did no work, and bills none.
+        """
+        return self.upstream_id is None and self.outcome != "succeeded" and not self.refused
+
+    @property
+    def refused(self) -> bool:
+        """Whether the provider answered that it would not do it."""
+        return self.http_status in REFUSALS and self.http_status != REQUEST_TIMEOUT
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -66,6 +78,7 @@ class Attempt:
             cost_nano=row["operator_cost_nano"],
             currency=row["operator_cost_currency"],
             upstream_id=row["upstream_id"],
+            http_status=row["http_status"],
             most_prompt=_prompt(most) if most else None,
             most_output=most["output_tokens"] if most else None,
         )

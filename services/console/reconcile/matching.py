@@ -203,6 +203,7 @@ def _why_not_billed(attempt: Attempt) -> str | None:
 
 def _compare_day(report: Report, key: tuple[date, str], lines: Sequence[Line], attempts: Sequence[Attempt]) -> None:
     day, model = key
+    attempts = [attempt for attempt in attempts if attempt.tokens or not attempt.refused]
     known = [attempt for attempt in attempts if attempt.tokens or not attempt.unanswered]
     silent = len(attempts) - len(known)
     told = {"requests": _sum(lines, "requests"), "prompt_tokens": _sum(lines, "prompt"), "output_tokens": _sum(lines, "output")}

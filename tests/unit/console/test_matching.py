@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from services.console.reconcile.invoice import Line
 from services.console.reconcile.ledger_side import Attempt, LedgerSide, UnknownEnd
 from services.console.reconcile.matching import Report, match_days, match_lines
@@ -86,6 +88,46 @@ def test_a_line_for_a_call_that_timed_out_is_explained_by_it_and_not_captured() 
     assert (exposed["request_id"], exposed["billed_on_line"]) == ("r5", 9)
     assert only["at"] == exposed["started_at"] == "2026-03-14T12:00:00Z"
     assert (report.cost["USD"].rate, report.unexplained) == (0.5, 0)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429])
+def test_a_refusal_is_an_answer_and_neither_exposes_nor_explains_anything(status: int) -> None:
+    refused = silent(5, error_class="invalid_request", http_status=status, most_prompt=100, most_output=20)
+    report = by_line([line(9)], [refused])
+    assert (report.exposure, report.only_provider[0]["why"]) == ([], None)
+    day = by_day([day_line()], [attempt(2), attempt(3), refused])
+    assert (day.exposure, day.different, day.only_ledger) == ([], [], [])
+    assert by_day([day_line(requests=3)], [attempt(2), attempt(3), refused]).different[0]["why"] is None
+    assert by_day([day_line(requests=1)], [attempt(2), attempt(3), refused]).different[0]["why"] is None
+
+
+@pytest.mark.parametrize("status", [None, 200, 408, 500, 502, 503])
+def test_a_call_that_a_provider_may_have_worked_on_stays_exposed(status: int | None) -> None:
+    assert [each["request_id"] for each in by_line([], [silent(5, http_status=status)]).exposure] == ["r5"]
+
+
+def test_the_status_comes_with_the_ledgers_row() -> None:
+    usage = {"input_tokens": 0, "cached_input_tokens": 0, "cache_write_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0}
+    row = {
+        "request_id": "r",
+        "attempt": 1,
+        "account_id": "a",
+        "channel": "openai-main",
+        "upstream_model": "gpt-4o",
+        "started_at": NOON.isoformat(),
+        "latency_ms": 3.0,
+        "outcome": "failed",
+        "error_class": "invalid_request",
+        "http_status": 400,
+        "usage": usage,
+        "usage_source": "none",
+        "operator_cost_nano": None,
+        "operator_cost_currency": None,
+        "upstream_id": None,
+    }
+    assert (Attempt.of(row).refused, Attempt.of(row).unanswered) == (True, False)
+    lost = Attempt.of({**row, "error_class": "timeout", "http_status": None})
+    assert (lost.refused, lost.unanswered) == (False, True)
 
 
 def test_each_silent_call_explains_one_line_and_only_of_its_model_and_time() -> None:

@@ -94,6 +94,7 @@ ATTEMPT = {
     "latency_ms": 5.0,
     "outcome": "succeeded",
     "error_class": None,
+    "http_status": 200,
     "usage": {"input_tokens": 374, "cached_input_tokens": 0, "cache_write_tokens": 0, "output_tokens": 44},
     "usage_source": "reported",
     "operator_cost_nano": None,
