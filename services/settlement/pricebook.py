@@ -124,12 +124,29 @@ def _load(text: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
         raise InvalidError(f"the price book is not YAML: {error}", code="invalid_price_book") from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
         raise InvalidError("a price book is a mapping with `buckets` and `prices`", code="invalid_price_book")
+    _refuse_repeated_fields(node)
     lines = {
         str(key.value): [entry.start_mark.line + 1 for entry in value.value]
         for key, value in node.value
         if isinstance(value, yaml.SequenceNode)
     }
     return data, lines
+
+
+def _refuse_repeated_fields(root: yaml.Node) -> None:
+    """Raise :class:`InvalidError` where a mapping has a field twice: the loader would take the last price silently."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [value for _, value in reversed(node.value)]
+            names: set[str] = set()
+            for key, _ in node.value:
+                if key.value in names:
+                    raise _at(key.start_mark.line + 1, f"{key.value} stands twice in the same place: leave one of them out")
+                names.add(key.value)
 
 
 def _listed(data: dict[str, Any], name: str) -> list[Any]:

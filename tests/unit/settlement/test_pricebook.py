@@ -68,6 +68,8 @@ def test_order_spaces_and_comments_do_not_change_a_books_digest() -> None:
         ("[pooled, subscription]", "[direct]", 4, "one bucket"),
         ("[pooled, subscription]", "[]", 4, "route_types"),
         ("id: wallet,", "id: wallet, colour: red,", 4, "colour"),
+        ('input: "2.5"', 'input: "2.5", input: "2.6"', 6, "input stands twice in the same place"),
+        ("prices:", "buckets: []\nprices:", 5, "buckets stands twice in the same place"),
     ],
 )
 def test_a_mistake_is_refused_with_its_line_and_reason(old: str, new: str, line: int, reason: str) -> None:
