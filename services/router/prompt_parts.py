@@ -38,7 +38,7 @@ class PromptParts(NamedTuple):
 
 def parts_of(document: dict[str, Any]) -> PromptParts:
     """The parts of a request of any client API: chat completions, responses, messages, embeddings."""
-    parts = PromptParts([], [], [], _around(document.get("messages")))
+    parts = PromptParts([], [], [], _around(document.get("messages")) + _around(document.get("input")))
     for name in ("messages", "input", "system", "instructions"):
         value = document.get(name)
         if isinstance(value, str):
@@ -58,7 +58,7 @@ def as_json(text: str) -> str:
 
 
 def _around(messages: Any) -> int:
-    if not isinstance(messages, list):
+    if not isinstance(messages, list) or not messages or not isinstance(messages[0], dict):
         return 0
     return sum(
         _AROUND + len(each["role"])

@@ -125,7 +125,8 @@ def test_a_long_text_needs_a_fraction_of_its_bytes(text: str, share: float) -> N
 def test_many_short_messages_need_little_more_than_their_tokens_and_what_stands_around_them(text: str) -> None:
     said = [{"role": "assistant" if turn % 2 else "user", "content": text} for turn in range(201)]
     body = {"model": "m", "max_tokens": 16, "messages": said}
-    for ask in (parse_ask(escaped(body)), Messages().parse(orjson.dumps(body))):
+    items = Responses().parse(orjson.dumps({"model": "m", "input": said}))
+    for ask in (parse_ask(escaped(body)), Messages().parse(orjson.dumps(body)), items):
         for vocabulary, by in MODELS.items():
             tokens = 201 * min(real_tokens(vocabulary, text) + TOKENS_PER_TEXT, len(text.encode()))
             assert billed(body, vocabulary) < tight(ask, by) <= tokens + 201 * 17 + 80
