@@ -20,7 +20,7 @@ REASONS = {
     "deadline_exceeded": "the time for the request was over",
     "ledger_unavailable": "the ledger could not be reached",
     "log_unavailable": "the log could not be reached",
-    "not_translatable": "the provider there has no word for a part of the request, so that nothing was sent to it",
+    "not_translatable": "the provider of the first has no word for a part of the request, so that nothing was sent to it",
     "internal": "Tollbook failed",
     "circuit_open": "the channel had failed too often and rests",
     "cooldown": "the channel was asked to wait",
@@ -29,15 +29,23 @@ REASONS = {
     "token_limit": "the channel had reached its tokens per minute",
     "concurrency_limit": "the channel had as many requests at once as it may have",
 }
+UNSENT = {
+    "client_gone": "the client left before that",
+    "not_translatable": "no provider of the plan has a word for a part of the request",
+    "rate_limited": "every channel of the plan had come to a limit by then",
+    "upstream_unavailable": "no channel of the plan could be called by then",
+}
+"""Why a request that was held for ended without an attempt. Of other ends it is not known that nothing was sent."""
 
 
-def explain(receipt: dict[str, Any], *, written_off_nano: int = 0) -> list[str]:
-    """The sentences, in the order in which things happened."""
+def explain(receipt: dict[str, Any], *, written_off_nano: int = 0, error_class: str | None = None) -> list[str]:
+    """The sentences, in the order in which things happened. `error_class` is how the request ended, which its record tells."""
     return [
         _asked(receipt),
         *_planned(receipt),
         *_attempts(receipt),
         *_fallbacks(receipt),
+        *_unsent(receipt, error_class),
         *_paid(receipt, written_off_nano),
         *_refunds(receipt),
         *(f"A person will look at it: {case['detail']}." for case in receipt["cases"]),
@@ -79,6 +87,11 @@ def _attempts(receipt: dict[str, Any]) -> Iterable[str]:
         charged = "" if each["charged"] else "; it is not charged"
         yield f"{where} and {ended}: {why}{burned}{charged}."
         yield from _exposed(each)
+
+
+def _unsent(receipt: dict[str, Any], error_class: str | None) -> Iterable[str]:
+    if receipt["status"] == "released" and not receipt["attempts"] and error_class in UNSENT:
+        yield f"Nothing was sent to a provider: {UNSENT[error_class]}."
 
 
 def _exposed(attempt: dict[str, Any]) -> Iterable[str]:

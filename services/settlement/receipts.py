@@ -46,7 +46,9 @@ def receipt(
     body["holds"] = [_hold(hold) for hold in holds]
     body["refusal"] = _refusal(holds) if status == "refused" else None
     body["cases"] = [{"kind": case["kind"], "detail": case["detail"]} for case in cases]
-    body["explanation"] = explain(body, written_off_nano=settled["written_off_nano"] if settled else 0)
+    written_off_nano = settled["written_off_nano"] if settled else 0
+    error_class = event.data.error_class if event else None
+    body["explanation"] = explain(body, written_off_nano=written_off_nano, error_class=error_class)
     return body
 
 

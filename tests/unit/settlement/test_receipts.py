@@ -220,6 +220,49 @@ def test_a_released_request_costs_nothing() -> None:
     found = released()
     assert (found["status"], found["charge"]) == ("released", None)
     assert "was cancelled: the client had gone" in found["explanation"][1]
+    assert not any("Nothing was sent" in sentence for sentence in found["explanation"])
+
+
+@pytest.mark.parametrize(
+    ("error_class", "why"),
+    [
+        ("client_gone", "the client left before that"),
+        ("not_translatable", "no provider of the plan has a word for a part of the request"),
+        ("rate_limited", "every channel of the plan had come to a limit by then"),
+        ("upstream_unavailable", "no channel of the plan could be called by then"),
+    ],
+)
+def test_a_request_that_ended_before_its_first_call_says_why_nothing_was_sent(error_class: str, why: str) -> None:
+    request = hold_for("a")
+    event = completion(request, charged=None, attempts=[], error_class=error_class)
+    held = hold_row(request, state="RELEASED", released_nano=2_250_000, ended_at=PLACED)
+    found = written(request, [held], settled_row(event, status="released"))
+    assert found["explanation"][1:] == [
+        f"Nothing was sent to a provider: {why}.",
+        "Nothing is charged: what was held went back to the balance.",
+    ]
+    assert f"Nothing was sent to a provider: {why}." in render_receipt(found)
+
+
+@pytest.mark.parametrize("error_class", ["internal", "log_unavailable"])
+def test_nothing_is_said_of_what_was_sent_where_tollbook_itself_failed(error_class: str) -> None:
+    request = hold_for("a")
+    event = completion(request, charged=None, attempts=[], error_class=error_class)
+    found = written(request, [hold_row(request, state="RELEASED", ended_at=PLACED)], settled_row(event, status="released"))
+    assert not any("sent" in sentence for sentence in found["explanation"])
+
+
+def test_a_plan_that_moved_on_from_what_a_provider_cannot_be_told_says_so_and_shows_no_attempt_there() -> None:
+    request = hold_for("a", candidates=[candidate(channel="backup")])
+    move = Fallback(from_channel="claude", to_channel="backup", to_attempt=1, reason="not_translatable")
+    event = completion(request, attempts=[attempt_on(request, channel="backup")], fallbacks=[move])
+    held = hold_row(request, state="CAPTURED", captured_nano=6, ended_at=PLACED)
+    found = written(request, [held], settled_row(event, charged_hold=request.hold_id))
+    assert "Attempt 1 went to gpt-4o on channel backup" in found["explanation"][1]
+    assert found["explanation"][2] == (
+        "The plan moved from claude to backup because the provider of the first has no word for a part of the request, so that"
+        " nothing was sent to it."
+    )
 
 
 @pytest.mark.parametrize(
