@@ -20,6 +20,8 @@ DEPLOY = CHECKOUT / "deploy"
 OURS = [process for process in PROCESSES if process.service]
 # Read without a settings class: by `deploy.local.topics`, and by compose itself.
 ELSEWHERE = {"TOLLBOOK_KAFKA_REPLICATION_FACTOR"}
+# Beside each service's own settings, those of a process of it that reads more.
+BATCH = "router.batch"
 
 
 def _compose() -> dict[str, Any]:
@@ -79,13 +81,14 @@ ENVIRONMENTS = [pytest.param(_compose_environment, id="compose"), pytest.param(_
 @pytest.mark.parametrize("process", OURS, ids=lambda process: process.name)
 @pytest.mark.parametrize("environment_of", ENVIRONMENTS)
 def test_containers_get_every_variable_that_their_service_insists_on(environment_of: Any, process: Process) -> None:
-    for model in _settings(str(process.service)):
+    more = [BATCH] if process.module == f"services.{BATCH}" else []
+    for model in _settings(str(process.service), *more):
         assert _variables(model, required=True) <= set(environment_of(process.name)), model
 
 
 @pytest.mark.parametrize("environment_of", ENVIRONMENTS)
 def test_containers_get_no_variable_that_nobody_reads(environment_of: Any) -> None:
-    read = set().union(*(_variables(model, required=False) for model in _settings(*MIGRATIONS)))
+    read = set().union(*(_variables(model, required=False) for model in _settings(*MIGRATIONS, BATCH)))
     for process in OURS:
         assert set(environment_of(process.name)) <= read | ELSEWHERE
     assert set(environment_of("setup")) <= read | ELSEWHERE | set(map(variable, MIGRATIONS))
@@ -135,7 +138,10 @@ def test_compose_asks_for_each_secret_that_the_example_lists() -> None:
     lines = (DEPLOY / "env.example").read_text().splitlines()
     listed = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
     text = (DEPLOY / "compose.yaml").read_text()
-    assert listed == {part.partition(":?}")[0] for part in text.split("${")[1:]}
+    asked = [part.partition("}")[0] for part in text.split("${")[1:]]
+    assert listed == {each.removesuffix(":?") for each in asked if each.endswith(":?")}
+    # Nothing else is filled in but what has a value to stand in for it.
+    assert all(":-" in each for each in asked if not each.endswith(":?"))
 
 
 def test_the_image_holds_every_package_that_it_runs() -> None:
