@@ -221,7 +221,6 @@ class Edge:
             Route("/webhooks/stripe", OnlyMethods(StripeWebhook(self.settlement), "POST")),
             Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value(), self._route_plans())),
             Route("/internal/keys/{key_id}/caller", OnlyMethods(key, "GET")),
-            Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value())),
         ]
 
     def _route_plans(self) -> APIRouter:
