@@ -228,12 +228,15 @@ class Completions:
     async def _pass_error(self, exchange: _Exchange, response: httpx.Response, head: ReplyHead) -> None:
         """Errors are small and come whole; one before any upstream call is recorded as a refusal."""
         body = await read_bounded(response)
-        code, message = error_of(body)
+        error = error_of(body)
         if head.rejected_code is not None:
-            self._record(exchange.call, max(head.status, 400), head.rejected_code, message)
-        await exchange.binding.settle(accepted=head.rejected_code is None and code in UNSETTLED_CODES)
+            self._record(exchange.call, max(head.status, 400), head.rejected_code, error.message)
+        # What was charged, or may have been, must not be charged again under the same key.
+        paid = head.rejected_code is None and (error.charged or error.code in UNSETTLED_CODES)
+        bound = paid and exchange.binding.open
+        await exchange.binding.settle(accepted=paid)
         headers = [pair for pair in head.headers if pair[0] != b"content-length"]
-        if head.status == FORBIDDEN and NO_RETRY not in headers:
+        if (head.status == FORBIDDEN or (bound and error.charged)) and NO_RETRY not in headers:
             headers.append(NO_RETRY)
         shaped = self._api.error(head.status, body, str(exchange.call.request_id))
         await send_reply(exchange.send, head.status, shaped, [*headers, *_identity(exchange.call)])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import httpx
 import orjson
@@ -92,13 +93,21 @@ async def read_bounded(response: httpx.Response) -> bytes:
     return body
 
 
-def error_of(body: bytes) -> tuple[str, str]:
-    """(code, message) of an error reply, "" each where it is not in the shape."""
+class ErrorReply(NamedTuple):
+    """What an error reply says. `charged`: it cost something nevertheless, by policy."""
+
+    code: str = ""
+    message: str = ""
+    charged: bool = False
+
+
+def error_of(body: bytes) -> ErrorReply:
+    """The error in a reply, an empty one where it is not in the shape."""
     try:
         error = orjson.loads(body)["error"]
-        return str(error["code"] or ""), str(error["message"] or "")
+        return ErrorReply(str(error["code"] or ""), str(error["message"] or ""), "cost" in error)
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return "", ""
+        return ErrorReply()
 
 
 class DisconnectWatch:

@@ -34,6 +34,7 @@ SCRIPTED_ERRORS = {
     "broke": (402, "insufficient_balance", "insufficient_balance"),
     "frozen": (403, "project_frozen", "project_frozen"),
     "fails": (502, "upstream_error", None),
+    "charged": (502, "upstream_error", None),
     "unlogged": (503, "log_unavailable", None),
 }
 """What router answers to a model, and the mark of a refusal before any upstream call."""
@@ -93,7 +94,9 @@ class Peers:
         self.calls.append(Received(context, body, dict(request.headers), request.url.path))
         payload = orjson.loads(body)
         if payload["model"] in SCRIPTED_ERRORS:
-            return _error(*SCRIPTED_ERRORS[payload["model"]])
+            cost = {"cost": "0.0025", "currency": "USD"} if payload["model"] == "charged" else {}
+            status, error_code, rejected = SCRIPTED_ERRORS[payload["model"]]
+            return _error(status, error_code, rejected, **cost)
         if payload["model"] == "lost":
             request.receive.__self__.transport.abort()  # type: ignore[attr-defined]  # the server's own end of the connection
         if payload["model"] == "cut":
@@ -197,8 +200,8 @@ class Peers:
         return Response(status_code=202)
 
 
-def _error(status: int, code: str, rejected: str | None = None) -> Response:
-    error = {"message": f"scripted {code}", "type": "invalid_request_error", "param": None, "code": code}
+def _error(status: int, code: str, rejected: str | None = None, **more: str) -> Response:
+    error = {"message": f"scripted {code}", "type": "invalid_request_error", "param": None, "code": code, **more}
     return JSONResponse({"error": error}, status_code=status, headers={"x-tollbook-rejected": rejected} if rejected else {})
 
 

@@ -146,6 +146,16 @@ def test_a_request_whose_outcome_is_not_settled_stays_bound(edge: EdgeProcess, k
     assert code(edge.chat(key, CHAT | {"model": "unlogged"}, **ONCE)) == "already_done"
 
 
+def test_a_failure_that_was_charged_is_not_charged_again(edge: EdgeProcess, key: Key, peers: Peers) -> None:
+    first = edge.chat(key, CHAT | {"model": "charged"}, **ONCE)
+    assert (first.status_code, first.headers["x-should-retry"]) == (502, "false")
+    before = len(peers.calls)
+    again = edge.chat(key, CHAT | {"model": "charged"}, **ONCE)
+    assert (code(again), again.headers["x-should-retry"]) == ("already_done", "false")
+    assert len(peers.calls) == before
+    assert "x-should-retry" not in edge.chat(key, CHAT | {"model": "charged"}).headers
+
+
 @pytest.mark.parametrize("keyed", [True, False])
 def test_a_request_whose_router_was_lost_may_have_been_carried_out_and_hears_so(
     edge: EdgeProcess, key: Key, peers: Peers, keyed: bool

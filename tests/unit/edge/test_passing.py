@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.edge.passing import ReplyHead, error_of
+from services.edge.passing import ErrorReply, ReplyHead, error_of
 
 
 def test_a_replys_own_headers_pass_and_the_rest_stays_inside() -> None:
@@ -44,10 +44,16 @@ def test_a_stream_is_told_by_its_content_type() -> None:
 
 
 def test_the_code_and_message_of_an_error_are_read() -> None:
-    assert error_of(b'{"error":{"message":"no","type":"t","param":null,"code":"model_not_found"}}') == ("model_not_found", "no")
-    assert error_of(b'{"error":{"message":"no","code":null}}') == ("", "no")
+    named = b'{"error":{"message":"no","type":"t","param":null,"code":"model_not_found"}}'
+    assert error_of(named) == ErrorReply("model_not_found", "no")
+    assert error_of(b'{"error":{"message":"no","code":null}}') == ErrorReply("", "no")
+
+
+def test_a_failure_that_tells_its_cost_was_charged() -> None:
+    told = b'{"error":{"message":"no","code":"upstream_error","cost":"0.0025","currency":"USD"}}'
+    assert error_of(told) == ErrorReply("upstream_error", "no", charged=True)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error":"x"}', b'{"error":{}}', b"null"])
 def test_an_error_in_another_shape_has_neither(body: bytes) -> None:
-    assert error_of(body) == ("", "")
+    assert error_of(body) == ErrorReply()
