@@ -1,12 +1,19 @@
 """Fixtures that every suite may use: real engines, started once per session, and a clean part of each per test or module."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from deploy.local import topics
 from tests import engines
+
+# The gate tries the same examples every time: what it finds is the change's doing. TOLLBOOK_EXAMPLES=random looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("random", derandomize=False)
+settings.load_profile(os.environ.get("TOLLBOOK_EXAMPLES", "same"))
 
 
 @pytest.fixture(scope="session")

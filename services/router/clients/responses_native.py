@@ -57,6 +57,8 @@ class NativeResponseStream(ClientStream):
         if kind == "response.created":
             self._response = {**self._response, **chunk["response"]}
         elif kind == "response.output_item.done":
+            if not isinstance(chunk.get("item"), dict):
+                raise StreamMalformedError("a finished output item that names no item")
             self._items.append(chunk["item"])
         number = chunk.get("sequence_number")
         self._number = number + 1 if type(number) is int else self._number + 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.money import Usage
@@ -155,6 +155,8 @@ def test_any_response_of_a_provider_is_a_reply_or_a_failed_attempt(document: Any
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS | ANYTHING, max_size=6), st.booleans())
+@example([{"type": "response.output_item.done"}], True)
+@example([{"type": "response.output_item.done", "item": "text"}], True)
 def test_any_stream_of_a_provider_is_read_or_malformed_and_can_always_be_ended(events: list[Any], native: bool) -> None:
     chunks = OpenAIResponses().stream(1, 20)
     api = Responses()
