@@ -92,8 +92,9 @@ prove-tampering: .venv/dev.stamp  ## change, remove, swap and forge sealed rows,
 	@$(PY) -m tests.reliability.tampering --tamperings $(or $(TAMPERINGS),10000)
 	@$(PY) -m tests.reliability.receipt_bits --receipts $(or $(RECEIPTS),20)
 
-schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events
+schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events, and of the files that operators write
 	@$(PY) -m schemas.export
+	@$(PY) -m services.router.table_schema
 
 logs:  ## follow the logs
 	@if [ -x $(PY) ]; then $(PY) -m deploy.local logs; fi

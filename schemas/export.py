@@ -49,7 +49,7 @@ def render(schema: dict[str, Any]) -> str:
 def differences(directory: Path = JSON_DIR) -> list[str]:
     """How the files differ from today's models: missing, changed or left over."""
     expected = {path_of(topic, name, directory): render(schema_of(topic, name, model)) for topic, name, model in models()}
-    found = set(directory.glob("*/*.schema.json"))
+    found = set(directory.glob("tollbook.*/*.schema.json"))
     return [
         *(f"{path.name} is missing" for path in sorted(expected.keys() - found)),
         *(f"{path.name} belongs to no model" for path in sorted(found - expected.keys())),

@@ -28,9 +28,9 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the table in force as a file that can be imported again.
+    """Print the table in force as a file that can be applied again.
 
-    Secrets stay where they are: a stored one stands as `kept`, by its fingerprint, and an import leaves it as it is.
+    Secrets stay where they are: a stored one stands as `kept`, by its fingerprint, and applying the file leaves it as it is.
     """
     session = session_of(context)
     with session.connect("router") as router:
@@ -65,8 +65,9 @@ def diff(
         raise typer.Exit(FOUND_WRONG)
 
 
-@app.command("import")
-def import_(
+@app.command("import", help="The same as apply.")
+@app.command()
+def apply(
     context: typer.Context,
     file: File,
     *,
@@ -130,7 +131,7 @@ def _filled(file: Path, names: Mapping[str, str]) -> bytes:
 
 def _yaml(found: dict[str, Any]) -> str:
     head = (
-        f"# Version {found['version']} of the route table. `kept` is a stored secret by its fingerprint: an import keeps it.\n"
+        f"# Version {found['version']} of the route table. `kept` is a stored secret by its fingerprint, and stays as it is.\n"
     )
     return head + yaml.safe_dump(found["table"], sort_keys=False, allow_unicode=True, width=160, default_flow_style=None)
 

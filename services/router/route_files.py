@@ -38,7 +38,7 @@ class RouteFiles:
         self._secrets = secrets
 
     async def export(self) -> Exported:
-        """The table in force, as it can be imported again."""
+        """The table in force, as it can be applied again."""
         version, table, stored = await self._in_force()
         document = _document(table)
         for channel in document["channels"]:

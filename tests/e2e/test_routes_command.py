@@ -152,10 +152,10 @@ async def test_an_export_is_edited_compared_and_imported_without_any_secret(
     shown = tollbook("routes", "diff", str(file), "--exit-code")
     assert (shown.code, "changed model gpt-4o" in shown.out, "changed channel openai-main" in shown.out) == (1, True, True)
     assert '  strategy: nothing -> "cheapest"' in shown.out
-    unasked = tollbook("routes", "import", str(file))
+    unasked = tollbook("routes", "apply", str(file))
     assert (unasked.code, "give --yes" in unasked.err) == (3, True)
     assert tollbook("routes", "diff", str(file), "--exit-code").code == 1
-    done = tollbook("routes", "import", str(file), "--yes")
+    done = tollbook("routes", "apply", str(file), "--yes")
     assert (done.code, "is in force" in done.out) == (0, True), done.err
     assert explained(tollbook, "--model", "gpt-4o")["strategy"] == "cheapest"
     reply = await driver.chat(described["demo"]["api_key"], chat_body("gpt-4o", Size(50, 10)))
@@ -167,6 +167,6 @@ async def test_an_export_is_edited_compared_and_imported_without_any_secret(
 def test_a_wrong_file_is_refused_with_line_name_and_reason(tollbook: Tollbook, tmp_path: Path) -> None:
     file = tmp_path / "routes.yaml"
     file.write_text(DEMO.read_text().replace("owned_by: deepseek", "owned_by: deepseek\n    strategy: luckiest"))
-    done = tollbook("routes", "import", str(file), "--yes")
+    done = tollbook("routes", "apply", str(file), "--yes")
     assert done.code == 3
     assert "model deepseek-chat: strategy: Input should be 'priority', 'weighted', 'cheapest' or 'fastest'" in done.err
