@@ -1,20 +1,23 @@
 """Records of the compacted topic `tollbook.control.v1`, keyed `{kind}/{entity_id}`: what every instance must know at once."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from schemas.envelope import Contract, Identifier, UtcDatetime, now
 
-ControlKind = Literal["account", "project", "key", "routes", "limit"]
+ControlKind = Literal["account", "project", "key", "routes", "limit", "channel", "price"]
 
 
 class ControlRecord(Contract):
     """The latest state of one entity. `version` grows with each change; a reader ignores an older one.
 
-    `frozen` counts for accounts, projects and keys; `revoked` for keys. For kind `routes` the version says which route
-    table is in force; for `limit` and `key` a reader drops what it had cached about the entity. `author` is who changed it, as
-    the change named them.
+    `frozen` counts for accounts, projects, keys and channels; `revoked` for keys. For kind `routes` the version says which
+    route table is in force, for `price` which price book; for `limit` and `key` a reader drops what it had cached about the
+    entity. `author` is who changed it, as the change named them, and `reason` why a channel is frozen.
+
+    Every account, project and key is announced when it is made: `account_id` says whose it is (an account's own id for an
+    account), `project_id` the project of a key. Records of before name neither; edge announces those entities anew.
     """
 
     kind: ControlKind
@@ -24,6 +27,9 @@ class ControlRecord(Contract):
     frozen: bool = False
     revoked: bool = False
     author: Identifier | None = None
+    account_id: Identifier | None = None
+    project_id: Identifier | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=500)] | None = None
 
     @property
     def key(self) -> str:

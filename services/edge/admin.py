@@ -22,7 +22,8 @@ from services.edge.admin_models import (
     ProjectBody,
 )
 from services.edge.admin_replies import AdminReplies
-from services.edge.admin_store import AdminStore, Kind, stored_policy
+from services.edge.admin_store import AdminStore, stored_policy
+from services.edge.announcing import Kind
 from services.edge.api_keys import Peppers, PresentedKey, random_text
 from services.edge.database import Connection, Row
 from services.edge.labels import refuse_repeated
@@ -40,15 +41,25 @@ MODELS: dict[Kind, type[BaseModel]] = {"account": Account, "project": Project, "
 
 
 class Admin:
-    """What the routes do. `announce` is told of every committed change, so that this process obeys it at once."""
+    """What the routes do.
+
+    `announce` is told of every committed change, so that this process obeys it at once, and `made` that something was made,
+    so that the others hear of it at once.
+    """
 
     def __init__(
-        self, store: AdminStore, replies: AdminReplies, peppers: Peppers, announce: Callable[[ControlRecord], None]
+        self,
+        store: AdminStore,
+        replies: AdminReplies,
+        peppers: Peppers,
+        announce: Callable[[ControlRecord], None],
+        made: Callable[[], None],
     ) -> None:
         self._store = store
         self._replies = replies
         self._peppers = peppers
         self._announce = announce
+        self._made = made
 
     async def create_account(self, body: AccountBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
         """Create an account."""
@@ -129,6 +140,7 @@ class Admin:
     ) -> Response:
         refuse_repeated(request.scope["headers"])
         reply = await self._replies.once(request.url.path, idempotency_key, await request.body(), create)
+        self._made()
         return Response(reply, status_code=201, media_type="application/json")
 
 

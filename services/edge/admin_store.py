@@ -4,18 +4,18 @@ A change that other processes must hear of is written together with its control 
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from schemas.control import ControlRecord
 from services.edge.admin_models import Because, PolicyChange
+from services.edge.announcing import Kind, announce
 from services.edge.database import Connection, Database, Row, rows_of
 from services.edge.errors import InvalidRequestError, NotFoundError
 from services.edge.policies import EnvelopePolicy, effective, read_policy
 
-Kind = Literal["account", "project", "key"]
 PARENTS: dict[Kind, str] = {"project": "account", "key": "project"}
 ID_COLUMNS: dict[Kind, str] = {"account": "account_id", "project": "project_id", "key": "key_id"}
 
@@ -35,6 +35,7 @@ class AdminStore:
             raise InvalidRequestError(
                 f"{parent}_not_found", f"There is no {parent} {values[f'{parent}_id']!r}.", param=f"{parent}_id"
             ) from None
+        await announce(connection, kind, [values["id"]])
         return await _read(connection, kind, values["id"])
 
     async def get(self, kind: Kind, entity_id: str) -> Row:
@@ -80,16 +81,8 @@ class AdminStore:
             row = await _read(connection, kind, entity_id)
             named = {"kind": kind, "version": row["version"], "what": what, "reason": why.reason}
             await rows_of(connection, "insert_change", {"policy": None, **parameters, **named})
-            record = ControlRecord(
-                kind=kind,
-                entity_id=row[ID_COLUMNS[kind]],
-                version=row["version"],
-                frozen=row["frozen"],
-                revoked=row.get("revoked", False),
-                author=why.author,
-            )
             # After the change, whose row lock orders the records of one entity.
-            await rows_of(connection, "insert_control", {"record": Jsonb(record.model_dump(mode="json"))})
+            (record,) = await announce(connection, kind, [row[ID_COLUMNS[kind]]])
         return row, record
 
 

@@ -17,6 +17,7 @@ from services.edge.admin import Admin
 from services.edge.admin_app import admin_app
 from services.edge.admin_replies import AdminReplies
 from services.edge.admin_store import AdminStore
+from services.edge.announcing import Announcer
 from services.edge.api_keys import Peppers
 from services.edge.authentication import Authenticator
 from services.edge.background import Background
@@ -92,7 +93,8 @@ class Edge:
         self.batch_outbox = BatchOutbox(self.database, self.broker, topics.REQUESTS)
         self.router_peer = client(settings.tollbook_router_url, edge_token, timeout_s=PEER_TIMEOUT_S, max_connections=8)
         self.outbox = ControlOutbox(self.database, self.broker, topics.CONTROL)
-        self.feed = ControlFeed(settings.kafka_bootstrap_servers, topics.CONTROL, self.cache.invalidate)
+        self.feed = ControlFeed(settings.kafka_bootstrap_servers, topics.CONTROL, self._hear)
+        self.announcer = Announcer(self.database, self.feed.read_to_end, self.outbox.nudge)
         self.background = Background(on_fault=_end_process)
 
     def application(self) -> Dispatch:
@@ -110,6 +112,7 @@ class Edge:
         self.background.start("publisher", self.publisher.run())
         self.background.start("control-feed", self.feed.run())
         self.background.start("control-outbox", self.outbox.run())
+        self.background.start("announcer", self.announcer.run(), ends=True)
         self.background.start("batch-outbox", self.batch_outbox.run())
         self.background.start("housekeeping", keep_house(self.database))
         try:
@@ -213,7 +216,7 @@ class Edge:
         router_token = self.settings.tollbook_router_token.get_secret_value()
         key = KeyEndpoint(router_token, KeyStore(self.database).find, self.memberships)
         replies = AdminReplies(self.database, self.settings.secrets_keys())
-        admin = Admin(AdminStore(self.database), replies, self.peppers, self._announce)
+        admin = Admin(AdminStore(self.database), replies, self.peppers, self._announce, self.outbox.nudge)
         return [
             Route("/healthz", OnlyMethods(health.healthz, "GET", "HEAD")),
             Route("/readyz", OnlyMethods(health.readyz, "GET", "HEAD")),
@@ -225,6 +228,10 @@ class Edge:
 
     def _route_plans(self) -> APIRouter:
         return route_plan_routes(RoutePlans(KeyStore(self.database).find, self.memberships, self.router, self.settlement))
+
+    def _hear(self, record: ControlRecord) -> None:
+        self.cache.invalidate(record)
+        self.announcer.hear(record)
 
     def _announce(self, record: ControlRecord) -> None:
         self.cache.invalidate(record)

@@ -1,7 +1,11 @@
-"""Tasks that live as long as the process. One that ends by itself is a fault: the process must not go on without it."""
+"""Tasks that live as long as the process. One that ends by itself is a fault: the process must not go on without it.
+
+A task that has an end may reach it, and must not fail on the way.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,10 +20,10 @@ class Background:
         self._on_fault = on_fault
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run the work until :meth:`stop`."""
+    def start(self, name: str, work: Coroutine[Any, Any, None], *, ends: bool = False) -> None:
+        """Run the work until :meth:`stop`, or until it `ends`."""
         task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, may_end=ends))
         self._tasks.append(task)
 
     async def stop(self) -> None:
@@ -28,8 +32,8 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
+    def _ended(self, task: asyncio.Task[None], *, may_end: bool) -> None:
+        if task.cancelled() or (may_end and task.exception() is None):
             return
         log.critical("a background task died, ending the process", task=task.get_name(), exc_info=task.exception())
         self._on_fault()

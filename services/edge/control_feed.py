@@ -25,7 +25,12 @@ class ControlFeed:
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._apply = apply
-        self.caught_up = False
+        self.read_to_end = asyncio.Event()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the topic was read to its end since the process began."""
+        return self.read_to_end.is_set()
 
     async def run(self) -> None:
         """Follow the topic, from its beginning after every fault: records are few, and applying one twice is harmless."""
@@ -62,7 +67,7 @@ class ControlFeed:
     async def _read(self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> None:
         while True:
             if not self.caught_up and await _reached(consumer, ends):
-                self.caught_up = True
+                self.read_to_end.set()
                 log.info("control topic read to its end")
             fetched = await consumer.getmany(timeout_ms=POLL_MS)
             for records in fetched.values():

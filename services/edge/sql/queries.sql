@@ -173,3 +173,25 @@ ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
 
 -- name: mark_announced
 UPDATE edge.batch SET announced_at = now() WHERE batch_id = ANY(%(ids)s);
+
+-- name: account_ids
+SELECT account_id AS entity_id, version FROM edge.account WHERE account_id > %(after)s ORDER BY account_id LIMIT %(limit)s;
+
+-- name: project_ids
+SELECT project_id AS entity_id, version FROM edge.project WHERE project_id > %(after)s ORDER BY project_id LIMIT %(limit)s;
+
+-- name: key_ids
+SELECT key_id AS entity_id, version FROM edge.api_key WHERE key_id > %(after)s ORDER BY key_id LIMIT %(limit)s;
+
+-- name: account_standings
+-- What the control topic says of an entity. Its row is locked, so that what is announced of it stays in the order of its versions.
+SELECT account_id AS entity_id, account_id, NULL::text AS project_id, version, frozen, false AS revoked, updated_by AS author
+FROM edge.account WHERE account_id = ANY(%(ids)s) ORDER BY account_id FOR SHARE;
+
+-- name: project_standings
+SELECT project_id AS entity_id, account_id, NULL::text AS project_id, version, frozen, false AS revoked, updated_by AS author
+FROM edge.project WHERE project_id = ANY(%(ids)s) ORDER BY project_id FOR SHARE;
+
+-- name: key_standings
+SELECT k.key_id AS entity_id, p.account_id, k.project_id, k.version, k.frozen, k.revoked, k.updated_by AS author
+FROM edge.api_key k JOIN edge.project p USING (project_id) WHERE k.key_id = ANY(%(ids)s) ORDER BY k.key_id FOR SHARE OF k;

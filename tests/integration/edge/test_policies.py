@@ -96,8 +96,8 @@ def test_a_change_is_dated_and_announced_under_its_entity(
         records = read_topic(kafka_bootstrap_servers, topics.CONTROL)
         return [ControlRecord.model_validate_json(one.value) for one in records if one.key == name]
 
-    until(lambda: [one.version for one in announced()] == [changed["version"]], announced)
-    assert not announced()[0].frozen
+    until(lambda: [one.version for one in announced()] == [before["version"], changed["version"]], announced)
+    assert not announced()[-1].frozen
 
 
 def test_a_frozen_key_stays_frozen_when_its_policy_changes(edge: EdgeProcess, key: Key) -> None:

@@ -12,7 +12,7 @@ BY_KIND = {
     f"{verb}_{kind}{'s' if verb == 'list' else ''}"
     for verb in ("insert", "get", "list", "freeze", "set_policy_of")
     for kind in ID_COLUMNS
-}
+} | {f"{kind}_{what}" for what in ("ids", "standings") for kind in ID_COLUMNS}
 
 
 def test_every_statement_is_used() -> None:
