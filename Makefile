@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz schemas logs clean distclean requirements
+.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi schemas logs clean distclean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -83,6 +83,10 @@ prove-faults: .venv/dev.stamp  ## a third of all upstream calls goes wrong: ever
 prove-fuzz: .venv/dev.stamp  ## fuzzed requests and fuzzed upstreams: no failure of ours, no hold lost, every charge exact (BODIES=10000 REPLIES=2000)
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.faults fuzz --bodies $(or $(BODIES),10000) --replies $(or $(REPLIES),2000)
+
+prove-openapi: .venv/dev.stamp  ## try every call of every service's OpenAPI document: answered as it says, no failure of ours (EXAMPLES=200 SEED=1)
+	@$(PY) -m deploy.local prepare --tests
+	@TOLLBOOK_OPENAPI_EXAMPLES=$(or $(EXAMPLES),200) TOLLBOOK_OPENAPI_SEED=$(or $(SEED),1) $(PY) -m pytest -q tests/openapi --timeout 3600
 
 bench-ledger: .venv/dev.stamp  ## holds per second on one wallet, settling events per second of the worker, and the CPU of each
 	@$(PY) -m deploy.local prepare --tests

@@ -44,6 +44,7 @@ from services.edge.lookups import Answer, LookupEndpoint, Lookups, PublicEndpoin
 from services.edge.memberships import memberships_of
 from services.edge.model_apis import MODEL_APIS, ModelApi
 from services.edge.peers import client, transport
+from services.edge.public_api.endpoint import OpenApiPage
 from services.edge.publisher import Publisher
 from services.edge.rejections import AnalyticsRejections, NoRejections, Rejections
 from services.edge.route_plans import RoutePlans, route_plan_routes
@@ -218,6 +219,7 @@ class Edge:
         replies = AdminReplies(self.database, self.settings.secrets_keys())
         admin = Admin(AdminStore(self.database), replies, self.peppers, self._announce, self.outbox.nudge)
         return [
+            Route("/openapi.json", OnlyMethods(OpenApiPage(), "GET", "HEAD")),
             Route("/healthz", OnlyMethods(health.healthz, "GET", "HEAD")),
             Route("/readyz", OnlyMethods(health.readyz, "GET", "HEAD")),
             Route("/metrics", OnlyMethods(MetricsPage(self.cache), "GET", "HEAD")),

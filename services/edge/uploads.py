@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -51,7 +53,11 @@ class UploadReader:
         except TimeoutError:
             raise BodyTimeoutError(self._timeout_s) from None
         except HTTPException as error:
-            raise InvalidRequestError("invalid_form", f"The form cannot be read: {error.detail}") from None
+            raise _unreadable(error.detail) from None
+        except MultiPartException as error:
+            raise _unreadable(error.message) from None
+        except FormParserError as error:
+            raise _unreadable(str(error)) from None
         try:
             yield self._upload(dict(form.multi_items()))
         finally:
@@ -67,6 +73,10 @@ class UploadReader:
         if len(filename) > MAX_NAME or not filename.isprintable():
             raise InvalidRequestError("invalid_value", f"'file' takes a printable name of {MAX_NAME} characters.", param="file")
         return Upload(file, filename, {name: value for name, value in items.items() if isinstance(value, str)})
+
+
+def _unreadable(why: str) -> InvalidRequestError:
+    return InvalidRequestError("invalid_form", f"The form cannot be read: {why}")
 
 
 class _Bounded:

@@ -1,0 +1,75 @@
+"""What the calls take whose bodies edge hands on, or whose queries it reads one by one: for the OpenAPI document alone."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MODEL = Field(min_length=1, max_length=256, description="One of `/v1/models`.")
+
+
+class _Passed(BaseModel):
+    """Further members go on to the provider, in its own words or translated."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: Annotated[str, MODEL]
+
+
+class ChatBody(_Passed):
+    """OpenAI's body of a chat completion."""
+
+    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stream: bool | None = None
+
+
+class ResponsesBody(_Passed):
+    """OpenAI's body of a response. Nothing is stored."""
+
+    input: str | Annotated[list[dict[str, Any]], Field(min_length=1)]
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    stream: bool | None = None
+
+
+class MessagesBody(_Passed):
+    """Anthropic's body of a message."""
+
+    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)]
+    stream: bool | None = None
+
+
+class EmbeddingsBody(_Passed):
+    """OpenAI's body of embeddings."""
+
+    input: str | list[str] | list[int] | list[list[int]]
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+
+
+class ReceiptQuery(BaseModel):
+    """`text` for people; `signed=true` for a file that proves itself."""
+
+    format: Literal["json", "text"] = "json"
+    signed: bool = False
+
+
+class TopUpsQuery(BaseModel):
+    """A page."""
+
+    after: Annotated[str, Field(json_schema_extra={"format": "uuid"})] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class StatementQuery(BaseModel):
+    """The form, and one bucket alone."""
+
+    format: Literal["json", "csv", "pdf"] = "json"
+    bucket: Annotated[str, Field(max_length=128)] | None = None
+
+
+class UploadForm(BaseModel):
+    """A form with a file of at most 100 MB: one JSON request a line."""
+
+    purpose: Literal["batch"]
+    file: Annotated[bytes, Field(json_schema_extra={"format": "binary"})]
