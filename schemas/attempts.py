@@ -34,10 +34,11 @@ ErrorClass = Literal[
 ]
 FallbackReason = (
     ErrorClass
-    | Literal["circuit_open", "cooldown", "insufficient_funds"]
+    | Literal["circuit_open", "cooldown", "insufficient_funds", "channel_frozen"]
     | Literal["request_limit", "token_limit", "concurrency_limit"]
 )
-"""Why a plan moved on: a failed attempt, a channel that rests, a bucket without money, or a limit of the channel's own.
+"""Why a plan moved on: a failed attempt, a channel that rests or that an operator froze, a bucket without money, or a limit of
+the channel's own.
 
 `not_translatable`: the provider's API has no word for a part of the request, so that nothing was sent and no attempt was made.
 """
@@ -133,7 +134,8 @@ class RequestCompletedData(Contract):
     `charged_attempt` is the number of the attempt that the customer pays for, None when nothing is charged. `also_charged` are
     failed attempts under the same hold that a policy charges beside it, each rounded by itself. All of `hold_ids`
     end with this event: the hold of the charged attempt is captured, the others are released.
-    `cost_nano` is the charge as router quoted it to the client, in `currency`; settlement prices by itself.
+    `cost_nano` is the charge as router quoted it to the client, in `currency`; settlement prices by itself. `table_version` is
+    the route table that the plan was made by; None in events of before it was recorded.
     """
 
     key: KeyRef
@@ -157,6 +159,7 @@ class RequestCompletedData(Contract):
     ttft_ms: Millis | None = None
     overhead_ms: Millis
     client_request_id: str | None = None
+    table_version: Annotated[int, Field(ge=1)] | None = None
 
 
 class AttemptStarted(Event):

@@ -48,6 +48,7 @@ def _who(receipt: Receipt) -> list[str]:
         ("accepted at", receipt.get("accepted_at")),
         ("settled at", receipt.get("settled_at")),
         ("timing", _timing(receipt)),
+        ("routes", f"version {receipt['table_version']}" if receipt.get("table_version") else None),
     ]
     return [f"{name:<12} {value}" for name, value in lines if value]
 

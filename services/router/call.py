@@ -298,6 +298,7 @@ class Call:
             "latency_ms": round(latency_ms, 3),
             "ttft_ms": out.ttft_ms,
             "overhead_ms": self.overhead_ms(at),
+            "table_version": self.plan.table_version,
         }
 
     def overhead_ms(self, at: float) -> float:

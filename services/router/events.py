@@ -40,6 +40,7 @@ class Ending(TypedDict):
     latency_ms: float
     ttft_ms: float | None
     overhead_ms: float
+    table_version: int | None
 
 
 class EventWriter:

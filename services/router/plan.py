@@ -39,6 +39,7 @@ class Plan(NamedTuple):
 
     `max_attempts` bounds the upstream calls over all candidates. `waits` says of the skipped after how many seconds they may
     be called. `sticky_key` is the key that the first candidate was last asked with, where it comes first for its prompt cache.
+    `table_version` is the version of the table that it was made by.
     """
 
     model: Model
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     max_attempts: int
     waits: Mapping[int, float] = {}
     sticky_key: int | None = None
+    table_version: int | None = None
 
     @property
     def usable(self) -> list[int]:
@@ -80,7 +82,7 @@ def make_plan(
         raise _no_route(model, policy, route_limits)
     plan = laid_out(
         model, allowed, policy, condition=condition, views=views or Views(draw), wait_s=wait_s, preference=preference
-    )
+    )._replace(table_version=catalog.version or None)
     if len(plan.waits) == len(plan.places):
         raise nothing_usable(plan, range(len(plan.places)))
     return plan

@@ -24,6 +24,7 @@ REASONS = {
     "internal": "Tollbook failed",
     "circuit_open": "the channel had failed too often and rests",
     "cooldown": "the channel was asked to wait",
+    "channel_frozen": "an operator had taken the channel out of use",
     "insufficient_funds": "the bucket that pays for it had not enough",
     "request_limit": "the channel had reached its requests per minute",
     "token_limit": "the channel had reached its tokens per minute",

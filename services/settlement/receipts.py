@@ -101,6 +101,7 @@ def _what(event: RequestCompleted | None, holds: Sequence[Row], settled: Row | N
             "latency_ms": None,
             "ttft_ms": None,
             "overhead_ms": None,
+            "table_version": None,
         }
     data = event.data
     answered = next((each.upstream_model for each in data.attempts if each.outcome == "succeeded"), None)
@@ -115,6 +116,7 @@ def _what(event: RequestCompleted | None, holds: Sequence[Row], settled: Row | N
         "latency_ms": data.latency_ms,
         "ttft_ms": data.ttft_ms,
         "overhead_ms": data.overhead_ms,
+        "table_version": data.table_version,
     }
 
 

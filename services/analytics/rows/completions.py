@@ -4,7 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas import topics
-from services.analytics.rows.columns import KEY, ROUTE, USAGE, count, flag, free_text, instant, nano, number, small, text, texts
+from services.analytics.rows.columns import (
+    KEY,
+    ROUTE,
+    USAGE,
+    count,
+    flag,
+    free_text,
+    instant,
+    nano,
+    number,
+    small,
+    text,
+    texts,
+    version,
+)
 from services.analytics.rows.fields import micros, text_of
 from services.analytics.rows.table import Event, Table, Values, key_values, route_values, total_tokens, usage_values
 
@@ -54,6 +68,7 @@ def _completed(_: Event, data: Any) -> Values:
         "ttft_ms": data.get("ttft_ms"),
         "overhead_ms": data["overhead_ms"],
         "client_request_id": text_of(data.get("client_request_id")),
+        "table_version": data.get("table_version") or 0,
     }
 
 
@@ -83,6 +98,7 @@ COMPLETIONS = Table(
         number("ttft_ms", nullable=True),
         number("overhead_ms"),
         free_text("client_request_id"),
+        version("table_version"),
     ),
     fillers={"RequestCompleted": _completed},
 )

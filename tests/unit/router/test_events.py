@@ -107,6 +107,7 @@ def test_a_completed_request_says_who_pays_for_which_attempt() -> None:
     data = completed(made, Outgoing("succeeded", 200, None, made.charge(running, USAGE)), 101.0)
     assert (data.charged_attempt, data.bucket, data.currency, data.cost_nano) == (1, "credit", "USD", 375_000)
     assert (data.latency_ms, data.overhead_ms, data.hold_ids) == (1000.0, 500.0, [HOLD_ID])
+    assert data.table_version == CATALOG.version
     assert [each.channel for each in data.plan] == ["a", "p"]
     assert [each.outcome for each in data.attempts] == ["succeeded"]
     assert (data.client_api, data.client_request_id, data.stream) == ("chat.completions", "mine", False)

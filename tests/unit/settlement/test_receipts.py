@@ -27,7 +27,7 @@ FIELDS = {
     *("object", "request_id", "status", "account_id", "project_id", "key_id", "key_name", "environment", "tags", "run_id"),
     *("client_request_id", "client_api", "requested_model", "answered_model", "stream", "accepted_at", "settled_at"),
     *("latency_ms", "ttft_ms", "overhead_ms", "plan", "attempts", "fallbacks", "charge", "balance", "holds", "refusal"),
-    *("explanation", "cases", "refunds"),
+    *("explanation", "cases", "refunds", "table_version"),
 }
 
 
@@ -100,7 +100,7 @@ def fallen_back() -> tuple[HoldRequest, dict[str, Any]]:
         attempt_on(request, 2, channel="backup", upstream_model="gpt-4o-mini"),
     ]
     move = Fallback(from_channel="openai-main", to_channel="backup", from_attempt=1, to_attempt=2, reason="rate_limited")
-    event = completion(request, attempts=attempts, charged=2, fallbacks=[move])
+    event = completion(request, attempts=attempts, charged=2, fallbacks=[move], table_version=7)
     held = hold_row(request, state="CAPTURED", captured_nano=82_500, released_nano=2_167_500, ended_at=PLACED)
     settled = settled_row(event, charged_hold=request.hold_id, charge_nano=82_500, before_nano=100_000, after_nano=17_500)
     return request, written(request, [held], settled)
@@ -117,6 +117,13 @@ def test_each_attempt_shows_what_it_cost_or_would_have_cost_at_its_own_models_pr
     _, found = fallen_back()
     assert [(each["cost_nano"], each["charged"]) for each in found["attempts"]] == [(250_000, False), (82_500, True)]
     assert found["answered_model"] == "gpt-4o-mini"
+
+
+def test_a_receipt_names_the_versions_that_the_request_used() -> None:
+    _, found = fallen_back()
+    assert (found["table_version"], found["charge"]["price_version"]) == (7, 3)
+    assert "routes       version 7\n" in render_receipt(found)
+    assert "prices       version 3\n" in render_receipt(found)
 
 
 def test_the_charge_can_be_followed() -> None:

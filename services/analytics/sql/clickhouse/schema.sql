@@ -141,6 +141,7 @@ CREATE TABLE IF NOT EXISTS completions
     ttft_ms Nullable(Float64) CODEC(ZSTD(1)),
     overhead_ms Float64 CODEC(ZSTD(1)),
     client_request_id String CODEC(ZSTD(1)),
+    table_version UInt32 CODEC(ZSTD(1)),
     loaded_at DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
