@@ -71,10 +71,14 @@ class BatchProgressList(Contract):
 
 
 class LineCaller(Contract):
-    """Answer to `GET {edge}/internal/keys/{key_id}/caller`: the key as it is now, within its run where one is named."""
+    """Answer to `GET {edge}/internal/keys/{key_id}/caller`: the key as it is now, within its run where one is named.
+
+    From `expires_at` on it is no answer any more: edge has to be asked again.
+    """
 
     account_id: Identifier
     key: KeyRef
     environment: Identifier
     policy: Policy
     route_limits: list[RouteLimit] = Field(default_factory=list)
+    expires_at: UtcDatetime | None = None

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from schemas.control import ControlRecord
+from schemas.envelope import now
 from services.edge.admin_models import (
     Account,
     AccountBody,
@@ -26,6 +27,7 @@ from services.edge.admin_store import AdminStore, stored_policy
 from services.edge.announcing import Kind
 from services.edge.api_keys import Peppers, PresentedKey, random_text
 from services.edge.database import Connection, Row
+from services.edge.key_times import parse_expiry
 from services.edge.labels import refuse_repeated
 
 ID_LENGTH = 16
@@ -37,6 +39,7 @@ After = Annotated[str, Query(max_length=128)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Version = Annotated[int, Query(ge=0, le=2**62)]
 Parent = Annotated[str | None, Query(max_length=128)]
+UNPACED = {"requests_per_minute": None, "tokens_per_minute": None}
 MODELS: dict[Kind, type[BaseModel]] = {"account": Account, "project": Project, "key": Key}
 
 
@@ -63,7 +66,12 @@ class Admin:
 
     async def create_account(self, body: AccountBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
         """Create an account."""
-        values = {"id": ACCOUNT_PREFIX + random_text(ID_LENGTH), "name": body.name, "policy": stored_policy(body.policy)}
+        values = {
+            "id": ACCOUNT_PREFIX + random_text(ID_LENGTH),
+            "name": body.name,
+            "policy": stored_policy(body.policy),
+            **UNPACED,
+        }
         return await self._create(request, idempotency_key, self._inserting("account", values))
 
     async def create_project(self, body: ProjectBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
@@ -73,6 +81,7 @@ class Admin:
             "account_id": body.account_id,
             "name": body.name,
             "policy": stored_policy(body.policy),
+            **UNPACED,
         }
         return await self._create(request, idempotency_key, self._inserting("project", values))
 
@@ -127,6 +136,9 @@ class Admin:
             "policy": stored_policy(body.policy),
             "secret_hmac": self._peppers.digest(minted.secret, self._peppers.current),
             "pepper_version": self._peppers.current,
+            "expires_at": None if body.expires_at is None else parse_expiry(body.expires_at, now()),
+            "allowed_ips": body.allowed_ips,
+            **UNPACED,
         }
 
     def _inserting(self, kind: Kind, values: dict[str, Any]) -> Callable[[Connection], Awaitable[bytes]]:

@@ -7,11 +7,26 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.calls import Policy
 from schemas.plain_text import plain_text
+from services.edge.client_address import parse_networks
 from services.edge.policies import EnvelopePolicy
 
 Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(plain_text)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 Item = TypeVar("Item")
+MAX_NETWORKS = 100
+
+
+def _canonical(texts: list[str]) -> list[str]:
+    """Networks as they are stored: each once, an address as the network of itself."""
+    return list(dict.fromkeys(str(network) for network in parse_networks(texts)))
+
+
+Time = Annotated[str, Field(min_length=1, max_length=40, examples=["30d", "2027-01-01T00:00:00Z"])]
+AllowedIps = Annotated[
+    list[Annotated[str, Field(max_length=64)]],
+    Field(min_length=1, max_length=MAX_NETWORKS, examples=[["192.0.2.0/24", "2001:db8::/32"]]),
+    AfterValidator(_canonical),
+]
 
 
 class _Body(BaseModel):
@@ -65,12 +80,14 @@ class ProjectBody(_Body):
 
 
 class KeyBody(_Body):
-    """A new key of a project."""
+    """A new key of a project. `expires_at` is an instant or a duration from now; `allowed_ips` null: from anywhere."""
 
     project_id: Id
     name: Name
     environment: Name = "default"
     policy: InnerPolicyBody | None = None
+    expires_at: Time | None = None
+    allowed_ips: AllowedIps | None = None
 
 
 class _Entity(BaseModel):
@@ -102,13 +119,17 @@ class Project(_Entity):
 
 
 class Key(_Entity):
-    """A key without its secret."""
+    """A key without its secret. The one that was replaced at `rotated_at` works until `previous_expires_at`."""
 
     object: Literal["api_key"] = "api_key"
     key_id: str
     project_id: str
     environment: str
     revoked: bool
+    expires_at: datetime | None
+    allowed_ips: list[str] | None
+    rotated_at: datetime | None
+    previous_expires_at: datetime | None
 
 
 class CreatedKey(Key):
@@ -122,7 +143,7 @@ class Change(BaseModel):
 
     object: Literal["change"] = "change"
     version: int
-    what: Literal["frozen", "unfrozen", "policy", "revoked"]
+    what: Literal["frozen", "unfrozen", "policy", "revoked", "changed", "rotated"]
     author: str
     reason: str | None
     policy: EnvelopePolicy | None

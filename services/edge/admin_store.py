@@ -71,18 +71,33 @@ class AdminStore:
         """End a key for good."""
         return await self._change("revoke_key", "key", key_id, "revoked", why)
 
+    async def patch(self, kind: Kind, entity_id: str, why: Because, changes: Mapping[str, Any]) -> tuple[Row, ControlRecord]:
+        """Put other values in place of some columns; the rest stays as it is."""
+        async with self._database.transaction() as connection:
+            locked = await rows_of(connection, f"lock_{kind}", {"id": entity_id})
+            if not locked:
+                raise _missing(kind, entity_id)
+            values = {**locked[0], **changes}
+            return await self.change(connection, kind, entity_id, "changed", why, statement=f"change_{kind}", **values)
+
     async def _change(
         self, statement: str, kind: Kind, entity_id: str, what: str, why: Because, **values: Any
     ) -> tuple[Row, ControlRecord]:
-        parameters = {"id": entity_id, "author": why.author, **values}
         async with self._database.transaction() as connection:
-            if not await rows_of(connection, statement, parameters):
-                raise _missing(kind, entity_id)
-            row = await _read(connection, kind, entity_id)
-            named = {"kind": kind, "version": row["version"], "what": what, "reason": why.reason}
-            await rows_of(connection, "insert_change", {"policy": None, **parameters, **named})
-            # After the change, whose row lock orders the records of one entity.
-            (record,) = await announce(connection, kind, [row[ID_COLUMNS[kind]]])
+            return await self.change(connection, kind, entity_id, what, why, statement=statement, **values)
+
+    async def change(
+        self, connection: Connection, kind: Kind, entity_id: str, what: str, why: Because, *, statement: str, **values: Any
+    ) -> tuple[Row, ControlRecord]:
+        """Change one entity within the caller's transaction: the row, who did it and why, what the others are told."""
+        parameters = {"id": entity_id, "author": why.author, **values}
+        if not await rows_of(connection, statement, parameters):
+            raise _missing(kind, entity_id)
+        row = await _read(connection, kind, entity_id)
+        named = {"kind": kind, "version": row["version"], "what": what, "reason": why.reason}
+        await rows_of(connection, "insert_change", {"policy": None} | parameters | named)
+        # After the change, whose row lock orders the records of one entity.
+        (record,) = await announce(connection, kind, [row[ID_COLUMNS[kind]]])
         return row, record
 
 

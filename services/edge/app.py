@@ -26,6 +26,7 @@ from services.edge.batches import Batches
 from services.edge.bodies import BodyReader
 from services.edge.broker import Broker
 from services.edge.claims import Claims
+from services.edge.client_address import ClientAddresses
 from services.edge.completions import Completions
 from services.edge.control_feed import ControlFeed
 from services.edge.control_outbox import ControlOutbox
@@ -37,6 +38,7 @@ from services.edge.files import Files
 from services.edge.health import Health, MetricsPage
 from services.edge.housekeeping import keep_house
 from services.edge.internal_api import KeyEndpoint
+from services.edge.key_admin import KeyAdmin, key_admin_routes
 from services.edge.key_cache import KeyCache
 from services.edge.key_store import KeyStore
 from services.edge.logs import configure_logs
@@ -100,7 +102,8 @@ class Edge:
 
     def application(self) -> Dispatch:
         """The ASGI application."""
-        authenticator = Authenticator(self.cache, self.peppers, KeyStore(self.database).find)
+        addresses = ClientAddresses(self.settings.trusted_proxies(), self.settings.tollbook_forwarded_header)
+        authenticator = Authenticator(self.cache, self.peppers, KeyStore(self.database).find, addresses)
         completions = {api.path: OnlyMethods(self._completions(api, authenticator), "POST") for api in MODEL_APIS}
         routes = [*self._lookups(authenticator), *self._runs(authenticator), *self._batches(authenticator), *self._operations()]
         return Dispatch(completions, routes)
@@ -217,14 +220,19 @@ class Edge:
         router_token = self.settings.tollbook_router_token.get_secret_value()
         key = KeyEndpoint(router_token, KeyStore(self.database).find, self.memberships)
         replies = AdminReplies(self.database, self.settings.secrets_keys())
-        admin = Admin(AdminStore(self.database), replies, self.peppers, self._announce, self.outbox.nudge)
+        store = AdminStore(self.database)
+        admin = Admin(store, replies, self.peppers, self._announce, self.outbox.nudge)
+        key_admin = key_admin_routes(KeyAdmin(store, replies, self.peppers, self._announce))
         return [
             Route("/openapi.json", OnlyMethods(OpenApiPage(), "GET", "HEAD")),
             Route("/healthz", OnlyMethods(health.healthz, "GET", "HEAD")),
             Route("/readyz", OnlyMethods(health.readyz, "GET", "HEAD")),
             Route("/metrics", OnlyMethods(MetricsPage(self.cache), "GET", "HEAD")),
             Route("/webhooks/stripe", OnlyMethods(StripeWebhook(self.settlement), "POST")),
-            Mount("/admin", admin_app(admin, self.settings.tollbook_admin_token.get_secret_value(), self._route_plans())),
+            Mount(
+                "/admin",
+                admin_app(admin, self.settings.tollbook_admin_token.get_secret_value(), key_admin, self._route_plans()),
+            ),
             Route("/internal/keys/{key_id}/caller", OnlyMethods(key, "GET")),
         ]
 

@@ -1,7 +1,9 @@
 """Who stands behind an API key, as the hot path needs it: looked up once, kept in memory, checked on every call."""
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
 import orjson
@@ -10,7 +12,8 @@ from schemas.calls import Policy
 from schemas.requests import KeyRef
 from schemas.rules import RunRules
 from schemas.runs import RunMembership, narrowed
-from services.edge.errors import ForbiddenError, InvalidApiKeyError, NotFoundError
+from services.edge.client_address import Network, parse_networks
+from services.edge.errors import ForbiddenError, InvalidApiKeyError, KeyExpiredError, NotFoundError
 from services.edge.policies import EnvelopePolicy, PolicyStep, effective, route_limits
 
 FrozenScope = Literal["account", "project", "key"]
@@ -33,6 +36,11 @@ class KeyRow:
     pepper_version: int
     revoked: bool
     frozen: FrozenScope | None
+    expires_at: datetime | None = None
+    allowed_ips: Sequence[str] | None = None
+    previous_hmac: bytes | None = None
+    previous_pepper_version: int | None = None
+    previous_expires_at: datetime | None = None
 
     def steps(self) -> tuple[PolicyStep, ...]:
         """The envelopes that have a policy, the outermost first."""
@@ -44,7 +52,11 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A key whose secret was proven. `policy` is what `steps` come to; JSON parts of the call context are rendered once."""
+    """A key whose secret was proven. `policy` is what `steps` come to; JSON parts of the call context are rendered once.
+
+    `expires_at_s` is when the key's time is over, `secret_until_s` when that of a secret is which a rotation replaced; both in
+    seconds of the epoch. `networks` are the only ones that it may be used from, None: any.
+    """
 
     key: KeyRef
     account_id: str
@@ -53,13 +65,16 @@ class Caller:
     steps: tuple[PolicyStep, ...]
     revoked: bool
     frozen: FrozenScope | None
+    expires_at_s: float | None
+    secret_until_s: float | None
+    networks: tuple[Network, ...] | None
     key_json: orjson.Fragment = field(compare=False, repr=False)
     policy_json: orjson.Fragment = field(compare=False, repr=False)
     route_limits_json: orjson.Fragment | None = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, row: KeyRow) -> "Caller":
-        """The caller behind a row."""
+    def of(cls, row: KeyRow, *, by_previous_secret: bool = False) -> "Caller":
+        """The caller behind a row, who presented the secret that the last rotation replaced or the present one."""
         key = KeyRef(project_id=row.project_id, key_id=row.key_id, key_name=row.name)
         steps = row.steps()
         policy = effective(step.policy for step in steps)
@@ -71,6 +86,9 @@ class Caller:
             steps=steps,
             revoked=row.revoked,
             frozen=row.frozen,
+            expires_at_s=None if row.expires_at is None else row.expires_at.timestamp(),
+            secret_until_s=row.previous_expires_at.timestamp() if by_previous_secret and row.previous_expires_at else None,
+            networks=None if row.allowed_ips is None else parse_networks(row.allowed_ips),
             key_json=orjson.Fragment(key.to_json()),
             policy_json=orjson.Fragment(policy.to_json()),
             route_limits_json=route_limits(steps),
@@ -94,19 +112,23 @@ class Caller:
             route_limits_json=route_limits(steps),
         )
 
-    def require_standing(self) -> None:
-        """Raise what a revoked or frozen key deserves."""
-        self.require_unrevoked()
+    def require_standing(self, clock: Callable[[], float] = time.time) -> None:
+        """Raise what a revoked, expired or frozen key deserves."""
+        self.require_unrevoked(clock)
         if self.frozen is not None:
             subject = {"account": "account of this API key", "project": "project of this API key", "key": "API key"}[
                 self.frozen
             ]
             raise ForbiddenError(f"{self.frozen}_frozen", f"The {subject} is frozen. An operator can unfreeze it.")
 
-    def require_unrevoked(self) -> None:
-        """Raise what a revoked key deserves. What only gives money back, a frozen one may do too."""
+    def require_unrevoked(self, clock: Callable[[], float] = time.time) -> None:
+        """Raise what a revoked or expired key deserves. What only gives money back, a frozen one may do too."""
         if self.revoked:
             raise InvalidApiKeyError("This API key was revoked. Ask whoever runs this Tollbook for another.")
+        if self.expires_at_s is not None and clock() >= self.expires_at_s:
+            raise KeyExpiredError("This API key has expired. Ask whoever runs this Tollbook for another.")
+        if self.secret_until_s is not None and clock() >= self.secret_until_s:
+            raise KeyExpiredError("This API key was rotated, and the time of its former secret is over: use the new one.")
 
     def require_rules(self, rules: RunRules) -> None:
         """Raise :class:`ForbiddenError` where a run's rules ask for what an envelope around it refuses."""

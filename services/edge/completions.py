@@ -95,17 +95,17 @@ class Completions:
         self._in_flight += 1
         metrics.IN_FLIGHT.inc()
         try:
-            status = await self._serve(scope["headers"], receive, send)
+            status = await self._serve(scope, receive, send)
         finally:
             self._in_flight -= 1
             metrics.IN_FLIGHT.dec()
         metrics.LATENCY_S.observe(self._clock() - started_s)
         metrics.REQUESTS.labels(self._api.name, status).inc()
 
-    async def _serve(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive, send: Send) -> int:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> int:
         call = Call(request_id=new_id(), accepted_at=now(), client_api=self._api.name)
         try:
-            caller, body = await self._admit(call, headers, receive)
+            caller, body = await self._admit(call, scope, receive)
             return await self._forward(call, caller, body, receive, send)
         except ApiError as error:
             return await self._refuse(call, error, send)
@@ -116,11 +116,13 @@ class Completions:
             metrics.CLIENT_GONE.inc()
             return GONE
 
-    async def _admit(self, call: Call, raw: Sequence[tuple[bytes, bytes]], receive: Receive) -> tuple[Caller, bytes]:
+    async def _admit(self, call: Call, scope: Scope, receive: Receive) -> tuple[Caller, bytes]:
         """Everything that edge checks before the router hears of the call."""
+        raw: Sequence[tuple[bytes, bytes]] = scope["headers"]
         headers = dict(raw)
         caller = call.caller = await self._authenticator.caller(headers)
         caller.require_standing()
+        self._authenticator.require_place(caller, scope)
         if len(headers) != len(raw):
             refuse_repeated(raw)
         call.labels = read_labels(headers)

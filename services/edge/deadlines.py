@@ -21,7 +21,9 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\
 
 def parse_deadline(text: str, now: datetime) -> datetime:
     """The instant of a deadline such as `45m`, `1d` or `2026-03-14T12:00:00Z`. Raises :class:`InvalidRequestError`."""
-    deadline = _read(text, now)
+    deadline = read_time(text, now)
+    if deadline is None:
+        raise _invalid("is neither a duration such as 45m, 12h or 1d nor an instant such as 2026-03-14T12:00:00Z")
     if deadline <= now:
         raise _invalid("lies in the past")
     if deadline - now > LONGEST_RUN:
@@ -29,16 +31,25 @@ def parse_deadline(text: str, now: datetime) -> datetime:
     return deadline
 
 
-def _read(text: str, now: datetime) -> datetime:
+def read_duration(text: str) -> timedelta | None:
+    """A duration such as `45m` or `30d`, None where it is none or too long to be one."""
     duration = _DURATION.fullmatch(text)
     try:
-        if duration is not None:
-            return now + int(duration[1]) * UNITS[duration[2]]
+        return None if duration is None else int(duration[1]) * UNITS[duration[2]]
+    except OverflowError:
+        return None
+
+
+def read_time(text: str, now: datetime) -> datetime | None:
+    """The instant of a duration from now on or of a text in RFC 3339, None where it is neither."""
+    try:
+        if (duration := read_duration(text)) is not None:
+            return now + duration
         if _INSTANT.fullmatch(text):
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (OverflowError, ValueError):
         pass
-    raise _invalid("is neither a duration such as 45m, 12h or 1d nor an instant such as 2026-03-14T12:00:00Z")
+    return None
 
 
 def _invalid(what: str) -> InvalidRequestError:

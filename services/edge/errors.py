@@ -4,6 +4,7 @@ EdgeError
 ├── ApiError                     the client gets a reply in OpenAI's error shape
 │   ├── InvalidRequestError      400
 │   ├── InvalidApiKeyError       401
+│   │   └── KeyExpiredError      401
 │   ├── ForbiddenError           403
 │   ├── NotFoundError            404
 │   ├── MethodNotAllowedError    405
@@ -79,6 +80,14 @@ class InvalidApiKeyError(ApiError):
         return [(b"www-authenticate", b"Bearer")]
 
 
+class KeyExpiredError(InvalidApiKeyError):
+    """The key's time is over, or that of a secret which a rotation replaced: the client must present another."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = "key_expired"
+
+
 class ForbiddenError(ApiError):
     """The key is good and may not do this: its owner or an operator must allow it."""
 
@@ -118,13 +127,24 @@ class BodyTimeoutError(ApiError):
 
 
 class ConflictError(ApiError):
-    """The idempotency key is bound to another request; sending this one again changes nothing, unless after `retry_after_s`."""
+    """What is asked for meets something that stands already, mostly an idempotency key that is bound to another request.
+
+    Sending this one again changes nothing, unless after `retry_after_s`.
+    """
 
     status = 409
     type = "idempotency_error"
 
-    def __init__(self, code: str, message: str, *, receipt: str | None = None, retry_after_s: int | None = None) -> None:
-        super().__init__(code, message, param="idempotency-key")
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str = "idempotency-key",
+        receipt: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(code, message, param=param)
         self.receipt = receipt
         self.retry_after_s = retry_after_s
 

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import structlog
 from starlette.requests import Request
@@ -21,7 +22,7 @@ MAX_KEY_ID = 64
 
 
 class KeyEndpoint:
-    """`GET /internal/keys/{key_id}/caller?run_id=`: 401 for a revoked key, 403 for a frozen one, 404 for none of that id."""
+    """`GET /internal/keys/{key_id}/caller?run_id=`: 401 revoked or expired, 403 frozen, 404 none of that id."""
 
     def __init__(self, token: str, find_key: FindKey, memberships: Memberships) -> None:
         self._expected = f"Bearer {token}".encode()
@@ -69,5 +70,6 @@ def _described(caller: Caller) -> bytes:
         environment=caller.environment,
         policy=caller.policy,
         route_limits=limits,
+        expires_at=None if caller.expires_at_s is None else datetime.fromtimestamp(caller.expires_at_s, UTC),
     )
     return answer.to_json()

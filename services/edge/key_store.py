@@ -5,6 +5,7 @@ from services.edge.caller import KeyRow
 from services.edge.database import Database
 from services.edge.policies import read_policy
 
+SECRETS = ("secret_hmac", "previous_hmac")
 POLICIES = ("policy", "project_policy", "account_policy")
 
 
@@ -21,4 +22,5 @@ class KeyStore:
         if row is None:
             return None
         policies = {name: read_policy(row[name]) for name in POLICIES}
-        return KeyRow(**row | policies | {"secret_hmac": bytes(row["secret_hmac"])})
+        secrets = {name: None if row[name] is None else bytes(row[name]) for name in SECRETS}
+        return KeyRow(**row | policies | secrets)

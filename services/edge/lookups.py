@@ -148,6 +148,7 @@ class LookupEndpoint:
             caller.require_unrevoked()
         else:
             caller.require_standing()
+        self._authenticator.require_place(caller, request.scope)
         return await self._answer(request, caller)
 
     async def _refuse(self, error: ApiError, send: Send) -> None:

@@ -14,6 +14,9 @@ LATENCY_S = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 KEY_LOOKUPS = Counter("tollbook_edge_key_lookups_total", "Keys that Postgres was asked for, by what it said.", ["result"])
+ADDRESSES_REFUSED = Counter(
+    "tollbook_edge_addresses_refused_total", "Calls from an address that the allow-list of their key does not hold."
+)
 RUN_LOOKUPS = Counter(
     "tollbook_edge_run_lookups_total",
     "Runs that settlement was asked for before a request joined, by what it said.",

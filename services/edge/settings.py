@@ -1,10 +1,12 @@
 """The edge's settings, all from the environment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.edge.client_address import Network, parse_networks
 
 MiB = 1024 * 1024
 
@@ -28,6 +30,8 @@ class Settings(BaseSettings):
     tollbook_secrets_key: SecretStr
     tollbook_former_secrets_keys: SecretStr = SecretStr("")
     tollbook_log_level: str = "INFO"
+    tollbook_trusted_proxies: str = ""
+    tollbook_forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
 
     tollbook_edge_max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * MiB
     tollbook_edge_body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
@@ -62,6 +66,16 @@ class Settings(BaseSettings):
             raise ValueError("give keys of 32 bytes as 64 hex digits, separated by commas")
         return value
 
+    @field_validator("tollbook_trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        parse_networks(_listed(value))
+        return value
+
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """Where proxies stand that say where a client is."""
+        return parse_networks(_listed(self.tollbook_trusted_proxies))
+
     def peppers(self) -> dict[int, bytes]:
         """The peppers by their version."""
         return {version: bytes.fromhex(pepper.get_secret_value()) for version, pepper in self.tollbook_key_peppers.items()}
@@ -73,6 +87,10 @@ class Settings(BaseSettings):
     def secrets_keys(self) -> list[bytes]:
         """The key under which stored replies are encrypted, then those that it replaced."""
         return [bytes.fromhex(self.tollbook_secrets_key.get_secret_value()), *_keys(self.tollbook_former_secrets_keys)]
+
+
+def _listed(value: str) -> list[str]:
+    return [text for each in value.split(",") if (text := each.strip())]
 
 
 def _keys(value: SecretStr) -> list[bytes]:

@@ -1,5 +1,6 @@
 -- name: find_key
 SELECT k.key_id, k.name, k.environment, k.policy, k.project_id, p.account_id, k.secret_hmac, k.pepper_version, k.revoked,
+       k.expires_at, k.allowed_ips, k.previous_hmac, k.previous_pepper_version, k.previous_expires_at,
        p.policy AS project_policy, a.policy AS account_policy,
        CASE WHEN a.frozen THEN 'account' WHEN p.frozen THEN 'project' WHEN k.frozen THEN 'key' END AS frozen
 FROM edge.api_key k
@@ -11,13 +12,18 @@ WHERE k.key_id = %(key_id)s;
 SELECT 1;
 
 -- name: insert_account
-INSERT INTO edge.account (account_id, name, policy) VALUES (%(id)s, %(name)s, %(policy)s);
+INSERT INTO edge.account (account_id, name, policy, requests_per_minute, tokens_per_minute)
+VALUES (%(id)s, %(name)s, %(policy)s, %(requests_per_minute)s, %(tokens_per_minute)s);
 
 -- name: get_account
-SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by FROM edge.account WHERE account_id = %(id)s;
+SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by,
+       requests_per_minute, tokens_per_minute
+FROM edge.account WHERE account_id = %(id)s;
 
 -- name: list_accounts
-SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by FROM edge.account
+SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by,
+       requests_per_minute, tokens_per_minute
+FROM edge.account
 WHERE account_id > %(after)s
 ORDER BY account_id LIMIT %(limit)s;
 
@@ -30,15 +36,18 @@ UPDATE edge.account SET policy = %(policy)s, version = version + 1, updated_at =
 RETURNING account_id;
 
 -- name: insert_project
-INSERT INTO edge.project (project_id, account_id, name, policy) VALUES (%(id)s, %(account_id)s, %(name)s, %(policy)s);
+INSERT INTO edge.project (project_id, account_id, name, policy, requests_per_minute, tokens_per_minute)
+VALUES (%(id)s, %(account_id)s, %(name)s, %(policy)s, %(requests_per_minute)s, %(tokens_per_minute)s);
 
 -- name: get_project
-SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, p.updated_by, a.policy AS account_policy
+SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, p.updated_by,
+       p.requests_per_minute, p.tokens_per_minute, a.policy AS account_policy
 FROM edge.project p JOIN edge.account a USING (account_id)
 WHERE p.project_id = %(id)s;
 
 -- name: list_projects
-SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, p.updated_by, a.policy AS account_policy
+SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, p.updated_by,
+       p.requests_per_minute, p.tokens_per_minute, a.policy AS account_policy
 FROM edge.project p JOIN edge.account a USING (account_id)
 WHERE p.project_id > %(after)s AND (%(parent)s::text IS NULL OR p.account_id = %(parent)s)
 ORDER BY p.project_id LIMIT %(limit)s;
@@ -52,17 +61,23 @@ UPDATE edge.project SET policy = %(policy)s, version = version + 1, updated_at =
 RETURNING project_id;
 
 -- name: insert_key
-INSERT INTO edge.api_key (key_id, project_id, name, environment, policy, secret_hmac, pepper_version)
-VALUES (%(id)s, %(project_id)s, %(name)s, %(environment)s, %(policy)s, %(secret_hmac)s, %(pepper_version)s);
+INSERT INTO edge.api_key (key_id, project_id, name, environment, policy, secret_hmac, pepper_version, expires_at, allowed_ips,
+                          requests_per_minute, tokens_per_minute)
+VALUES (%(id)s, %(project_id)s, %(name)s, %(environment)s, %(policy)s, %(secret_hmac)s, %(pepper_version)s, %(expires_at)s,
+        %(allowed_ips)s, %(requests_per_minute)s, %(tokens_per_minute)s);
 
 -- name: get_key
 SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
+       k.expires_at, k.allowed_ips, k.rotated_at, CASE WHEN k.previous_expires_at > now() THEN k.previous_expires_at END AS previous_expires_at,
+       k.requests_per_minute, k.tokens_per_minute,
        p.policy AS project_policy, a.policy AS account_policy
 FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a USING (account_id)
 WHERE k.key_id = %(id)s;
 
 -- name: list_keys
 SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
+       k.expires_at, k.allowed_ips, k.rotated_at, CASE WHEN k.previous_expires_at > now() THEN k.previous_expires_at END AS previous_expires_at,
+       k.requests_per_minute, k.tokens_per_minute,
        p.policy AS project_policy, a.policy AS account_policy
 FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a USING (account_id)
 WHERE k.key_id > %(after)s AND (%(parent)s::text IS NULL OR k.project_id = %(parent)s)
@@ -78,6 +93,41 @@ RETURNING key_id;
 
 -- name: revoke_key
 UPDATE edge.api_key SET revoked = true, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE key_id = %(id)s
+RETURNING key_id;
+
+-- name: lock_account
+SELECT name, requests_per_minute, tokens_per_minute FROM edge.account WHERE account_id = %(id)s FOR UPDATE;
+
+-- name: change_account
+UPDATE edge.account SET name = %(name)s, requests_per_minute = %(requests_per_minute)s, tokens_per_minute = %(tokens_per_minute)s,
+       version = version + 1, updated_at = now(), updated_by = %(author)s WHERE account_id = %(id)s
+RETURNING account_id;
+
+-- name: lock_project
+SELECT name, requests_per_minute, tokens_per_minute FROM edge.project WHERE project_id = %(id)s FOR UPDATE;
+
+-- name: change_project
+UPDATE edge.project SET name = %(name)s, requests_per_minute = %(requests_per_minute)s, tokens_per_minute = %(tokens_per_minute)s,
+       version = version + 1, updated_at = now(), updated_by = %(author)s WHERE project_id = %(id)s
+RETURNING project_id;
+
+-- name: lock_key
+SELECT name, environment, expires_at, allowed_ips, requests_per_minute, tokens_per_minute
+FROM edge.api_key WHERE key_id = %(id)s FOR UPDATE;
+
+-- name: change_key
+UPDATE edge.api_key SET name = %(name)s, environment = %(environment)s, expires_at = %(expires_at)s, allowed_ips = %(allowed_ips)s,
+       requests_per_minute = %(requests_per_minute)s, tokens_per_minute = %(tokens_per_minute)s,
+       version = version + 1, updated_at = now(), updated_by = %(author)s WHERE key_id = %(id)s
+RETURNING key_id;
+
+-- name: rotate_key
+-- What was the former secret until now opens no door any more. Without an overlap there is no former one.
+UPDATE edge.api_key SET rotated_at = now(), secret_hmac = %(secret_hmac)s, pepper_version = %(pepper_version)s,
+       previous_hmac = CASE WHEN %(overlaps)s THEN secret_hmac END,
+       previous_pepper_version = CASE WHEN %(overlaps)s THEN pepper_version END,
+       previous_expires_at = CASE WHEN %(overlaps)s THEN %(previous_expires_at)s::timestamptz END,
+       version = version + 1, updated_at = now(), updated_by = %(author)s WHERE key_id = %(id)s
 RETURNING key_id;
 
 -- name: insert_change

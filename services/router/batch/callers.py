@@ -10,6 +10,7 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.batches import LineCaller
+from schemas.envelope import now
 from services.router.errors import BatchStopsError, KeysUnavailableError
 
 REMEMBERED_S = 2.0
@@ -30,7 +31,7 @@ class Callers:
         """The key with its policies. Raises :class:`BatchStopsError` for one that may ask nothing any more,
         :class:`KeysUnavailableError` where edge does not answer."""
         known = self._known.get((key_id, run_id))
-        if known is not None and known[0] > self._clock():
+        if known is not None and known[0] > self._clock() and not _expired(known[1]):
             return known[1]
         caller = await self._ask(key_id, run_id)
         if len(self._known) >= REMEMBERED:
@@ -52,6 +53,10 @@ class Callers:
             return LineCaller.model_validate_json(reply.content)
         except ValidationError as exc:
             raise KeysUnavailableError("edge's answer cannot be read") from exc
+
+
+def _expired(caller: LineCaller) -> bool:
+    return caller.expires_at is not None and caller.expires_at <= now()
 
 
 def error_of(body: bytes) -> tuple[str, str] | None:

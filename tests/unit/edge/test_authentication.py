@@ -1,12 +1,16 @@
 """From headers to a caller: memory first, then form, then the store; wrong keys never reach the store twice."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
 from schemas.control import ControlRecord
 from services.edge.api_keys import Peppers, PresentedKey
 from services.edge.authentication import Authenticator, presented_token
 from services.edge.caller import KeyRow
-from services.edge.errors import InvalidApiKeyError, UnavailableError
+from services.edge.client_address import ClientAddresses, parse_networks
+from services.edge.errors import ForbiddenError, InvalidApiKeyError, KeyExpiredError, UnavailableError
 from services.edge.key_cache import KeyCache
 from tests.unit.edge.values import key_row
 
@@ -116,3 +120,88 @@ async def test_a_key_that_never_stops_changing_is_refused_for_now() -> None:
 
     with pytest.raises(UnavailableError):
         await Authenticator(cache, PEPPERS, find).caller(bearer(KEY))
+
+
+AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+NEXT = PresentedKey(KEY.key_id, PresentedKey.mint().secret)
+
+
+def rotated(**changes: Any) -> KeyRow:
+    """`KEY` after a rotation to `NEXT`; the peppers differ."""
+    fields = {
+        "key_id": KEY.key_id,
+        "secret_hmac": PEPPERS.digest(NEXT.secret, 2),
+        "pepper_version": 2,
+        "previous_hmac": PEPPERS.digest(KEY.secret, 1),
+        "previous_pepper_version": 1,
+        "previous_expires_at": AT,
+    }
+    return key_row(**fields | changes)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.001, 3600.0])
+async def test_a_key_ends_at_its_instant_although_it_is_remembered(late_s: float) -> None:
+    row = stored(KEY)
+    expiring = key_row(**{name: getattr(row, name) for name in KeyRow.__slots__} | {"expires_at": AT})
+    authenticator = Authenticator(KeyCache(), PEPPERS, Rows(expiring).find)
+    remembered = [await authenticator.caller(bearer(KEY)) for _ in range(2)]
+    for caller in remembered:
+        caller.require_standing(lambda: AT.timestamp() - 0.001)
+        with pytest.raises(KeyExpiredError) as refused:
+            caller.require_standing(lambda: AT.timestamp() + late_s)
+        assert (refused.value.status, refused.value.code) == (401, "key_expired")
+
+
+async def test_both_secrets_open_during_the_overlap_and_the_former_one_no_instant_longer() -> None:
+    authenticator = Authenticator(KeyCache(), PEPPERS, Rows(rotated()).find)
+    former, present = await authenticator.caller(bearer(KEY)), await authenticator.caller(bearer(NEXT))
+    for caller in (former, present):
+        caller.require_standing(lambda: AT.timestamp() - 0.001)
+    present.require_standing(lambda: AT.timestamp() + 3600)
+    with pytest.raises(KeyExpiredError):
+        former.require_standing(AT.timestamp)
+
+
+async def test_without_an_overlap_the_former_secret_is_an_unknown_one() -> None:
+    nothing = dict.fromkeys(("previous_hmac", "previous_pepper_version", "previous_expires_at"))
+    authenticator = Authenticator(KeyCache(), PEPPERS, Rows(rotated(**nothing)).find)
+    assert await authenticator.caller(bearer(NEXT))
+    with pytest.raises(InvalidApiKeyError):
+        await authenticator.caller(bearer(KEY))
+
+
+async def test_a_third_secret_opens_no_door_of_a_rotated_key() -> None:
+    authenticator = Authenticator(KeyCache(), PEPPERS, Rows(rotated(previous_expires_at=AT + timedelta(days=1))).find)
+    with pytest.raises(InvalidApiKeyError):
+        await authenticator.caller(bearer(PresentedKey(KEY.key_id, PresentedKey.mint().secret)))
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "may"),
+    [
+        ("192.0.2.7", "", True),
+        ("192.0.3.7", "", False),
+        ("192.0.3.7", "192.0.2.7", False),
+        ("10.0.0.1", "192.0.2.7", True),
+        ("10.0.0.1", "192.0.2.7, 192.0.3.7", False),
+        ("2001:db8::9", "", True),
+        ("2001:db9::9", "", False),
+        (None, "192.0.2.7", False),
+    ],
+)
+async def test_a_key_with_an_allow_list_is_used_from_there_alone(peer: str | None, said: str, *, may: bool) -> None:
+    row = stored(KEY)
+    allowed = {"allowed_ips": ["192.0.2.0/24", "2001:db8::/32"]}
+    listed = key_row(**{name: getattr(row, name) for name in KeyRow.__slots__} | allowed)
+    addresses = ClientAddresses(parse_networks(["10.0.0.0/8"]))
+    authenticator = Authenticator(KeyCache(), PEPPERS, Rows(listed).find, addresses)
+    headers = [(b"x-forwarded-for", said.encode())] if said else []
+    scope = {"client": None if peer is None else (peer, 4711), "headers": headers}
+    caller = await authenticator.caller(bearer(KEY))
+    if may:
+        authenticator.require_place(caller, scope)
+    else:
+        with pytest.raises(ForbiddenError) as refused:
+            authenticator.require_place(caller, scope)
+        assert refused.value.code == "ip_not_allowed"
+        assert "192.0" not in refused.value.message

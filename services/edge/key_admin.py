@@ -1,0 +1,107 @@
+"""Admin calls that change how an account, a project or a key is used, and give a key another secret."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from schemas.control import ControlRecord
+from schemas.envelope import now
+from services.edge.admin import IdempotencyKey
+from services.edge.admin_models import Account, Key, Project
+from services.edge.admin_replies import AdminReplies
+from services.edge.admin_store import AdminStore
+from services.edge.announcing import Kind
+from services.edge.api_keys import Peppers, PresentedKey
+from services.edge.database import Connection, Row
+from services.edge.errors import ConflictError
+from services.edge.key_models import EntityPatch, KeyPatch, RotatedKey, Rotation
+from services.edge.key_times import parse_expiry, parse_overlap
+from services.edge.labels import refuse_repeated
+
+
+class KeyAdmin:
+    """What the routes do. `announce` is told of every committed change, so that this process obeys it at once."""
+
+    def __init__(
+        self,
+        store: AdminStore,
+        replies: AdminReplies,
+        peppers: Peppers,
+        announce: Callable[[ControlRecord], None],
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self._store = store
+        self._replies = replies
+        self._peppers = peppers
+        self._announce = announce
+        self._clock = clock
+
+    async def patch(self, kind: Kind, entity_id: str, patch: EntityPatch) -> Row:
+        """Change what the patch names."""
+        changes = {name: getattr(patch, name) for name in patch.model_fields_set - {"author", "reason"}}
+        if changes.get("expires_at") is not None:
+            changes["expires_at"] = parse_expiry(changes["expires_at"], self._clock())
+        row, record = await self._store.patch(kind, entity_id, patch, changes)
+        self._announce(record)
+        return row
+
+    async def rotate(self, key_id: str, rotation: Rotation, request: Request, idempotency_key: str | None) -> Response:
+        """Put another secret in place. The reply shows `api_key` once; the same idempotency key shows the same one."""
+        refuse_repeated(request.scope["headers"])
+        announced: list[ControlRecord] = []
+
+        async def rotate(connection: Connection) -> bytes:
+            row, record, token = await self._rotated(connection, key_id, rotation)
+            announced.append(record)
+            return RotatedKey(**row, api_key=token).model_dump_json().encode()
+
+        reply = await self._replies.once(request.url.path, idempotency_key, await request.body(), rotate)
+        for record in announced:
+            self._announce(record)
+        return Response(reply, media_type="application/json")
+
+    async def _rotated(self, connection: Connection, key_id: str, rotation: Rotation) -> tuple[Row, ControlRecord, str]:
+        at = self._clock()
+        until = parse_overlap(rotation.overlap, at)
+        minted = PresentedKey(key_id, PresentedKey.mint().secret)
+        values: dict[str, Any] = {
+            "secret_hmac": self._peppers.digest(minted.secret, self._peppers.current),
+            "pepper_version": self._peppers.current,
+            "overlaps": until > at,
+            "previous_expires_at": until,
+        }
+        row, record = await self._store.change(connection, "key", key_id, "rotated", rotation, statement="rotate_key", **values)
+        if row["revoked"]:
+            raise ConflictError("key_revoked", "This key was revoked for good: create another one.", param="key_id")
+        return row, record, minted.token()
+
+
+def key_admin_routes(admin: KeyAdmin) -> APIRouter:
+    """The routes: PATCH of the three kinds, and rotation."""
+    routes = APIRouter()
+
+    @routes.patch("/accounts/{entity_id}", response_model=Account)
+    async def patch_account(entity_id: str, patch: EntityPatch) -> Row:
+        """Rename an account, or change what its calls may come to in a minute."""
+        return await admin.patch("account", entity_id, patch)
+
+    @routes.patch("/projects/{entity_id}", response_model=Project)
+    async def patch_project(entity_id: str, patch: EntityPatch) -> Row:
+        """Rename a project, or change what its calls may come to in a minute."""
+        return await admin.patch("project", entity_id, patch)
+
+    @routes.patch("/keys/{entity_id}", response_model=Key)
+    async def patch_key(entity_id: str, patch: KeyPatch) -> Row:
+        """Rename or relabel a key, change its expiry, its allow-list of addresses, its requests and tokens per minute."""
+        return await admin.patch("key", entity_id, patch)
+
+    @routes.post("/keys/{entity_id}/rotate", response_model=RotatedKey)
+    async def rotate_key(
+        entity_id: str, request: Request, rotation: Rotation | None = None, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        """Give a key another secret. The former one works until the overlap ends; the one before that ends at once."""
+        return await admin.rotate(entity_id, rotation or Rotation(), request, idempotency_key)
+
+    return routes
