@@ -1,17 +1,17 @@
-"""The admin API as an ASGI application: the token before it, every error in one shape."""
-
-import hmac
+"""The admin API as an ASGI application: the guard before it, every error in one shape."""
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from services.edge.admin import Admin, admin_routes
+from services.edge.access_guard import AccessGuard
+from services.edge.access_rules import require_declared
+from services.edge.admin import Admin
+from services.edge.admin_routes import admin_routes
 from services.edge.errors import (
     ApiError,
-    InvalidApiKeyError,
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
@@ -20,15 +20,20 @@ from services.edge.errors import (
     UnavailableError,
     UnprocessableError,
 )
-from services.edge.replies import JSON_TYPE, send_error
+from services.edge.identities import Identities
+from services.edge.replies import JSON_TYPE
 
 log = structlog.get_logger(__name__)
 
 
-def admin_app(admin: Admin, admin_token: str, *more: APIRouter) -> ASGIApp:
-    """The mounted application. OpenAPI is at /admin/openapi.json; pages that load scripts from elsewhere are off."""
+def admin_app(admin: Admin, admin_token: str, identities: Identities, *more: APIRouter) -> ASGIApp:
+    """The mounted application. OpenAPI is at /admin/openapi.json; pages that load scripts from elsewhere are off.
+
+    Raises ValueError for a route that does not say which permission it needs.
+    """
     app = FastAPI(title="Tollbook edge, admin API", docs_url=None, redoc_url=None)
     for routes in (admin_routes(admin), *more):
+        require_declared(routes)
         app.include_router(routes)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(StoreUnavailableError, _store_away)
@@ -36,22 +41,7 @@ def admin_app(admin: Admin, admin_token: str, *more: APIRouter) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
-    return TokenGuard(app, admin_token)
-
-
-class TokenGuard:
-    """Lets through who presents the token."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        presented = dict(scope["headers"]).get(b"authorization", b"")
-        if hmac.compare_digest(presented, self._expected):
-            await self._app(scope, receive, send)
-        else:
-            await send_error(send, InvalidApiKeyError("This call needs the admin token as 'Authorization: Bearer'."))
+    return AccessGuard(app, admin_token, identities)
 
 
 def _response(error: ApiError) -> Response:

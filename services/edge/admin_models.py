@@ -46,7 +46,10 @@ class InnerPolicyBody(PolicyBody):
 
 
 class Because(_Body):
-    """Who changes something, and why. Recorded with the change, and told to whoever obeys it."""
+    """Who changes something, and why. Recorded with the change, and told to whoever obeys it.
+
+    `author` counts with the admin token alone: of a user who calls, the user is recorded, whatever it says.
+    """
 
     author: Name = "admin"
     reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(plain_text)] | None = None
@@ -124,6 +127,7 @@ class Key(_Entity):
     object: Literal["api_key"] = "api_key"
     key_id: str
     project_id: str
+    account_id: str
     environment: str
     revoked: bool
     expires_at: datetime | None

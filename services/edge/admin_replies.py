@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.edge.access_guard import Actor
 from services.edge.database import Connection, Database, rows_of
 from services.edge.errors import ConflictError, StoreUnavailableError
 from services.edge.stored_replies import NONCE_BYTES, opened
@@ -20,8 +21,12 @@ class AdminReplies:
         self._database = database
         self._ciphers = [AESGCM(key) for key in secrets_keys]
 
-    async def once(self, operation: str, idempotency_key: str | None, body: bytes, create: Create) -> bytes:
-        """The reply of `create`, which runs in one transaction with the record of it. Raises :class:`ConflictError`."""
+    async def once(self, path: str, by: Actor, idempotency_key: str | None, body: bytes, create: Create) -> bytes:
+        """The reply of `create`, which runs in one transaction with the record of it. Raises :class:`ConflictError`.
+
+        A user's idempotency keys are the user's own: nobody is shown the reply of another, which may hold a secret.
+        """
+        operation = path if by.principal.root else f"{path} of {by.principal.user_id}"
         async with self._database.transaction() as connection:
             if idempotency_key is None:
                 return await create(connection)

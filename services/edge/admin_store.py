@@ -4,20 +4,35 @@ A change that other processes must hear of is written together with its control 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from schemas.control import ControlRecord
+from services.edge.access_guard import Actor
+from services.edge.access_rules import missing
 from services.edge.admin_models import Because, PolicyChange
 from services.edge.announcing import Kind, announce
+from services.edge.audit import record
 from services.edge.database import Connection, Database, Row, rows_of
-from services.edge.errors import InvalidRequestError, NotFoundError
 from services.edge.policies import EnvelopePolicy, effective, read_policy
 
 PARENTS: dict[Kind, str] = {"project": "account", "key": "project"}
 ID_COLUMNS: dict[Kind, str] = {"account": "account_id", "project": "project_id", "key": "key_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class EntityChange:
+    """One statement on one entity: `verb` is its name in the audit log, `what` that among the entity's changes."""
+
+    kind: Kind
+    entity_id: str
+    statement: str
+    verb: str
+    why: Because
+    what: str
 
 
 class AdminStore:
@@ -26,28 +41,31 @@ class AdminStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, connection: Connection, kind: Kind, values: Mapping[str, Any]) -> Row:
-        """A new row within the caller's transaction. An unknown parent is the request's mistake."""
+    async def insert(self, connection: Connection, kind: Kind, values: Mapping[str, Any], by: Actor) -> Row:
+        """A new row within the caller's transaction."""
         try:
             await rows_of(connection, f"insert_{kind}", values)
         except psycopg.errors.ForeignKeyViolation:
             parent = PARENTS[kind]
-            raise InvalidRequestError(
-                f"{parent}_not_found", f"There is no {parent} {values[f'{parent}_id']!r}.", param=f"{parent}_id"
-            ) from None
+            raise missing(parent, values[f"{parent}_id"]) from None
         await announce(connection, kind, [values["id"]])
-        return await _read(connection, kind, values["id"])
+        row = await _read(connection, kind, values["id"])
+        await record(connection, by, f"{kind}.create", entity_id=values["id"], account_id=row["account_id"], after=row)
+        return row
 
     async def get(self, kind: Kind, entity_id: str) -> Row:
         """One row."""
         row = await self._database.row(f"get_{kind}", {"id": entity_id})
         if row is None:
-            raise _missing(kind, entity_id)
+            raise missing(kind, entity_id)
         return _described(row)
 
-    async def page(self, kind: Kind, *, after: str, limit: int, parent: str | None = None) -> tuple[list[Row], str | None]:
-        """Rows in id order after an id, and the id to go on from."""
-        rows = await self._database.rows(f"list_{kind}s", {"after": after, "limit": limit + 1, "parent": parent})
+    async def page(
+        self, kind: Kind, *, after: str, limit: int, parent: str | None = None, accounts: list[str] | None = None
+    ) -> tuple[list[Row], str | None]:
+        """Rows in id order after an id, and the id to go on from; of these accounts alone where they are given."""
+        asked = {"after": after, "limit": limit + 1, "parent": parent, "accounts": accounts}
+        rows = await self._database.rows(f"list_{kind}s", asked)
         shown = [_described(row) for row in rows[:limit]]
         return shown, shown[-1][ID_COLUMNS[kind]] if len(rows) > limit else None
 
@@ -58,47 +76,51 @@ class AdminStore:
         rows = await self._database.rows("list_changes", asked)
         return rows[:limit], str(rows[limit - 1]["version"]) if len(rows) > limit else None
 
-    async def freeze(self, kind: Kind, entity_id: str, why: Because, *, frozen: bool) -> tuple[Row, ControlRecord]:
+    async def freeze(self, kind: Kind, entity_id: str, why: Because, by: Actor, *, frozen: bool) -> tuple[Row, ControlRecord]:
         """Freeze or unfreeze."""
-        return await self._change(f"freeze_{kind}", kind, entity_id, "frozen" if frozen else "unfrozen", why, frozen=frozen)
+        verb, what = ("freeze", "frozen") if frozen else ("unfreeze", "unfrozen")
+        change = EntityChange(kind, entity_id, f"freeze_{kind}", verb, why, what)
+        return await self._carry_out(change, by, frozen=frozen)
 
-    async def set_policy(self, kind: Kind, entity_id: str, change: PolicyChange) -> tuple[Row, ControlRecord]:
+    async def set_policy(self, kind: Kind, entity_id: str, asked: PolicyChange, by: Actor) -> tuple[Row, ControlRecord]:
         """Put a policy in place of the one that there is; None leaves everything to the envelopes around and within."""
-        policy = stored_policy(change.policy)
-        return await self._change(f"set_policy_of_{kind}", kind, entity_id, "policy", change, policy=policy)
+        change = EntityChange(kind, entity_id, f"set_policy_of_{kind}", "policy", asked, "policy")
+        return await self._carry_out(change, by, policy=stored_policy(asked.policy))
 
-    async def revoke(self, key_id: str, why: Because) -> tuple[Row, ControlRecord]:
+    async def revoke(self, key_id: str, why: Because, by: Actor) -> tuple[Row, ControlRecord]:
         """End a key for good."""
-        return await self._change("revoke_key", "key", key_id, "revoked", why)
+        return await self._carry_out(EntityChange("key", key_id, "revoke_key", "revoke", why, "revoked"), by)
 
-    async def patch(self, kind: Kind, entity_id: str, why: Because, changes: Mapping[str, Any]) -> tuple[Row, ControlRecord]:
+    async def patch(
+        self, kind: Kind, entity_id: str, why: Because, by: Actor, changes: Mapping[str, Any]
+    ) -> tuple[Row, ControlRecord]:
         """Put other values in place of some columns; the rest stays as it is."""
         async with self._database.transaction() as connection:
             locked = await rows_of(connection, f"lock_{kind}", {"id": entity_id})
             if not locked:
-                raise _missing(kind, entity_id)
-            values = {**locked[0], **changes}
-            return await self.change(connection, kind, entity_id, "changed", why, statement=f"change_{kind}", **values)
-
-    async def _change(
-        self, statement: str, kind: Kind, entity_id: str, what: str, why: Because, **values: Any
-    ) -> tuple[Row, ControlRecord]:
-        async with self._database.transaction() as connection:
-            return await self.change(connection, kind, entity_id, what, why, statement=statement, **values)
+                raise missing(kind, entity_id)
+            change = EntityChange(kind, entity_id, f"change_{kind}", "change", why, "changed")
+            return await self.change(connection, change, by, {**locked[0], **changes})
 
     async def change(
-        self, connection: Connection, kind: Kind, entity_id: str, what: str, why: Because, *, statement: str, **values: Any
+        self, connection: Connection, change: EntityChange, by: Actor, values: Mapping[str, Any]
     ) -> tuple[Row, ControlRecord]:
         """Change one entity within the caller's transaction: the row, who did it and why, what the others are told."""
-        parameters = {"id": entity_id, "author": why.author, **values}
-        if not await rows_of(connection, statement, parameters):
-            raise _missing(kind, entity_id)
-        row = await _read(connection, kind, entity_id)
-        named = {"kind": kind, "version": row["version"], "what": what, "reason": why.reason}
-        await rows_of(connection, "insert_change", {"policy": None} | parameters | named)
+        kind, why = change.kind, change.why
+        parameters = {"id": change.entity_id, "author": by.author(why.author), **values}
+        before = await _locked(connection, kind, change.entity_id)
+        await rows_of(connection, change.statement, parameters)
+        row = await _read(connection, kind, change.entity_id)
+        named = {"kind": kind, "version": row["version"], "what": change.what, "reason": why.reason}
+        await rows_of(connection, "insert_change", {"policy": None, **parameters, **named})
+        await _written(connection, by, change, before, row)
         # After the change, whose row lock orders the records of one entity.
-        (record,) = await announce(connection, kind, [row[ID_COLUMNS[kind]]])
-        return row, record
+        (control,) = await announce(connection, kind, [row[ID_COLUMNS[kind]]])
+        return row, control
+
+    async def _carry_out(self, change: EntityChange, by: Actor, **values: Any) -> tuple[Row, ControlRecord]:
+        async with self._database.transaction() as connection:
+            return await self.change(connection, change, by, values)
 
 
 def stored_policy(policy: EnvelopePolicy | None) -> Jsonb | None:
@@ -116,5 +138,16 @@ def _described(row: Row) -> Row:
     return row | {"effective_policy": effective(read_policy(value) for value in [*around, row["policy"]])}
 
 
-def _missing(kind: Kind, entity_id: str) -> NotFoundError:
-    return NotFoundError(f"{kind}_not_found", f"There is no {kind} {entity_id!r}.", param=ID_COLUMNS[kind])
+async def _locked(connection: Connection, kind: Kind, entity_id: str) -> Row:
+    """The entity as it is before a change, which nobody else makes meanwhile."""
+    if not await rows_of(connection, f"lock_row_of_{kind}", {"id": entity_id}):
+        raise missing(kind, entity_id)
+    return await _read(connection, kind, entity_id)
+
+
+async def _written(connection: Connection, by: Actor, change: EntityChange, before: Row, after: Row) -> None:
+    """The change goes into the audit log."""
+    kind, why = change.kind, change.why
+    told: dict[str, Any] = {"before": before, "after": after, "reason": why.reason, "author": why.author}
+    action, entity_id = f"{kind}.{change.verb}", after[ID_COLUMNS[kind]]
+    await record(connection, by, action, entity_id=entity_id, account_id=after["account_id"], **told)

@@ -10,13 +10,14 @@ import secrets
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 PREFIX = "sk-tb-"
 PUBLIC_ID_LENGTH = 12
 SECRET_LENGTH = 43
 CHECKSUM_LENGTH = 6
-TOKEN_LENGTH = len(PREFIX) + PUBLIC_ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
+REST_LENGTH = PUBLIC_ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
+TOKEN_LENGTH = len(PREFIX) + REST_LENGTH
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DIGITS = frozenset(ALPHABET)
 
@@ -40,15 +41,16 @@ def checksum(text: str) -> str:
 class PresentedKey:
     """A token whose form is right; whether it is a key of ours only its digest tells."""
 
+    prefix: ClassVar[str] = PREFIX
     key_id: str
     secret: str
 
     @classmethod
     def parse(cls, token: str) -> Self | None:
         """The parts of a token, None where its form or its checksum is wrong."""
-        if len(token) != TOKEN_LENGTH or not token.startswith(PREFIX):
+        if len(token) != len(cls.prefix) + REST_LENGTH or not token.startswith(cls.prefix):
             return None
-        key_id, dash, rest = token[len(PREFIX) :].partition("-")
+        key_id, dash, rest = token[len(cls.prefix) :].partition("-")
         if len(key_id) != PUBLIC_ID_LENGTH or not dash or not _DIGITS.issuperset(key_id + rest):
             return None
         if checksum(token[:-CHECKSUM_LENGTH]) != token[-CHECKSUM_LENGTH:]:
@@ -62,12 +64,12 @@ class PresentedKey:
 
     def token(self) -> str:
         """The text that the client presents: shown once, never stored."""
-        body = f"{PREFIX}{self.key_id}-{self.secret}"
+        body = f"{self.prefix}{self.key_id}-{self.secret}"
         return body + checksum(body)
 
     def __repr__(self) -> str:
         """Without the secret, so that no log can carry it."""
-        return f"PresentedKey({self.key_id})"
+        return f"{type(self).__name__}({self.key_id})"
 
 
 class Peppers:

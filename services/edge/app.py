@@ -13,12 +13,14 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from schemas import topics
 from schemas.control import ControlRecord
+from services.edge.access_rules import AccessRules
 from services.edge.admin import Admin
 from services.edge.admin_app import admin_app
 from services.edge.admin_replies import AdminReplies
 from services.edge.admin_store import AdminStore
 from services.edge.announcing import Announcer
 from services.edge.api_keys import Peppers
+from services.edge.audit_log import audit_routes
 from services.edge.authentication import Authenticator
 from services.edge.background import Background
 from services.edge.batch_outbox import BatchOutbox
@@ -37,6 +39,7 @@ from services.edge.file_store import FileStore
 from services.edge.files import Files
 from services.edge.health import Health, MetricsPage
 from services.edge.housekeeping import keep_house
+from services.edge.identities import Identities
 from services.edge.internal_api import KeyEndpoint
 from services.edge.key_admin import KeyAdmin, key_admin_routes
 from services.edge.key_cache import KeyCache
@@ -218,11 +221,22 @@ class Edge:
     def _operations(self) -> list[BaseRoute]:
         health = Health(self.database, self.broker, self.feed)
         router_token = self.settings.tollbook_router_token.get_secret_value()
+        admin_token = self.settings.tollbook_admin_token.get_secret_value()
         key = KeyEndpoint(router_token, KeyStore(self.database).find, self.memberships)
         replies = AdminReplies(self.database, self.settings.secrets_keys())
         store = AdminStore(self.database)
-        admin = Admin(store, replies, self.peppers, self._announce, self.outbox.nudge)
-        key_admin = key_admin_routes(KeyAdmin(store, replies, self.peppers, self._announce))
+        identities = Identities(self.database, self.peppers)
+        rules = AccessRules(self.database)
+        admin = Admin(
+            store,
+            rules=rules,
+            replies=replies,
+            peppers=self.peppers,
+            announce=self._announce,
+            made=self.outbox.nudge,
+        )
+        keys = KeyAdmin(store, replies, self.peppers, self._announce)
+        more = (key_admin_routes(keys, rules), self._route_plans(rules), audit_routes(self.database, rules))
         return [
             Route("/openapi.json", OnlyMethods(OpenApiPage(), "GET", "HEAD")),
             Route("/healthz", OnlyMethods(health.healthz, "GET", "HEAD")),
@@ -231,13 +245,14 @@ class Edge:
             Route("/webhooks/stripe", OnlyMethods(StripeWebhook(self.settlement), "POST")),
             Mount(
                 "/admin",
-                admin_app(admin, self.settings.tollbook_admin_token.get_secret_value(), key_admin, self._route_plans()),
+                admin_app(admin, admin_token, identities, *more),
             ),
             Route("/internal/keys/{key_id}/caller", OnlyMethods(key, "GET")),
         ]
 
-    def _route_plans(self) -> APIRouter:
-        return route_plan_routes(RoutePlans(KeyStore(self.database).find, self.memberships, self.router, self.settlement))
+    def _route_plans(self, rules: AccessRules) -> APIRouter:
+        plans = RoutePlans(KeyStore(self.database).find, self.memberships, self.router, self.settlement)
+        return route_plan_routes(plans, rules)
 
     def _hear(self, record: ControlRecord) -> None:
         self.cache.invalidate(record)

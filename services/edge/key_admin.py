@@ -8,10 +8,12 @@ from fastapi import APIRouter, Request, Response
 
 from schemas.control import ControlRecord
 from schemas.envelope import now
+from services.edge.access_guard import Actor, By
+from services.edge.access_rules import AccessRules
 from services.edge.admin import IdempotencyKey
 from services.edge.admin_models import Account, Key, Project
 from services.edge.admin_replies import AdminReplies
-from services.edge.admin_store import AdminStore
+from services.edge.admin_store import AdminStore, EntityChange
 from services.edge.announcing import Kind
 from services.edge.api_keys import Peppers, PresentedKey
 from services.edge.database import Connection, Row
@@ -38,31 +40,35 @@ class KeyAdmin:
         self._announce = announce
         self._clock = clock
 
-    async def patch(self, kind: Kind, entity_id: str, patch: EntityPatch) -> Row:
+    async def patch(self, kind: Kind, entity_id: str, patch: EntityPatch, by: Actor) -> Row:
         """Change what the patch names."""
         changes = {name: getattr(patch, name) for name in patch.model_fields_set - {"author", "reason"}}
         if changes.get("expires_at") is not None:
             changes["expires_at"] = parse_expiry(changes["expires_at"], self._clock())
-        row, record = await self._store.patch(kind, entity_id, patch, changes)
+        row, record = await self._store.patch(kind, entity_id, patch, by, changes)
         self._announce(record)
         return row
 
-    async def rotate(self, key_id: str, rotation: Rotation, request: Request, idempotency_key: str | None) -> Response:
+    async def rotate(
+        self, key_id: str, rotation: Rotation, by: Actor, request: Request, idempotency_key: str | None
+    ) -> Response:
         """Put another secret in place. The reply shows `api_key` once; the same idempotency key shows the same one."""
         refuse_repeated(request.scope["headers"])
         announced: list[ControlRecord] = []
 
         async def rotate(connection: Connection) -> bytes:
-            row, record, token = await self._rotated(connection, key_id, rotation)
+            row, record, token = await self._rotated(connection, key_id, rotation, by)
             announced.append(record)
             return RotatedKey(**row, api_key=token).model_dump_json().encode()
 
-        reply = await self._replies.once(request.url.path, idempotency_key, await request.body(), rotate)
+        reply = await self._replies.once(request.url.path, by, idempotency_key, await request.body(), rotate)
         for record in announced:
             self._announce(record)
         return Response(reply, media_type="application/json")
 
-    async def _rotated(self, connection: Connection, key_id: str, rotation: Rotation) -> tuple[Row, ControlRecord, str]:
+    async def _rotated(
+        self, connection: Connection, key_id: str, rotation: Rotation, by: Actor
+    ) -> tuple[Row, ControlRecord, str]:
         at = self._clock()
         until = parse_overlap(rotation.overlap, at)
         minted = PresentedKey(key_id, PresentedKey.mint().secret)
@@ -72,36 +78,44 @@ class KeyAdmin:
             "overlaps": until > at,
             "previous_expires_at": until,
         }
-        row, record = await self._store.change(connection, "key", key_id, "rotated", rotation, statement="rotate_key", **values)
+        change = EntityChange("key", key_id, "rotate_key", "rotate", rotation, "rotated")
+        row, record = await self._store.change(connection, change, by, values)
         if row["revoked"]:
             raise ConflictError("key_revoked", "This key was revoked for good: create another one.", param="key_id")
         return row, record, minted.token()
 
 
-def key_admin_routes(admin: KeyAdmin) -> APIRouter:
+def key_admin_routes(admin: KeyAdmin, rules: AccessRules) -> APIRouter:
     """The routes: PATCH of the three kinds, and rotation."""
     routes = APIRouter()
+    may = rules.entity("account.write", "account")
 
-    @routes.patch("/accounts/{entity_id}", response_model=Account)
-    async def patch_account(entity_id: str, patch: EntityPatch) -> Row:
+    @routes.patch("/accounts/{entity_id}", response_model=Account, summary="Change an account", **may)
+    async def patch_account(entity_id: str, patch: EntityPatch, by: By) -> Row:
         """Rename an account, or change what its calls may come to in a minute."""
-        return await admin.patch("account", entity_id, patch)
+        return await admin.patch("account", entity_id, patch, by)
 
-    @routes.patch("/projects/{entity_id}", response_model=Project)
-    async def patch_project(entity_id: str, patch: EntityPatch) -> Row:
+    may = rules.entity("project.write", "project")
+
+    @routes.patch("/projects/{entity_id}", response_model=Project, summary="Change a project", **may)
+    async def patch_project(entity_id: str, patch: EntityPatch, by: By) -> Row:
         """Rename a project, or change what its calls may come to in a minute."""
-        return await admin.patch("project", entity_id, patch)
+        return await admin.patch("project", entity_id, patch, by)
 
-    @routes.patch("/keys/{entity_id}", response_model=Key)
-    async def patch_key(entity_id: str, patch: KeyPatch) -> Row:
+    may = rules.entity("key.write", "key")
+
+    @routes.patch("/keys/{entity_id}", response_model=Key, summary="Change an API key", **may)
+    async def patch_key(entity_id: str, patch: KeyPatch, by: By) -> Row:
         """Rename or relabel a key, change its expiry, its allow-list of addresses, its requests and tokens per minute."""
-        return await admin.patch("key", entity_id, patch)
+        return await admin.patch("key", entity_id, patch, by)
 
-    @routes.post("/keys/{entity_id}/rotate", response_model=RotatedKey)
+    may = rules.entity("key.write", "key", 409)
+
+    @routes.post("/keys/{entity_id}/rotate", response_model=RotatedKey, summary="Rotate an API key", **may)
     async def rotate_key(
-        entity_id: str, request: Request, rotation: Rotation | None = None, idempotency_key: IdempotencyKey = None
+        entity_id: str, request: Request, by: By, rotation: Rotation | None = None, idempotency_key: IdempotencyKey = None
     ) -> Response:
         """Give a key another secret. The former one works until the overlap ends; the one before that ends at once."""
-        return await admin.rotate(entity_id, rotation or Rotation(), request, idempotency_key)
+        return await admin.rotate(entity_id, rotation or Rotation(), by, request, idempotency_key)
 
     return routes

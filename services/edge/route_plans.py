@@ -11,6 +11,7 @@ from schemas.envelope import Contract, Identifier
 from schemas.money import format_amount
 from schemas.plans import PlanAsk
 from schemas.runs import EstimateAsk, EstimateCandidate, EstimateItem, TokenRange
+from services.edge.access_rules import AccessRules
 from services.edge.caller import Caller, KeyRow
 from services.edge.errors import NotFoundError
 from services.edge.memberships import Memberships
@@ -120,11 +121,11 @@ def _lacking(route: Json) -> str:
     return f"{what} leaves {format_amount(stops['left_nano'])} {route['currency']}, it needs {route['largest_hold']}"
 
 
-def route_plan_routes(plans: RoutePlans) -> APIRouter:
+def route_plan_routes(plans: RoutePlans, rules: AccessRules) -> APIRouter:
     """The route of the dry run."""
     routes = APIRouter()
 
-    @routes.post("/route-plans")
+    @routes.post("/route-plans", summary="Say where a request would go", **rules.installation("route.read", 402, 404, 409, 429))
     async def plan(body: RoutePlanBody) -> Json:
         """Where a key's request would go, and why."""
         return await plans.plan(body)

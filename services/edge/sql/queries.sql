@@ -24,7 +24,7 @@ FROM edge.account WHERE account_id = %(id)s;
 SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by,
        requests_per_minute, tokens_per_minute
 FROM edge.account
-WHERE account_id > %(after)s
+WHERE account_id > %(after)s AND (%(accounts)s::text[] IS NULL OR account_id = ANY(%(accounts)s))
 ORDER BY account_id LIMIT %(limit)s;
 
 -- name: freeze_account
@@ -50,6 +50,7 @@ SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.crea
        p.requests_per_minute, p.tokens_per_minute, a.policy AS account_policy
 FROM edge.project p JOIN edge.account a USING (account_id)
 WHERE p.project_id > %(after)s AND (%(parent)s::text IS NULL OR p.account_id = %(parent)s)
+  AND (%(accounts)s::text[] IS NULL OR p.account_id = ANY(%(accounts)s))
 ORDER BY p.project_id LIMIT %(limit)s;
 
 -- name: freeze_project
@@ -67,7 +68,7 @@ VALUES (%(id)s, %(project_id)s, %(name)s, %(environment)s, %(policy)s, %(secret_
         %(allowed_ips)s, %(requests_per_minute)s, %(tokens_per_minute)s);
 
 -- name: get_key
-SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
+SELECT k.key_id, k.project_id, p.account_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
        k.expires_at, k.allowed_ips, k.rotated_at, CASE WHEN k.previous_expires_at > now() THEN k.previous_expires_at END AS previous_expires_at,
        k.requests_per_minute, k.tokens_per_minute,
        p.policy AS project_policy, a.policy AS account_policy
@@ -75,12 +76,13 @@ FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a U
 WHERE k.key_id = %(id)s;
 
 -- name: list_keys
-SELECT k.key_id, k.project_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
+SELECT k.key_id, k.project_id, p.account_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
        k.expires_at, k.allowed_ips, k.rotated_at, CASE WHEN k.previous_expires_at > now() THEN k.previous_expires_at END AS previous_expires_at,
        k.requests_per_minute, k.tokens_per_minute,
        p.policy AS project_policy, a.policy AS account_policy
 FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a USING (account_id)
 WHERE k.key_id > %(after)s AND (%(parent)s::text IS NULL OR k.project_id = %(parent)s)
+  AND (%(accounts)s::text[] IS NULL OR p.account_id = ANY(%(accounts)s))
 ORDER BY k.key_id LIMIT %(limit)s;
 
 -- name: freeze_key

@@ -87,9 +87,9 @@ def test_a_body_that_does_not_fit_is_refused_by_its_field(
 @pytest.mark.parametrize(
     ("path", "body"), [("/projects", {"account_id": "acc_no", "name": "p"}), ("/keys", {"project_id": "no", "name": "k"})]
 )
-def test_an_unknown_parent_is_the_requests_mistake(edge: EdgeProcess, path: str, body: dict[str, Any]) -> None:
+def test_an_unknown_parent_is_not_found(edge: EdgeProcess, path: str, body: dict[str, Any]) -> None:
     reply = edge.admin(path, body)
-    assert reply.status_code == 400
+    assert reply.status_code == 404
     assert shape(reply)["code"].endswith("_not_found")
 
 

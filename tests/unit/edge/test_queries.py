@@ -10,7 +10,7 @@ from services.edge.queries import queries
 SOURCES = "\n".join(path.read_text("utf-8") for path in Path(edge.__file__).parent.glob("*.py"))
 BY_KIND = {
     f"{verb}_{kind}{'s' if verb == 'list' else ''}"
-    for verb in ("insert", "get", "list", "freeze", "set_policy_of", "lock", "change")
+    for verb in ("insert", "get", "list", "freeze", "set_policy_of", "lock", "change", "lock_row_of", "account_of")
     for kind in ID_COLUMNS
 } | {f"{kind}_{what}" for what in ("ids", "standings") for kind in ID_COLUMNS}
 
