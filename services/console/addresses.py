@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from services.console.errors import UnknownAddressError
@@ -11,10 +12,20 @@ SERVICES = ("edge", "router", "settlement", "analytics")
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """One service's base URL and the admin token for it."""
+    """One service's base URL and the token for it: a user's access token, or the installation's own."""
 
     url: str
     token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the caller said, by flags or variables."""
+
+    urls: Mapping[str, str | None]
+    token: str | None = field(default=None, repr=False)
+    stack: Path | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +48,13 @@ class Addresses:
             raise UnknownAddressError(
                 f"nobody said where {service} is",
                 f"start the stack with `make up` ({self.stack_file} does not name it), or give --{service}-url or "
-                f"TOLLBOOK_{service.upper()}_URL",
+                f"TOLLBOOK_{service.upper()}_URL, or name it in a profile (`tollbook profile add`)",
             )
         token = self.token or (self.stack.get("admin_token") if url == own else None)
         if not token:
             raise UnknownAddressError(
-                f"{service} at {url} wants an admin token", "give --admin-token or set TOLLBOOK_ADMIN_TOKEN"
+                f"{service} at {url} wants a token",
+                "log in (`tollbook login`), give --token, or set TOLLBOOK_TOKEN or TOLLBOOK_ADMIN_TOKEN",
             )
         return Address(url=url.rstrip("/"), token=token)
 

@@ -2,84 +2,105 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from services.console import ledger_commands, receipt_commands, route_commands, route_file_commands, secret_commands
-from services.console.addresses import Addresses
+from services.console import (
+    ledger_commands,
+    login_commands,
+    profile_commands,
+    receipt_commands,
+    route_commands,
+    route_file_commands,
+    secret_commands,
+)
+from services.console.addresses import Given
+from services.console.connections import session
+from services.console.entities import account_commands, key_commands, project_commands
 from services.console.errors import ConsoleError
 from services.console.reconcile.command import reconcile
-from services.console.service_client import ServiceClient
-from services.console.session import Session
-from services.console.stack_file import read_stack, stack_file
+from services.console.spoken import SpokenError
 from services.console.status_command import status
 from services.console.terminal import Terminal
 
-HELP = """Tollbook's books, from the command line.
+HELP = """Tollbook from the command line: everything that an operator and a customer can decide, and the books.
+
+The running stack of this checkout is found by itself; an installation elsewhere is named by a profile
+(`tollbook profile add`, `tollbook login`), by flags or by variables. Completion of the shell: `tollbook --install-completion`.
 
 Exit codes: 0 done and right, 1 done and something is wrong with the books, 2 wrong usage, 3 could not be done."""
+
+WRONG_USAGE = 2
 
 app = typer.Typer(
     name="tollbook",
     help=HELP,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(login_commands.login)
+app.command()(login_commands.whoami)
+app.command()(login_commands.logout)
+app.add_typer(profile_commands.app, name="profile")
+app.add_typer(account_commands.app, name="accounts")
+app.add_typer(project_commands.app, name="projects")
+app.add_typer(key_commands.app, name="keys")
+app.command()(status)
 app.add_typer(ledger_commands.app, name="ledger")
 app.command()(reconcile)
 app.add_typer(receipt_commands.app, name="receipt")
 app.add_typer(route_commands.app, name="route")
 app.add_typer(route_file_commands.app, name="routes")
 app.add_typer(secret_commands.app, name="secrets")
-app.command()(status)
 
 
 @app.callback()
 def begin(
     context: typer.Context,
     *,
+    profile: Annotated[
+        str | None,
+        typer.Option(envvar="TOLLBOOK_PROFILE", metavar="NAME", help="A profile; `stack` is the running stack, without any."),
+    ] = None,
     edge_url: Annotated[str | None, typer.Option(envvar="TOLLBOOK_EDGE_URL", metavar="URL")] = None,
     router_url: Annotated[str | None, typer.Option(envvar="TOLLBOOK_ROUTER_URL", metavar="URL")] = None,
     settlement_url: Annotated[str | None, typer.Option(envvar="TOLLBOOK_SETTLEMENT_URL", metavar="URL")] = None,
     analytics_url: Annotated[str | None, typer.Option(envvar="TOLLBOOK_ANALYTICS_URL", metavar="URL")] = None,
-    admin_token: Annotated[
-        str | None, typer.Option(envvar="TOLLBOOK_ADMIN_TOKEN", help="Opens the admin APIs.", show_envvar=True)
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            "--admin-token",
+            envvar=["TOLLBOOK_TOKEN", "TOLLBOOK_ADMIN_TOKEN"],
+            help="Opens the admin calls: a user's access token, or the installation's admin token.",
+            show_envvar=True,
+        ),
     ] = None,
     stack: Annotated[
         Path | None, typer.Option(help="A stack's stack.json; by default the one in TOLLBOOK_HOME or .tollbook/.")
     ] = None,
 ) -> None:
     """Find out where the services are."""
-    file = stack or stack_file(os.environ)
     urls = {"edge": edge_url, "router": router_url, "settlement": settlement_url, "analytics": analytics_url}
-
-    def connect(service: str) -> ServiceClient:
-        addresses = Addresses(urls=urls, token=admin_token, stack=read_stack(file), stack_file=str(file))
-        return ServiceClient(service, addresses.of(service))
-
-    def connect_customer(api_key: str | None) -> ServiceClient:
-        addresses = Addresses(urls=urls, token=None, stack=read_stack(file), stack_file=str(file))
-        return ServiceClient("edge", addresses.of_customer(api_key))
-
-    def names() -> dict[str, str]:
-        provider_url = read_stack(file).get("provider_url")
-        return {**({"TOLLBOOK_PROVIDER_URL": provider_url} if provider_url else {}), **os.environ}
-
-    context.obj = Session(connect=connect, connect_customer=connect_customer, terminal=_terminal(), names=names)
+    given = Given(urls=urls, token=token, stack=stack, profile=profile)
+    context.obj = session(given, os.environ, _terminal())
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; what keeps it from its work is said on stderr."""
     try:
-        app(prog_name="tollbook")
+        app(args=None if arguments is None else list(arguments), prog_name="tollbook")
     except ConsoleError as error:
         _terminal().error(str(error))
         sys.exit(error.exit_code)
+    except SpokenError as error:
+        _terminal().error(str(error))
+        sys.exit(WRONG_USAGE)
 
 
 def _terminal() -> Terminal:

@@ -4,7 +4,10 @@ ConsoleError                 3, the message says what to do
 ├── HintedError              a fact, and a hint that may be the same for several services
 │   ├── UnknownAddressError  nobody said where a service is, or with which token
 │   └── UnreachableError     the service does not answer
+├── UnknownProfileError      no profile has this name
 ├── RefusedError             the service answered with an error: its own message
+├── NotOneError              a name that nothing has, or several things
+├── NobodyAskedError         what cannot be undone wants a yes, and nobody is there to give it
 └── BadFileError             a file that was named cannot be read or means nothing
 
 A command that did its work and found the books wrong ends with 1 (`FOUND_WRONG`); wrong usage ends with 2.
@@ -44,6 +47,18 @@ class RefusedError(ConsoleError):
         self.status = status
         self.code = code
         self.reason = reason
+
+
+class UnknownProfileError(ConsoleError):
+    """No profile has this name: the message says how to see them and how to make one."""
+
+
+class NotOneError(ConsoleError):
+    """A name that nothing has, or several things: give an id."""
+
+
+class NobodyAskedError(ConsoleError):
+    """What cannot be undone wants a yes, and nobody is there to give it: give --yes."""
 
 
 class BadFileError(ConsoleError):

@@ -14,7 +14,12 @@ TIMEOUT = httpx.Timeout(60, connect=5)
 class ServiceClient:
     """GET and POST with the admin token; every failure is a ConsoleError whose message says what to do."""
 
-    def __init__(self, service: str, address: Address, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        service: str,
+        address: Address,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self._service = service
         self._http = httpx.Client(
             base_url=address.url,
@@ -31,6 +36,15 @@ class ServiceClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._http.close()
 
+    @property
+    def where(self) -> str:
+        """Which service it is, and at which address."""
+        return f"{self._service} {self._http.base_url}"
+
+    def answer_within(self, timeout: httpx.Timeout) -> None:
+        """Wait no longer than this for every answer from now on."""
+        self._http.timeout = timeout
+
     def get(self, path: str, **query: str | int | bool | list[str] | None) -> Any:
         """The reply's JSON; query values of None are left out."""
         return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
@@ -39,9 +53,15 @@ class ServiceClient:
         """The reply's bytes as they came: what is signed must not be written anew."""
         return self._answer("GET", path, params=query).content
 
-    def post(self, path: str, body: Any = None) -> Any:
+    def post(self, path: str, body: Any = None, *, idempotency_key: str | None = None) -> Any:
         """The reply's JSON."""
-        return self._ask("POST", path, json={} if body is None else body)
+        headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
+        return self._ask("POST", path, json={} if body is None else body, headers=headers)
+
+    def change(self, method: str, path: str, body: Any = None) -> Any:
+        """The reply's JSON to a PATCH, PUT or DELETE; None where it has no content."""
+        reply = self._answer(method, path, json=body) if body is not None else self._answer(method, path)
+        return reply.json() if reply.content else None
 
     def send(self, path: str, content: bytes, content_type: str, **query: str) -> Any:
         """The reply's JSON to a file's bytes."""
@@ -74,13 +94,29 @@ class ServiceClient:
         error = said.get("error")
         fields = error if isinstance(error, dict) else {}
         message = fields.get("message") or reply.text[:200] or reply.reason_phrase
-        hint = ": give the right --admin-token or TOLLBOOK_ADMIN_TOKEN" if reply.status_code == 401 else ""
         return RefusedError(
-            f"{self._service} answered {reply.status_code} to {reply.request.method} {reply.request.url.path}: {message}{hint}",
+            f"{self._service} answered {reply.status_code} to {reply.request.method} {reply.request.url.path}: "
+            f"{message}{_hint(reply.status_code, fields.get('code'))}",
             status=reply.status_code,
             code=fields.get("code"),
             reason=said.get("reason"),
         )
+
+
+HINTS = {
+    401: "log in again (`tollbook login`), or give the right --token (or --admin-token, TOLLBOOK_ADMIN_TOKEN)",
+    429: "wait a moment and try again",
+    502: "see `tollbook status`, and try again",
+    503: "see `tollbook status`, and try again",
+    504: "see `tollbook status`, and try again",
+}
+
+
+def _hint(status: int, code: str | None) -> str:
+    """What to do about a refusal whose own message may not say it."""
+    if code == "idempotency_conflict":
+        return ": give another --idempotency-key, or repeat exactly what it was used for"
+    return f": {HINTS[status]}" if status in HINTS else ""
 
 
 def _json_object(reply: httpx.Response) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Says things: text and tables for people, JSON for programs, progress where a person watches."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -35,6 +35,14 @@ class Terminal:
             table.add_row(*("" if cell is None else escape(_lines(str(cell))) for cell in row))
         self._out.print(table, highlight=False, soft_wrap=not self._out.is_terminal)
 
+    def facts(self, facts: Mapping[str, Any]) -> None:
+        """A name and its value per line; what is nothing is left out."""
+        shown = {name.replace("_", " "): _fact(value) for name, value in facts.items()}
+        width = max(map(len, shown), default=0)
+        for name, value in shown.items():
+            if value is not None:
+                self.say(f"{name:<{width}}  {value}")
+
     def progress(self, text: str) -> None:
         """Tell a person who waits how far the work is."""
         self._err.print(_lines(text), style="dim", markup=False, highlight=False, soft_wrap=True)
@@ -42,6 +50,19 @@ class Terminal:
     def error(self, text: str) -> None:
         """Why the command ends."""
         self._err.print(_lines(text), style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _fact(value: Any) -> str | None:
+    match value:
+        case None | [] | {} | "":
+            return None
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{name} {said}" for name, each in value.items() if (said := _fact(each)) is not None)
+        case list():
+            return ", ".join(str(_fact(each)) for each in value)
+    return str(value)
 
 
 def _lines(text: str) -> str:

@@ -1,0 +1,50 @@
+"""Completes ids in the shell, by asking the services briefly: silence rather than an error where they cannot answer."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import typer
+from rich.console import Console
+
+from services.console.addresses import SERVICES, Given
+from services.console.connections import session
+from services.console.errors import ConsoleError
+from services.console.terminal import Terminal
+
+SHOWN = 100
+Complete = Callable[[typer.Context, str], list[tuple[str, str]]]
+
+
+def ids_of(path: str, id_field: str) -> Complete:
+    """Completes to the ids of edge's list, each with its name."""
+
+    def complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+        try:
+            with session(_given(context), os.environ, Terminal(Console(quiet=True), Console(quiet=True))).connect(
+                "edge"
+            ) as edge:
+                edge.answer_within(httpx.Timeout(1.5))
+                found = edge.get(path, limit=SHOWN)["data"]
+        except (ConsoleError, KeyError, TypeError):
+            return []
+        return [
+            (str(row[id_field]), str(row.get("name") or ""))
+            for row in found
+            if str(row[id_field]).startswith(incomplete) or str(row.get("name") or "").startswith(incomplete)
+        ]
+
+    return complete
+
+
+def _given(context: typer.Context) -> Given:
+    """What was typed before the word that is completed; the variables count as well."""
+    said = context.find_root().params
+    stack = said.get("stack")
+    return Given(
+        urls={service: said.get(f"{service}_url") for service in SERVICES},
+        token=said.get("token"),
+        stack=Path(stack) if stack else None,
+        profile=said.get("profile"),
+    )

@@ -1,0 +1,1 @@
+"""Commands over what the services keep: accounts, projects, keys, money, runs, requests."""

@@ -1,0 +1,101 @@
+"""`tollbook keys …`: what programs present."""
+
+from typing import Annotated, Any
+
+import typer
+
+from services.console.entities.creating import create
+from services.console.entities.naming import KEY, PROJECT, account_of, id_of
+from services.console.entities.options import Account, IdempotencyKey, Limit, Project, Reason
+from services.console.entities.policy_words import Models, Routes, policy_of
+from services.console.entities.verbs import act, add_verbs, because, named, say_entity, state_of
+from services.console.errors import NotOneError
+from services.console.paging import listed, rows
+from services.console.service_client import ServiceClient
+from services.console.session import Author, Json, Session, Yes, confirm, session_of
+
+app = typer.Typer(help="API keys: what programs present.", no_args_is_help=True)
+
+
+@app.command("create")
+def create_key(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What people call it.", show_default=False)],
+    *,
+    project: Project = None,
+    account: Account = None,
+    environment: Annotated[str, typer.Option("--environment", "-e", help="A label, such as production.")] = "default",
+    models: Models = None,
+    routes: Routes = None,
+    idempotency_key: IdempotencyKey = None,
+    as_json: Json = False,
+) -> None:
+    """Create a key of a project. The key itself is shown this once."""
+    session = session_of(context)
+    policy = policy_of({"models": models, "route_types": routes})
+    with session.connect("edge") as edge:
+        body = {"project_id": project_of(session, edge, project, account), "name": name, "environment": environment}
+        key = create(session, edge, KEY.path, {**body, "policy": policy}, key=idempotency_key)
+    say_new_key(session, key, as_json=as_json)
+
+
+@app.command("list")
+def list_keys(context: typer.Context, *, project: Project = None, limit: Limit = 100, as_json: Json = False) -> None:
+    """List keys, without their secrets: of one project, or all that you may see."""
+    session = session_of(context)
+    with session.connect("edge") as edge:
+        found = listed(edge, KEY.path, limit, project_id=id_of(edge, PROJECT, project) if project else None)
+    if as_json:
+        session.terminal.json(found)
+        return
+    session.terminal.table(
+        ("key", "name", "project", "environment", "state", "created"),
+        [
+            (row["key_id"], row["name"], row["project_id"], row["environment"], state_of(row), row["created_at"])
+            for row in found["data"]
+        ],
+    )
+
+
+@app.command()
+def revoke(
+    context: typer.Context,
+    name: Annotated[str, named(KEY)],
+    *,
+    reason: Reason = None,
+    yes: Yes = False,
+    author: Author,
+    as_json: Json = False,
+) -> None:
+    """Revoke a key for good: its requests are refused at once, and nothing brings it back."""
+    session = session_of(context)
+    confirm(f"Revoke the key {name} for good?", yes=yes)
+    say_entity(session, act(session, KEY, name, "revoke", because(author, reason)), as_json=as_json)
+
+
+def project_of(session: Session, edge: ServiceClient, text: str | None, account: str | None) -> str:
+    """The project that is meant: the named one, or the only one of the account."""
+    holder = account_of(session, edge, account) if account or text is None else None
+    if text is not None:
+        return id_of(edge, PROJECT, text, account_id=holder)
+    found = [row for _, row in zip(range(2), rows(edge, PROJECT.path, account_id=holder), strict=False)]
+    if len(found) != 1:
+        hint = "`tollbook projects create NAME` makes one" if not found else "give --project, by id or name"
+        raise NotOneError(
+            f"which project of {holder} is meant is not clear, there is {'none' if not found else 'not one'}: {hint}"
+        )
+    return str(found[0]["project_id"])
+
+
+def say_new_key(session: Session, key: dict[str, Any], *, as_json: bool) -> None:
+    """A new key with its secret, which nobody can show again."""
+    if as_json:
+        session.terminal.json(key)
+        return
+    say_entity(session, {name: value for name, value in key.items() if name != "api_key"}, as_json=False)
+    session.terminal.say("")
+    session.terminal.say(key["api_key"], style="bold")
+    session.terminal.progress("This is the key. Keep it now: it is not shown again.")
+
+
+add_verbs(app, KEY)
