@@ -29,9 +29,10 @@ def seed(home: Home, environment: Mapping[str, str]) -> Demo:
 
 
 def expanded(path: Path, environment: Mapping[str, str]) -> str:
-    """Return the file's text with `${NAME}` filled in; raises StepFailedError for a name that is not set."""
+    """The file with `${NAME}` filled in outside of comments; raises StepFailedError for a name that is not set."""
     try:
-        return Template(path.read_text()).substitute(environment)
+        lines = path.read_text().splitlines(keepends=True)
+        return "".join(line if line.lstrip().startswith("#") else Template(line).substitute(environment) for line in lines)
     except KeyError as missing:
         raise StepFailedError(f"{path} needs the environment variable {missing.args[0]}, which is not set") from missing
     except ValueError as broken:

@@ -92,6 +92,12 @@ def test_catalog_files_get_their_placeholders_filled(tmp_path: Path) -> None:
     assert expanded(file, {"TOLLBOOK_PROVIDER_URL": "http://x"}) == "url: http://x/v1 # costs $5"
 
 
+def test_a_comment_of_a_catalog_file_is_for_its_readers_and_filled_with_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text("# yaml-language-server: $schema=x.json ${NOT_SET}\nurl: ${URL}\n  # $5\n")
+    assert expanded(file, {"URL": "u"}) == "# yaml-language-server: $schema=x.json ${NOT_SET}\nurl: u\n  # $5\n"
+
+
 @pytest.mark.parametrize(("text", "message"), [("${MISSING_KEY}", "MISSING_KEY"), ("$ 5", "write `\\$\\$`")])
 def test_a_catalog_file_that_cannot_be_filled_says_why(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "routes.yaml"
