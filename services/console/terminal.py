@@ -53,16 +53,13 @@ class Terminal:
 
 
 def _fact(value: Any) -> str | None:
-    match value:
-        case None | [] | {} | "":
-            return None
-        case bool():
-            return "yes" if value else "no"
-        case dict():
-            return ", ".join(f"{name} {said}" for name, each in value.items() if (said := _fact(each)) is not None)
-        case list():
-            return ", ".join(str(_fact(each)) for each in value)
-    return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {said}" for name, each in value.items() if (said := _fact(each))) or None
+    if isinstance(value, list):
+        return "; ".join(said for each in value if (said := _fact(each))) or None
+    return None if value is None or value == "" else str(value)
 
 
 def _lines(text: str) -> str:

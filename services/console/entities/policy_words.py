@@ -61,4 +61,7 @@ def _value(name: str, text: str) -> Any:
         if not text.isascii() or not text.isdecimal():
             raise SpokenError(f"--max-attempts {text!r}: write a number from 1 to 10, or any")
         return int(text)
-    return [each.strip() for each in text.split(",") if each.strip()]
+    found = [each.strip() for each in text.split(",") if each.strip()]
+    if not found:
+        raise SpokenError(f"--{'routes' if name == 'route_types' else name} names nothing: write one or more, or any")
+    return found
