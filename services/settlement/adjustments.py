@@ -34,7 +34,7 @@ class Adjustment(BaseModel):
     bucket: Name
     amount: SignedDecimalText
     reason: Reason
-    author: Name
+    author: Name = "admin"
     key: Name
 
     @property

@@ -5,25 +5,40 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Protocol
 
-import orjson
 import psycopg
-from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Request, Response
 from psycopg.rows import TupleRow
 
 from schemas import topics
 from services.settlement import balance_store, limit_store, topup_store
+from services.settlement.admin_calls import CHANGING, AdminCall, Repeatable, operation
+from services.settlement.admin_models import (
+    Balances,
+    CostCentreReply,
+    Lag,
+    LimitReply,
+    LimitRow,
+    Page,
+    PostingsPage,
+    PriceBookReply,
+    ToppedUpReply,
+)
+from services.settlement.audit_log import Change
 from services.settlement.book_store import BookStore
+from services.settlement.changes import Made, Reply, change, page_of
 from services.settlement.correction_store import CaseTerms
 from services.settlement.cost_centres import CostCentre, open_cost_centre
 from services.settlement.errors import BadInputError
 from services.settlement.history_api import history_routes
-from services.settlement.http_edges import Tokens, refuse_nul
-from services.settlement.money_api import money_routes
+from services.settlement.http_edges import refuse_nul
+from services.settlement.money_api import money_routes, posted
 from services.settlement.money_in import LimitChange, Name, TopUp
-from services.settlement.pricebook import parse_book
+from services.settlement.pricebook import BookDocument, parse_book
 
-Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
+Connection = psycopg.Connection[TupleRow]
+Connect = Callable[[], AbstractContextManager[Connection]]
+BOOK_BODY = {"application/yaml": {"schema": {"type": "string"}}, "application/json": {"schema": {"type": "object"}}}
+"""A price book is read as it is, whatever it calls itself."""
 
 
 class EndOffsets(Protocol):
@@ -34,86 +49,159 @@ class EndOffsets(Protocol):
         ...
 
 
-class Reply(Response):
-    """JSON by orjson: UUIDs and instants as everywhere."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """The body."""
-        return orjson.dumps(content, option=orjson.OPT_UTC_Z)
-
-
-def admin_router(*, connect: Connect, books: BookStore, ends: EndOffsets, tokens: Tokens, terms: CaseTerms) -> APIRouter:
-    """The routes under `/admin`, each behind the admin token. Handlers that block run in FastAPI's threads."""
-
-    def authorize(request: Request) -> None:
-        given = request.headers.get("authorization")
-        tokens.check(given.encode() if given else None)
-
-    router = APIRouter(prefix="/admin", dependencies=[Depends(authorize)])
-    _money_routes(router, connect, books)
+def admin_router(*, connect: Connect, books: BookStore, ends: EndOffsets, terms: CaseTerms) -> APIRouter:
+    """The routes under `/admin`. Handlers that block run in FastAPI's threads."""
+    router = APIRouter(prefix="/admin")
+    _payment_routes(router, connect, books)
+    _limit_routes(router, connect, books)
+    _book_routes(router, connect, books)
     money_routes(router, connect, books, terms)
     history_routes(router, connect)
     _reading_routes(router, connect, ends)
     return router
 
 
-def _money_routes(router: APIRouter, connect: Connect, books: BookStore) -> None:
-    @router.post("/topups")
-    def post_topup(asked: TopUp) -> Response:
+def _payment_routes(router: APIRouter, connect: Connect, books: BookStore) -> None:
+    @router.post(
+        "/topups",
+        status_code=201,
+        response_model=ToppedUpReply,
+        **operation("money.write", "Add a payment", about="body", errors=CHANGING, again=ToppedUpReply),
+    )
+    def add_payment(asked: TopUp, call: Repeatable) -> Response:
+        """Once for ever: the same payment again is answered with 200 and the stored answer."""
         books.refresh()
-        with connect() as connection:
-            answer, new = topup_store.top_up(connection, asked, books.in_force)
-        return JSONResponse(answer, status_code=201 if new else 200)
 
-    @router.post("/limits")
-    def post_limit(asked: LimitChange) -> Response:
-        with connect() as connection:
-            return JSONResponse(limit_store.set_limit(connection, asked, author=asked.author))
+        def make(connection: Connection) -> Made:
+            entity = f"{asked.provider}:{asked.payment_id}"
+            return posted("topup", entity, topup_store.top_up(connection, asked, books.in_force))
 
-    @router.post("/cost-centres")
-    def post_cost_centre(asked: CostCentre) -> Response:
+        return change(connect, call, make)
+
+
+def _limit_routes(router: APIRouter, connect: Connect, books: BookStore) -> None:
+    @router.post(
+        "/limits", response_model=LimitReply, **operation("budget.write", "Set a limit", about="body", errors=CHANGING)
+    )
+    def set_limit(asked: LimitChange, call: Repeatable) -> Response:
+        """A limit of null removes it; what is spent goes on being counted."""
+        author = call.author(asked.author)
+
+        def make(connection: Connection) -> Made:
+            before = limit_store.limit_under_lock(connection, asked)
+            after = limit_store.set_limit(connection, asked, author=author)
+            return Made(answer=after, changes=[limit_change("limit.set", asked, before, after)])
+
+        return change(connect, call, make)
+
+    @router.post(
+        "/cost-centres",
+        status_code=201,
+        response_model=CostCentreReply,
+        **operation("budget.write", "Open a cost centre", about="body", errors=CHANGING),
+    )
+    def open_centre(asked: CostCentre, call: Repeatable) -> Response:
+        """A bucket that its limit funds; asked again, the limit is set anew."""
         books.refresh()
-        with connect() as connection:
-            return JSONResponse(open_cost_centre(connection, asked, books.in_force, author=asked.author), status_code=201)
+        author = call.author(asked.author)
 
-    @router.get("/limits")
-    def get_limits(account_id: Name) -> Response:
-        with connect() as connection:
-            return Reply({"data": limit_store.limits(connection, account_id)})
+        def make(connection: Connection) -> Made:
+            limit = asked.as_limit(books.in_force)
+            before = limit_store.limit_under_lock(connection, limit)
+            after = open_cost_centre(connection, asked, books.in_force, author=author)
+            return Made(answer=after, status=201, changes=[limit_change("cost_centre.open", limit, before, after)])
 
-    @router.post("/price-books")
-    async def post_price_book(request: Request) -> Response:
+        return change(connect, call, make)
+
+    @router.get(
+        "/limits", response_model=Page[LimitRow], **operation("budget.read", "List the limits of an account", about="query")
+    )
+    def list_limits(account_id: Name, after: int | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> Response:
+        """By kind and id, with what the newest window of each holds."""
+        with connect() as connection:
+            found = limit_store.limits(connection, account_id, after=after, limit=limit + 1)
+        return Reply(page_of(found, limit, lambda row: row["number"]))
+
+
+def limit_change(action: str, asked: LimitChange, before: dict[str, Any] | None, after: dict[str, Any]) -> Change:
+    """A limit's entry in the audit log."""
+    return Change(
+        action=action,
+        entity_kind=asked.kind,
+        entity_id=asked.id,
+        account_id=asked.account_id,
+        before=before,
+        after=after,
+        author=after["changed_by"],
+    )
+
+
+def _book_routes(router: APIRouter, connect: Connect, books: BookStore) -> None:
+    def publish(document: BookDocument, call: AdminCall) -> Response:
+        def make(connection: Connection) -> Made:
+            before, book = books.publish_within(connection, document)
+            answer = {"version": book.version, "sha256": book.sha256, "items": len(book.items), "new": before != book.version}
+            entry = Change(
+                action="prices.publish",
+                entity_kind="price_book",
+                entity_id=str(book.version),
+                before={"version": before},
+                after={"version": book.version, "sha256": book.sha256},
+            )
+            new = before != book.version
+            return Made(answer=answer, status=201 if new else 200, changes=[entry] if new else [])
+
+        reply = change(connect, call, make)
+        books.refresh()
+        return reply
+
+    @router.post(
+        "/price-books",
+        status_code=201,
+        response_model=PriceBookReply,
+        **operation("price.write", "Publish a price book", errors=CHANGING, again=PriceBookReply, body=BOOK_BODY),
+    )
+    async def publish_book(request: Request, call: Repeatable) -> Response:
+        """YAML or JSON; the content that is in force keeps its version (200)."""
         body = await request.body()
         refuse_nul(body)
         try:
             document = parse_book(body.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise BadInputError("a price book is UTF-8 text", code="invalid_price_book") from error
-        book, new = await asyncio.to_thread(books.publish, document)
-        answer = {"version": book.version, "sha256": book.sha256, "items": len(book.items), "new": new}
-        return JSONResponse(answer, status_code=201 if new else 200)
+        return await asyncio.to_thread(publish, document, call)
 
 
 def _reading_routes(router: APIRouter, connect: Connect, ends: EndOffsets) -> None:
-    @router.get("/accounts/{account_id}/balances")
-    def get_balances(account_id: str) -> Response:
+    @router.get(
+        "/accounts/{account_id}/balances",
+        response_model=Balances,
+        **operation("budget.read", "Show the balances of an account", about="path"),
+    )
+    def show_balances(account_id: str) -> Response:
+        """Every bucket; an account that never had a payment has none."""
         with connect() as connection:
             return Reply({"data": balance_store.balances(connection, account_id)})
 
-    @router.get("/accounts/{account_id}/postings")
-    def get_postings(
+    @router.get(
+        "/accounts/{account_id}/postings",
+        response_model=PostingsPage,
+        **operation("budget.read", "List what moved a bucket", about="path"),
+    )
+    def list_postings(
         account_id: str,
         bucket: Name,
         after: Annotated[int, Query(ge=0, le=2**62)] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
+        """Oldest first: each `before_nano` is the `after_nano` of the one before it."""
         with connect() as connection:
             return Reply(balance_store.postings(connection, account_id, bucket, after=after, limit=limit))
 
-    @router.get("/lag")
-    async def get_lag() -> Response:
+    @router.get("/lag", response_model=Lag, **operation("ledger.read", "Show how far the ledger is"))
+    async def show_lag() -> Response:
+        """The ledger's offset in each partition, and what waits."""
+
         def read() -> dict[str, Any]:
             with connect() as connection:
                 return balance_store.pending(connection, topics.ATTEMPTS)

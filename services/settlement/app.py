@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,11 +24,13 @@ from starlette.exceptions import HTTPException
 from schemas.calls import HoldRequest
 from services.settlement import ingress, metrics
 from services.settlement.admin_api import admin_router
+from services.settlement.admin_calls import AdminCall, Door, require_permissions
 from services.settlement.audit.audit_store import AuditLog
 from services.settlement.audit.process import AuditProcesses
 from services.settlement.audit_api import audit_router
+from services.settlement.audit_log_api import audit_log_router
 from services.settlement.book_store import BookStore
-from services.settlement.case_api import case_router
+from services.settlement.case_api import case_router, letter_entry
 from services.settlement.coalescer import Coalescer
 from services.settlement.control import ControlReader, Frozen
 from services.settlement.correction_store import CaseTerms
@@ -36,6 +39,7 @@ from services.settlement.errors import ApiError
 from services.settlement.garbage import calm
 from services.settlement.hold_store import HoldLane
 from services.settlement.http_edges import Asgi, Receive, Scope, Send, Tokens, api_error, bounded
+from services.settlement.identity import Identity
 from services.settlement.internal_api import InternalApi
 from services.settlement.logs import configure_logs
 from services.settlement.partitions import partitions_of
@@ -50,6 +54,7 @@ from services.settlement.webhook_api import webhook_router
 
 log = structlog.get_logger(__name__)
 WATCH_INTERVAL_S = 1.0
+OPENAPI = "/admin/openapi.json"
 STALE_AFTER_S = 5.0
 """How long the database may have been silent before the process calls itself not ready."""
 
@@ -92,6 +97,7 @@ class SettlementApi:
             [lane.place for lane in self._lanes], limit=settings.hold_batch, capacity=settings.hold_queue
         )
         self.audits = AuditProcesses(self._audit_lost)
+        self.identity = Identity(settings.edge_url, settings.settlement_token)
         self._tasks: list[asyncio.Task[None]] = []
         self._database_seen = 0.0
 
@@ -109,6 +115,7 @@ class SettlementApi:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.holds.stop()
         await self.audits.stop()
+        await self.identity.close()
         for lane in self._lanes:
             await lane.close()
         await asyncio.to_thread(self.pool.close)
@@ -136,10 +143,11 @@ class SettlementApi:
                 await consumer.stop()
         return {partition.partition: end for partition, end in ends.items()}
 
-    def redriver(self, connection: psycopg.Connection[Any]) -> Redriver:
-        """Reads dead letters again, with the price books that are known here."""
+    def redriver(self, connection: psycopg.Connection[Any], call: AdminCall) -> Redriver:
+        """Reads dead letters again for a call, with the price books that are known here."""
         owner, days = self._settings.case_owner, self._settings.case_max_age_days
-        return Redriver(connection, book_of=self.books.version, case_owner=owner, case_max_age_days=days)
+        noted = partial(letter_entry, call)
+        return Redriver(connection, book_of=self.books.version, case_owner=owner, case_max_age_days=days, noted=noted)
 
     def _audit_lost(self, audit_id: UUID, status: int) -> None:
         with self.pool.connection() as connection:
@@ -171,7 +179,7 @@ def build(settings: Settings) -> Asgi:
     """The ASGI application: the plain internal routes in front, FastAPI for the rest."""
     configure_json()
     service = SettlementApi(settings)
-    fast = bounded(_fastapi(service, settings))
+    fast = Door(bounded(_fastapi(service, settings)), Tokens([settings.admin_token]), service.identity)
     internal = InternalApi(
         holds=service.holds,
         connect=service.pool.connection,
@@ -208,16 +216,23 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
         yield
         await service.stop()
 
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    admin = Tokens([settings.admin_token])
-    terms = CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days)
-    app.include_router(
-        admin_router(connect=service.pool.connection, books=service.books, ends=service, tokens=admin, terms=terms)
+    app = FastAPI(
+        title="Tollbook settlement, admin API",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=OPENAPI,
+        generate_unique_id_function=lambda route: route.name,
     )
-    app.include_router(case_router(connect=service.pool.connection, redriver=service.redriver, tokens=admin))
-    app.include_router(reconcile_router(connect=service.pool.connection, tokens=admin))
-    app.include_router(audit_router(connect=service.pool.connection, processes=service.audits, tokens=admin))
-    app.include_router(webhook_router(service.pool.connection, service.books, terms, settings.stripe_webhook_secret))
+    terms = CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days)
+    connect = service.pool.connection
+    app.include_router(admin_router(connect=connect, books=service.books, ends=service, terms=terms))
+    app.include_router(case_router(connect=connect, redriver=service.redriver))
+    app.include_router(reconcile_router(connect))
+    app.include_router(audit_router(connect=connect, processes=service.audits))
+    app.include_router(audit_log_router(connect))
+    app.include_router(webhook_router(connect, service.books, terms, settings.stripe_webhook_secret), include_in_schema=False)
+    require_permissions(app)
     _errors(app)
     _health(app, service)
     return app
@@ -255,18 +270,18 @@ def _errors(app: FastAPI) -> None:
 
 
 def _health(app: FastAPI, service: SettlementApi) -> None:
-    @app.get("/healthz")
+    @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, bool]:
         return {"ok": True}
 
-    @app.get("/readyz")
+    @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
         reason = service.not_ready()
         if reason is None:
             return JSONResponse({"ready": True})
         return JSONResponse({"ready": False, "reason": reason}, status_code=503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", include_in_schema=False)
     async def metrics_text() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

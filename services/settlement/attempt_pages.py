@@ -29,23 +29,30 @@ def attempts(
     rows = connection.execute(statements("attempts.sql")["completions"], bounds).fetchall()
     found = [each for request_id, holder, completed in rows for each in _attempts(request_id, holder, orjson.loads(completed))]
     chosen = [each for each in found if not channels or each["channel"] in channels]
-    return {"data": chosen, "next": rows[-1][0] if len(rows) == limit else None}
+    last = rows[-1][0] if len(rows) == limit else None
+    return {"object": "list", "data": chosen, "next_after": last, "next": last}
 
 
-def unknown_ends(connection: Connection, *, since: datetime, until: datetime, limit: int) -> list[dict[str, Any]]:
-    """Holds of requests that never completed, with the candidates that may have been asked."""
-    asked = {"since": since, "until": until, "limit": limit}
+def unknown_ends(
+    connection: Connection, *, since: datetime, until: datetime, limit: int, after: UUID | None = None
+) -> dict[str, Any]:
+    """A page of holds whose request never completed, with the candidates that may have been asked."""
+    asked = {"since": since, "until": until, "after": after, "limit": limit}
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statements("attempts.sql")["unknown_ends"], asked).fetchall()
-    return [{**row, "candidates": row.pop("detail")["candidates"]} for row in rows]
+    found = [{**row, "candidates": row.pop("detail")["candidates"]} for row in rows]
+    return {"object": "list", "data": found, "next_after": found[-1]["id"] if len(found) == limit else None}
 
 
-def exposures(connection: Connection, *, since: datetime, until: datetime, limit: int) -> list[dict[str, Any]]:
-    """Attempts of settled requests whose provider never said what it counted, with the most that it may bill."""
-    bounds = {"after": id_at(since - LONGEST_REQUEST), "before": id_at(until), "limit": limit}
+def exposures(
+    connection: Connection, *, since: datetime, until: datetime, limit: int, after: UUID | None = None
+) -> dict[str, Any]:
+    """A page of attempts of settled requests whose provider never said what it counted, with the most that it may bill."""
+    bounds = {"after": after or id_at(since - LONGEST_REQUEST), "before": id_at(until), "limit": limit}
     rows = connection.execute(statements("attempts.sql")["exposed"], bounds).fetchall()
     found = [each for request_id, holder, completed in rows for each in _attempts(request_id, holder, orjson.loads(completed))]
-    return [each for each in found if each["exposure"] is not None]
+    exposed = [each for each in found if each["exposure"] is not None]
+    return {"object": "list", "data": exposed, "next_after": rows[-1][0] if len(rows) == limit else None}
 
 
 def id_at(instant: datetime) -> UUID:

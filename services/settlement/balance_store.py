@@ -66,7 +66,8 @@ def postings(connection: psycopg.Connection[TupleRow], holder: str, bucket: str,
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(sql["moves"], {"account": row[0], "after": after, "limit": limit + 1}).fetchall()
     page = found[:limit]
-    return {"data": page, "next": page[-1]["seq"] if len(found) > limit else None}
+    last = page[-1]["seq"] if len(found) > limit else None
+    return {"object": "list", "data": page, "next_after": None if last is None else str(last), "next": last}
 
 
 def pending(connection: psycopg.Connection[TupleRow], topic: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """A batch of records on its way through the settlement transaction. Pure values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from services.settlement.errors import PoisonError
 from services.settlement.records import Incoming, Record
@@ -37,11 +39,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """The dead letter that the batch's one event was, who has it read again, and what it comes to."""
+    """The dead letter that the batch's one event was, who has it read again, and what it comes to.
+
+    `entry` is its row in the audit log, None where nobody's call is behind it.
+    """
 
     record: Record
     author: str
     outcome: str
+    entry: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)

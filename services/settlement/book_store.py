@@ -57,18 +57,26 @@ class BookStore:
     def publish(self, document: BookDocument) -> tuple[PriceBook, bool]:
         """Put a book in force. Returns it and whether it is new: the content that is in force keeps its version."""
         with self._connect() as connection, connection.transaction():
-            connection.execute(statement("lock_price_books"))
-            row = connection.execute(statement("price_book_in_force")).fetchone()
-            if row is not None and row[1] == document.sha256:
-                return self._add(*row), False
-            text = orjson.dumps(document.canonical, option=orjson.OPT_SORT_KEYS).decode()
-            published = connection.execute(
-                statement("publish_price_book"), {"sha256": document.sha256, "document": text}
-            ).fetchone()
-            assert published is not None
-            book = document.as_book(published[0])
-            _announce(connection, book)
-        return self._add(book.version, book.sha256, document.canonical), True
+            before, book = self.publish_within(connection, document)
+        return self._add(book.version, book.sha256, document.canonical), before != book.version
+
+    def publish_within(self, connection: psycopg.Connection[TupleRow], document: BookDocument) -> tuple[int | None, PriceBook]:
+        """The version that was in force, and the book that is when the caller's transaction commits: the same, or the next.
+
+        Nothing is remembered here of a book that may never be: `refresh` reads it when it is there.
+        """
+        connection.execute(statement("lock_price_books"))
+        row = connection.execute(statement("price_book_in_force")).fetchone()
+        if row is not None and row[1] == document.sha256:
+            return row[0], book_from(row[2], version=row[0], sha256=row[1])
+        text = orjson.dumps(document.canonical, option=orjson.OPT_SORT_KEYS).decode()
+        published = connection.execute(
+            statement("publish_price_book"), {"sha256": document.sha256, "document": text}
+        ).fetchone()
+        assert published is not None
+        book = document.as_book(published[0])
+        _announce(connection, book)
+        return None if row is None else row[0], book
 
     def _add(self, version: int, sha256: str, document: dict[str, Any]) -> PriceBook:
         book = self._by_version.get(version) or book_from(document, version=version, sha256=sha256)

@@ -17,12 +17,24 @@ Connection = psycopg.Connection[TupleRow]
 
 
 def cases(
-    connection: Connection, *, open_only: bool | None, owner: str | None, kind: str | None, overdue: bool, limit: int
+    connection: Connection,
+    *,
+    open_only: bool | None,
+    owner: str | None,
+    kind: str | None,
+    overdue: bool,
+    limit: int,
+    after: UUID | None = None,
 ) -> list[dict[str, Any]]:
-    """The newest cases, with their age in seconds and whether they are overdue."""
-    asked = {"open": open_only, "owner": owner, "kind": kind, "overdue": overdue, "limit": limit}
+    """The newest cases (behind `after`), with their age in seconds and whether they are overdue."""
+    asked = {"open": open_only, "owner": owner, "kind": kind, "overdue": overdue, "limit": limit, "after": after}
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statements("cases.sql")["cases"], asked).fetchall()
+
+
+def lock(connection: Connection, case_id: UUID) -> None:
+    """Let nobody else change the case until the transaction ends. Raises NotFoundError."""
+    _locked(connection, case_id)
 
 
 def read_case(connection: Connection, case_id: UUID) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Assignment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     owner: Name
-    author: Name
+    author: Name = "admin"
 
 
 class Closing(BaseModel):
@@ -28,7 +28,7 @@ class Closing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     resolution: Reason
-    author: Name
+    author: Name = "admin"
     decision: Annotated[Decision | None, Field()] = None
 
 

@@ -21,7 +21,7 @@ class Chargeback(BaseModel):
     dispute_id: Name
     amount: DecimalText | None = None
     reason: Reason
-    author: Name
+    author: Name = "admin"
 
     @property
     def amount_nano(self) -> int | None:
@@ -48,7 +48,7 @@ class Reinstatement(BaseModel):
     dispute_id: Name
     amount: DecimalText | None = None
     reason: Reason
-    author: Name
+    author: Name = "admin"
 
     @property
     def amount_nano(self) -> int | None:

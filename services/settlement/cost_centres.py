@@ -25,6 +25,22 @@ class CostCentre(BaseModel):
     window: Window = "month"
     author: Name = "admin"
 
+    def as_limit(self, book: PriceBook) -> LimitChange:
+        """The limit that funds the bucket. Raises InvalidError for a bucket that the book does not know."""
+        bucket = book.bucket_named(self.bucket)
+        if bucket is None:
+            raise InvalidError(
+                f"there is no bucket {self.bucket!r} in price book {book.version}", code="unknown_bucket", param="bucket"
+            )
+        return LimitChange(
+            account_id=self.account_id,
+            kind="bucket",
+            id=bucket.id,
+            currency=bucket.currency,
+            window=self.window,
+            limit=self.limit,
+        )
+
 
 def open_cost_centre(
     connection: psycopg.Connection[TupleRow], asked: CostCentre, book: PriceBook, *, author: str
@@ -33,33 +49,21 @@ def open_cost_centre(
 
     Raises InvalidError for an unknown bucket and ConflictError for a bucket that payments fund.
     """
-    bucket = book.bucket_named(asked.bucket)
-    if bucket is None:
-        raise InvalidError(
-            f"there is no bucket {asked.bucket!r} in price book {book.version}", code="unknown_bucket", param="bucket"
-        )
+    change = asked.as_limit(book)
     sql = statements("admin.sql")
     with connection.transaction():
-        key = {"holder": asked.account_id, "bucket": bucket.id, "currency": bucket.currency}
+        key = {"holder": asked.account_id, "bucket": change.id, "currency": change.currency}
         connection.execute(sql["lock_holder"], key)
-        customer = accounts.customer_bucket(asked.account_id, bucket.id, bucket.currency)
+        customer = accounts.customer_bucket(asked.account_id, change.id, change.currency)
         ids = AccountIds(connection)
         ids.open({customer.name: customer})
         connection.execute(sql["open_cost_centre"], {**key, "account": ids.id_of(customer)})
         row = connection.execute(sql["funding"], key).fetchone()
         if row is None or row[0] != "limit":
             raise ConflictError(
-                f"the bucket {bucket.id} of account {asked.account_id} is funded by payments: open the cost centre in an "
+                f"the bucket {change.id} of account {asked.account_id} is funded by payments: open the cost centre in an "
                 "account of its own",
                 code="bucket_is_prepaid",
             )
-        change = LimitChange(
-            account_id=asked.account_id,
-            kind="bucket",
-            id=bucket.id,
-            currency=bucket.currency,
-            window=asked.window,
-            limit=asked.limit,
-        )
         limit = limit_store.set_limit(connection, change, author=author)
-    return {**limit, "bucket": bucket.id, "funding": "limit"}
+    return {**limit, "bucket": change.id, "funding": "limit"}

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.envelope import now
 from services.settlement import statement_store
+from services.settlement.admin_calls import operation
+from services.settlement.admin_models import Page, StatementReply, TopUpRow
 from services.settlement.http_edges import Scope
 from services.settlement.statement_documents import Document, document, require_format
 
@@ -32,13 +34,22 @@ class _Page(BaseModel):
 def history_routes(router: APIRouter, connect: Connect) -> None:
     """Add the admin routes."""
 
-    @router.get("/accounts/{account_id}/topups")
-    def get_topups(account_id: str, after: UUID | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+    @router.get(
+        "/accounts/{account_id}/topups",
+        response_model=Page[TopUpRow],
+        **operation("budget.read", "List the payments of an account", about="path"),
+    )
+    def list_top_ups(account_id: str, after: UUID | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+        """Newest first, with what their provider took back and gave again."""
         with connect() as connection:
             return JSONResponse(statement_store.top_ups(connection, account_id, after=after, limit=limit))
 
-    @router.get("/accounts/{account_id}/statements/{month}")
-    def get_statement(account_id: str, month: str, bucket: str | None = None, format: str = "json") -> Response:
+    stated = operation("budget.read", "Show the statement of a month", about="path", errors=[500])
+    stated["responses"][200] = {"content": {"text/csv": {}, "application/pdf": {}}}
+
+    @router.get("/accounts/{account_id}/statements/{month}", response_model=StatementReply, **stated)
+    def show_statement(account_id: str, month: str, bucket: str | None = None, format: str = "json") -> Response:
+        """A month in UTC (YYYY-MM), the present one up to now; `format` is json, csv or pdf."""
         made = _statement(connect, account_id, month, bucket, format)
         return Response(made.body, headers=made.headers)
 

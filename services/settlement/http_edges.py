@@ -28,10 +28,14 @@ class Tokens:
     def __init__(self, tokens: Iterable[str]) -> None:
         self._expected = [f"Bearer {token}".encode() for token in tokens if token]
 
+    def known(self, authorization: bytes | None) -> bool:
+        """Whether the header carries one of the tokens."""
+        given = authorization or b""
+        return any([hmac.compare_digest(given, expected) for expected in self._expected])
+
     def check(self, authorization: bytes | None) -> None:
         """Raise UnauthorizedError unless the header carries one of the tokens."""
-        given = authorization or b""
-        if not any([hmac.compare_digest(given, expected) for expected in self._expected]):
+        if not self.known(authorization):
             raise UnauthorizedError("a valid service token is needed: Authorization: Bearer <token>")
 
 

@@ -28,38 +28,72 @@ def set_limit(connection: psycopg.Connection[TupleRow], asked: LimitChange, *, a
         return _set(connection, asked, author)
 
 
-def limits(connection: psycopg.Connection[TupleRow], holder: str) -> list[dict[str, Any]]:
-    """Every limit of an account with what its newest window holds."""
-    rows = connection.execute(statements("admin.sql")["limits"], {"holder": holder}).fetchall()
-    return [
-        {
-            "account_id": account,
-            "kind": kind,
-            "id": entity,
-            "currency": currency,
-            "window": window,
-            "limit": None if limit is None else format_amount(limit),
-            "limit_nano": limit,
-            "version": version,
-            "changed_at": utc_text(changed_at),
-            "changed_by": changed_by,
-            "window_start": utc_text(start),
-            "held_nano": held,
-            "spent_nano": spent,
-        }
-        for account, kind, entity, currency, window, limit, version, changed_at, start, held, spent, changed_by in rows
-    ]
-
-
-def _set(connection: psycopg.Connection[TupleRow], asked: LimitChange, author: str) -> dict[str, Any]:
+def limit_under_lock(connection: psycopg.Connection[TupleRow], asked: LimitChange) -> dict[str, Any] | None:
+    """The limit as it is, None where there is none, which stays so until the transaction ends."""
     sql = statements("admin.sql")
-    key = {
+    connection.execute(sql["lock_holder"], _key(asked))
+    row = connection.execute(sql["limit_exists"], _key(asked)).fetchone()
+    if row is None:
+        return None
+    _, limit, version, changed_by = row
+    shown = None if limit is None else format_amount(limit)
+    return {"limit": shown, "limit_nano": limit, "version": version, "changed_by": changed_by}
+
+
+def limits(
+    connection: psycopg.Connection[TupleRow], holder: str, *, after: int | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """The limits of an account (behind the one whose id is `after`), each with what its newest window holds."""
+    asked = {"holder": holder, "after": after, "limit": limit}
+    return [_shown(*row) for row in connection.execute(statements("admin.sql")["limits"], asked).fetchall()]
+
+
+def _shown(  # noqa: PLR0917 - the columns of `limits`
+    account: str,
+    kind: str,
+    entity: str,
+    currency: str,
+    window: str,
+    limit: int | None,
+    version: int,
+    changed_at: datetime,
+    start: datetime | None,
+    held: int,
+    spent: int,
+    changed_by: str | None,
+    number: int,
+) -> dict[str, Any]:
+    return {
+        "number": number,
+        "account_id": account,
+        "kind": kind,
+        "id": entity,
+        "currency": currency,
+        "window": window,
+        "limit": None if limit is None else format_amount(limit),
+        "limit_nano": limit,
+        "version": version,
+        "changed_at": utc_text(changed_at),
+        "changed_by": changed_by,
+        "window_start": utc_text(start),
+        "held_nano": held,
+        "spent_nano": spent,
+    }
+
+
+def _key(asked: LimitChange) -> dict[str, Any]:
+    return {
         "holder": asked.account_id,
         "kind": asked.kind,
         "entity": asked.id,
         "currency": asked.currency,
         "window": asked.window,
     }
+
+
+def _set(connection: psycopg.Connection[TupleRow], asked: LimitChange, author: str) -> dict[str, Any]:
+    sql = statements("admin.sql")
+    key = _key(asked)
     connection.execute(sql["lock_holder"], key)
     exists = connection.execute(sql["limit_exists"], key).fetchone() is not None
     history = None if exists else _History(connection, asked)

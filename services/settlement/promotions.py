@@ -34,7 +34,7 @@ class Promotion(BaseModel):
     amount: DecimalText
     expires_at: Annotated[AwareDatetime, AfterValidator(_within_reach)]
     reason: Reason
-    author: Name
+    author: Name = "admin"
     key: Name
 
     @property

@@ -41,7 +41,7 @@ class RedriveOrder(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    author: Name
+    author: Name = "admin"
     reason: Name | None = None
     partition: Annotated[int | None, Field(ge=0)] = None
     offset: Annotated[int | None, Field(ge=0)] = None
@@ -80,10 +80,13 @@ class Redriver:
         book_of: Callable[[int], PriceBook | None],
         case_owner: str,
         case_max_age_days: int,
+        noted: Callable[[Record, str], Mapping[str, Any]] | None = None,
     ) -> None:
+        """`noted` is what the audit log says of a letter and what it came to."""
         posting = Posting(lease=NOBODY, lease_s=0, case_owner=case_owner, case_max_age_days=case_max_age_days)
         self._connection = connection
         self._store = SettleStore(connection, posting=posting, book_of=book_of)
+        self._noted = noted
         self._sql = statements("dead_letters.sql")
 
     def run(self, order: RedriveOrder) -> dict[str, Any]:
@@ -126,7 +129,7 @@ class Redriver:
         """What the record came to. Raises PoisonError. The worker may be settling the same event under another offset."""
         for _ in range(RACES):
             try:
-                outcome = self._store.redrive(incoming, author=author)
+                outcome = self._store.redrive(incoming, author=author, noted=self._noted)
             except (RacedError, psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected) as error:
                 log.info("redrive_again", reason=type(error).__name__)
                 if not self._waits(incoming.record):
@@ -134,7 +137,7 @@ class Redriver:
                 continue
             metrics.REDRIVEN.labels(outcome).inc()
             return outcome
-        return self._store.redrive(incoming, author=author)
+        return self._store.redrive(incoming, author=author, noted=self._noted)
 
     def _waits(self, record: Record) -> bool:
         place = {"topic": topics.ATTEMPTS, "partition": record.partition, "offset": record.offset}

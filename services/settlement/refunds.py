@@ -22,7 +22,7 @@ class Refund(BaseModel):
     request_id: UUID
     amount: DecimalText | None = None
     reason: Reason
-    author: Name
+    author: Name = "admin"
     key: Name
     hold_id: UUID | None = None
 

@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     admin_token: str = Field(default="", alias="TOLLBOOK_ADMIN_TOKEN")
     edge_token: str = Field(default="", alias="TOLLBOOK_EDGE_TOKEN")
     router_token: str = Field(default="", alias="TOLLBOOK_ROUTER_TOKEN")
+    edge_url: str = Field(default="", alias="TOLLBOOK_EDGE_URL")
+    settlement_token: str = Field(default="", alias="TOLLBOOK_SETTLEMENT_TOKEN")
 
     stripe_webhook_secret: str = Field(default="", alias="TOLLBOOK_STRIPE_WEBHOOK_SECRET")
 

@@ -1,6 +1,6 @@
 """The settlement transaction: offset, inbox, holds, postings, balances and outbox, committed together or not at all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -38,7 +38,7 @@ from services.settlement.entries import (
 from services.settlement.errors import LostLeaseError, RacedError
 from services.settlement.ledger_accounts import AccountIds
 from services.settlement.pricebook import PriceBook
-from services.settlement.records import Incoming
+from services.settlement.records import Incoming, Record
 from services.settlement.statements import statements
 
 CONSUMER = "settlement"
@@ -83,8 +83,12 @@ class SettleStore:
         self.post(prepared)
         return prepared.decided
 
-    def redrive(self, incoming: Incoming, *, author: str) -> str:
+    def redrive(
+        self, incoming: Incoming, *, author: str, noted: Callable[[Record, str], Mapping[str, Any]] | None = None
+    ) -> str:
         """Post a dead letter that can be read by now, and mark it in the same transaction. Returns what it came to.
+
+        `noted` is what the audit log says of it.
 
         Raises PoisonError where it cannot be posted still, RacedError where somebody else has redriven it, or psycopg's.
         """
@@ -93,7 +97,8 @@ class SettleStore:
         if prepared.decided.poison:
             raise prepared.decided.poison[0][1]
         outcome = outcome_of(prepared.decided)
-        batch.redriven = Redriven(incoming.record, author, outcome)
+        entry = noted(incoming.record, outcome) if noted else None
+        batch.redriven = Redriven(incoming.record, author, outcome, entry)
         self.post(prepared)
         return outcome
 
@@ -146,6 +151,8 @@ class SettleStore:
         record = redriven.record
         place = {"topic": topics.ATTEMPTS, "partition": record.partition, "offset": record.offset}
         parameters = {**place, "author": redriven.author, "outcome": redriven.outcome}
+        if redriven.entry is not None:
+            self._connection.execute(statements("audit_log.sql")["write_entry"], redriven.entry)
         return self._connection.execute(statements("dead_letters.sql")["mark_redriven"], parameters)
 
     def _advance(self, batch: Batch) -> psycopg.Cursor[TupleRow]:

@@ -56,7 +56,7 @@ def top_ups(connection: Connection, holder: str, *, after: UUID | None, limit: i
     asked = {"holder": holder, "after": after, "limit": limit + 1}
     rows = connection.execute(statements("money.sql")["topups"], asked).fetchall()
     page = [_top_up(*row) for row in rows[:limit]]
-    return {"data": page, "next_after": page[-1]["txn_id"] if len(rows) > limit else None}
+    return {"object": "list", "data": page, "next_after": page[-1]["txn_id"] if len(rows) > limit else None}
 
 
 def _top_up(  # noqa: PLR0917 - the columns of `topups`

@@ -44,7 +44,8 @@ def start(connection: Connection, order: AuditOrder, *, author: str) -> UUID:
     connection.execute(sql["bury_dead_audits"], {"grace_s": START_GRACE_S})
     asked = orjson.dumps(order.model_dump(mode="json")).decode()
     try:
-        connection.execute(sql["start_audit"], {"id": audit_id, "kind": order.kind, "author": author, "asked": asked})
+        with connection.transaction():
+            connection.execute(sql["start_audit"], {"id": audit_id, "kind": order.kind, "author": author, "asked": asked})
     except psycopg.errors.UniqueViolation as error:
         row = connection.execute(sql["running_audit"]).fetchone()
         running = f": {row[0]}" if row else ""
@@ -63,10 +64,10 @@ def read(connection: Connection, audit_id: UUID) -> dict[str, Any]:
     return row
 
 
-def newest(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
-    """The newest audits, without their results."""
+def newest(connection: Connection, *, limit: int, after: UUID | None = None) -> list[dict[str, Any]]:
+    """The newest audits (behind `after`), without their results."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statements("audit.sql")["audits"], {"limit": limit}).fetchall()
+        return cursor.execute(statements("audit.sql")["audits"], {"limit": limit, "after": after}).fetchall()
 
 
 class AuditLog:

@@ -62,12 +62,15 @@ where state = 'HELD' and expires_at >= coalesce((select swept_until from sweep),
 select (select count(*) from outbox), (select count(*) from ingress);
 
 -- name: limits
+-- `after` is the number of the last limit of the page before.
 select l.holder, l.kind, l.entity, l.currency, l.window_kind, l.limit_nano, l.version, l.changed_at,
-    w.start_utc, coalesce(w.held, 0), coalesce(w.spent, 0), l.changed_by
+    w.start_utc, coalesce(w.held, 0), coalesce(w.spent, 0), l.changed_by, l.id
 from envelope l left join lateral (
     select * from envelope_window w where w.envelope = l.id order by w.start_utc desc limit 1
 ) w on true
-where l.holder = %(holder)s and l.kind <> 'run' order by l.kind, l.entity, l.currency, l.window_kind;
+where l.holder = %(holder)s and l.kind <> 'run' and (%(after)s::bigint is null or (l.kind, l.entity, l.currency, l.window_kind)
+    > (select p.kind, p.entity, p.currency, p.window_kind from envelope p where p.id = %(after)s and p.holder = %(holder)s))
+order by l.kind, l.entity, l.currency, l.window_kind limit %(limit)s::bigint;
 
 -- name: lock_open_holds
 -- Open holds of one envelope. Under the lock of their buckets nobody but a stream's sign of life can have them.
@@ -117,7 +120,7 @@ values (%(envelope)s, %(start)s, %(held)s, %(spent)s, %(overrun)s) returning id;
 update hold set windows = windows || %(window)s::bigint where id = any(%(ids)s::uuid[]);
 
 -- name: limit_exists
-select id from envelope
+select id, limit_nano, version, changed_by from envelope
 where holder = %(holder)s and kind = %(kind)s and entity = %(entity)s and currency = %(currency)s and window_kind = %(window)s;
 
 -- name: receipt

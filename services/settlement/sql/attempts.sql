@@ -17,4 +17,5 @@ select h.id, h.request_id, h.holder, h.currency, h.state, h.amount_nano, h.captu
 from hold h
 where h.state in ('EXPIRED', 'HELD') and h.expires_at >= %(since)s and h.placed_at < %(until)s
     and not exists (select from receipt r where r.request_id = h.request_id)
-order by h.expires_at limit %(limit)s;
+    and (%(after)s::uuid is null or (h.expires_at, h.id) > (select p.expires_at, p.id from hold p where p.id = %(after)s))
+order by h.expires_at, h.id limit %(limit)s;

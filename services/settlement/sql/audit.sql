@@ -19,7 +19,9 @@ select pg_try_advisory_lock(hashtextextended(current_schema() || '/audit/' || %(
 select id, kind, state, author, asked, progress, result, error, started_at, ended_at from audit where id = %(id)s;
 
 -- name: audits
-select id, kind, state, author, asked, progress, error, started_at, ended_at from audit order by started_at desc limit %(limit)s;
+select id, kind, state, author, asked, progress, error, started_at, ended_at from audit
+where %(after)s::uuid is null or (started_at, id) < (select p.started_at, p.id from audit p where p.id = %(after)s)
+order by started_at desc, id desc limit %(limit)s;
 
 -- name: running_audit
 select id from audit where state = 'running';

@@ -8,6 +8,7 @@ from "case" c
 where (%(open)s::boolean is null or (c.closed_at is null) = %(open)s)
     and (%(owner)s::text is null or c.owner = %(owner)s) and (%(kind)s::text is null or c.kind = %(kind)s)
     and (not %(overdue)s or (c.closed_at is null and c.due_at < clock_timestamp()))
+    and (%(after)s::uuid is null or (c.opened_at, c.id) < (select p.opened_at, p.id from "case" p where p.id = %(after)s))
 order by c.opened_at desc, c.id desc limit %(limit)s;
 
 -- name: case

@@ -94,6 +94,6 @@ def test_holds_of_requests_that_never_completed_are_listed_with_their_candidates
         funded.expire(hold.hold_id)
     funded.complete(completion(late))
     minute = timedelta(minutes=1)
-    [row] = attempt_pages.unknown_ends(funded.connection, since=now() - minute, until=now() + minute, limit=9)
+    [row] = attempt_pages.unknown_ends(funded.connection, since=now() - minute, until=now() + minute, limit=9)["data"]
     assert (row["request_id"], row["state"]) == (lost.request_id, "EXPIRED")
     assert row["candidates"] == [["openai-main", "direct", "gpt-4o"]]

@@ -1,0 +1,61 @@
+"""Edge as settlement asks it whose token it is: a server on a port of its own that knows a few users."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from deploy.local.ports import free_port
+from schemas.access import Grant, Introspection, IntrospectionAsk, Role
+from tests.integration.settlement.processes import until
+
+SERVICE_TOKEN = "settlement-own-token"
+
+
+@dataclass
+class EdgeOfUsers:
+    """Users by their tokens. `away` makes it answer nothing of use."""
+
+    url: str
+    users: dict[str, Introspection] = field(default_factory=dict)
+    away: bool = False
+
+    def user(self, name: str, role: Role | None, account_id: str | None = None) -> str:
+        """A token of a new user, who has one role or none."""
+        number = len(self.users)
+        token = f"tbu-{number:012d}-{'s' * 49}"
+        grants = [] if role is None else [Grant(role=role, account_id=account_id)]
+        self.users[token] = Introspection(active=True, user_id=f"usr_{number}", name=name, grants=grants)
+        return token
+
+    async def introspect(self, request: Request) -> Response:
+        """`POST /internal/introspect`."""
+        if self.away or request.headers.get("authorization") != f"Bearer {SERVICE_TOKEN}":
+            return Response(status_code=503 if self.away else 401)
+        asked = IntrospectionAsk.model_validate_json(await request.body())
+        found = self.users.get(asked.token, Introspection(active=False))
+        return Response(found.to_json(), media_type="application/json")
+
+
+@contextmanager
+def running_edge() -> Iterator[EdgeOfUsers]:
+    """The server, until the block ends."""
+    port = free_port()
+    edge = EdgeOfUsers(f"http://127.0.0.1:{port}")
+    routes = [Route("/internal/introspect", edge.introspect, methods=["POST"])]
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, log_level="warning"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield edge
+    finally:
+        server.should_exit = True
+        thread.join(10)
