@@ -21,6 +21,13 @@ up: .venv/runtime.stamp  ## set up what is missing, start everything, print URLs
 down:  ## stop everything; the data stays
 	@if [ -x $(PY) ]; then $(PY) -m deploy.local down; fi
 
+.PHONY: backup restore
+backup: .venv/runtime.stamp  ## back the running stack up, without stopping it (TO=directory)
+	@$(PY) -m deploy.local backup create "$(or $(TO),$(error name a directory that does not exist yet: make backup TO=/backups/monday))"
+
+restore: .venv/runtime.stamp  ## restore a backup into an empty TOLLBOOK_HOME (FROM=directory, REPLACE=1 to remove what is there)
+	@$(PY) -m deploy.local backup restore $(if $(REPLACE),--replace) "$(or $(FROM),$(error name the backup: make restore FROM=/backups/monday))"
+
 demo: .venv/dev.stamp  ## from nothing to a story: traffic, faults, a receipt, balances, an alert (the first time takes longer)
 	@$(PY) -m deploy.local.demo
 

@@ -1,25 +1,21 @@
-"""The stack from the command line: `python -m deploy.local up|down|clean|status|logs|restart|stop|start|seed`."""
+"""The stack from the command line: `python -m deploy.local up|down|clean|status|logs|restart|stop|start|seed|backup`."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from deploy.local import prerequisites
-from deploy.local.errors import StackError
+from deploy.local.backup.commands import commands as backup_commands
 from deploy.local.kafka.jars import jars_dir, resolve
 from deploy.local.processes import select
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
 from deploy.local.stackfile import StackFile
+from deploy.local.terminal import console, explained
 
 app = typer.Typer(help="Tollbook on one machine.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False, soft_wrap=True)
 Name = Annotated[str, typer.Argument(help="a process, as `status` names it")]
 
 
@@ -29,7 +25,7 @@ def up(
     seed: Annotated[bool, typer.Option(help="create the demo account, prices and routes")] = True,
 ) -> None:
     """Start the stack, wait until it is ready, print where it is."""
-    with _explained():
+    with explained():
         _print(_stack().up(names, seed=seed))
 
 
@@ -37,7 +33,7 @@ def up(
 def prepare(tests: Annotated[bool, typer.Option(help="Also what only tests need: a browser.")] = False) -> None:
     """Install Java and Maven where they are missing and may be installed, and fetch Kafka."""
     progress = Progress(console)
-    with _explained():
+    with explained():
         prerequisites.ensure(progress, tests=tests)
         if not jars_dir().is_dir():
             with progress.step("Fetching Apache Kafka"):
@@ -47,7 +43,7 @@ def prepare(tests: Annotated[bool, typer.Option(help="Also what only tests need:
 @app.command()
 def down() -> None:
     """Stop the stack; its data stays."""
-    with _explained():
+    with explained():
         _stack().down()
     console.print("Tollbook is down; its data stays.")
 
@@ -55,7 +51,7 @@ def down() -> None:
 @app.command()
 def clean() -> None:
     """Stop the stack and remove all its data."""
-    with _explained():
+    with explained():
         stack = _stack()
         stack.clean()
     console.print(f"Removed {stack.home.path}.")
@@ -88,28 +84,28 @@ def logs(names: Annotated[list[str] | None, typer.Argument(help="only these proc
 @app.command()
 def start(name: Name) -> None:
     """Start one process and wait until it is ready."""
-    with _explained():
+    with explained():
         _stack().start(name)
 
 
 @app.command()
 def stop(name: Name) -> None:
     """Stop one process."""
-    with _explained():
+    with explained():
         _stack().stop(name)
 
 
 @app.command()
 def restart(name: Name) -> None:
     """Stop one process and start it again."""
-    with _explained():
+    with explained():
         _stack().restart(name)
 
 
 @app.command()
 def seed() -> None:
     """Bring the running stack to the demo's state, as `up` does."""
-    with _explained():
+    with explained():
         _print(_stack().reseed())
 
 
@@ -117,14 +113,7 @@ def _stack() -> Stack:
     return Stack(progress=Progress(console))
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn a StackError into its message and exit code 1."""
-    try:
-        yield
-    except StackError as error:
-        console.print(str(error), style="red", markup=False)
-        sys.exit(1)
+app.add_typer(backup_commands(_stack), name="backup")
 
 
 def _print(described: StackFile) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from deploy.local import environment, migrations, orphans, readiness, topics
 from deploy.local.engines import DATABASE, kafka_check, postgres_check
 from deploy.local.errors import StackError
@@ -129,6 +131,14 @@ class Stack:
         """Return the process id, None while it does not run."""
         found = self.status().get(name)
         return (found.pid or None) if found else None
+
+    def told(self, name: str) -> dict[str, str]:
+        """Return the environment of a running process, as the start of the stack decided it; raises StackError without one."""
+        pid = self.pid(name)
+        try:
+            return psutil.Process(pid).environ() if pid else {}
+        except (psutil.Error, OSError) as error:
+            raise StackError(f"{name} does not run: {error}") from error
 
     def wait_ready(self, name: str) -> None:
         """Wait until one process is ready, for instance after `kill9`."""

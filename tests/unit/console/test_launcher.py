@@ -16,6 +16,7 @@ def checkout(tmp_path: Path) -> Path:
     (root / ".venv" / "bin").mkdir(parents=True)
     (root / "services").symlink_to(ROOT / "services")
     (root / "schemas").symlink_to(ROOT / "schemas")
+    (root / "deploy").symlink_to(ROOT / "deploy")
     python = root / ".venv" / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
@@ -55,6 +56,12 @@ def test_the_command_calls_itself_by_its_name(checkout: Path, tmp_path: Path) ->
         done = run(checkout / ".venv" / "bin" / "tollbook", tmp_path, *arguments)
         assert "Usage: tollbook" in done.stdout + done.stderr
         assert "services.console" not in done.stdout + done.stderr
+
+
+def test_backups_are_commands_too_although_the_stack_has_them(checkout: Path, tmp_path: Path) -> None:
+    done = run(checkout / ".venv" / "bin" / "tollbook", tmp_path, "backup", "verify", str(tmp_path))
+    assert done.returncode == 1
+    assert "no finished backup" in done.stdout
 
 
 def test_wrong_usage_ends_with_2(checkout: Path, tmp_path: Path) -> None:
