@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -18,7 +19,22 @@ log = structlog.get_logger("analytics")
 
 
 class _Server(uvicorn.Server):
-    """uvicorn ends by raising the signal again; here SIGTERM is a clean end with status 0."""
+    """uvicorn ends by raising the signal again; here SIGTERM is a clean end with status 0.
+
+    `before_end` ends what would hold the end up: streams that have none of their own.
+    """
+
+    before_end: Callable[[], None]
+
+    def end(self) -> None:
+        """End, as a signal does."""
+        self.before_end()
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self.before_end()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -34,6 +50,7 @@ async def main(settings: Settings) -> int:
     server = _Server(
         uvicorn.Config(app, settings.host, settings.port, access_log=False, log_level="warning", timeout_graceful_shutdown=10)
     )
+    server.before_end = app.state.live.close
     serving = asyncio.create_task(server.serve())
     while not serving.done():
         loading: asyncio.Task[None] | None = getattr(app.state, "loader_task", None)
@@ -42,7 +59,7 @@ async def main(settings: Settings) -> int:
             continue
         await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
         by_itself = loading.done() and not server.should_exit
-        server.should_exit = True
+        server.end()
         await serving
         return _died(loading) if by_itself else 0
     await serving

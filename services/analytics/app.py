@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
-from services.analytics import admin_api, dashboard_api, http_errors, internal_api
+from services.analytics import admin_api, dashboard_api, http_errors, internal_api, live_api
+from services.analytics.live_feed import LiveFeed
 from services.analytics.loader import STOP_TIMEOUT_S, Loader, Wiring
 from services.analytics.publisher import Publisher
 from services.analytics.reader import Limits, Reader
@@ -47,6 +48,8 @@ def build(settings: Settings) -> FastAPI:
     http_errors.install(app)
     admin_token = settings.admin_token.get_secret_value()
     app.include_router(admin_api.router(reading, loader.state, admin_token))
+    app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
+    app.include_router(live_api.router(app.state.live, admin_token))
     app.include_router(dashboard_api.data_router(reading, admin_token))
     app.include_router(internal_api.router(reading, settings.edge_token.get_secret_value()))
     dashboard_api.add_page(app)

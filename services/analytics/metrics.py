@@ -19,3 +19,5 @@ EVENT_TO_ROW_MS = Gauge(
 QUERY_SECONDS = Histogram("tollbook_analytics_query_seconds", "Queries of the dashboard and the admin calls.", ["query"])
 METERED = Counter("tollbook_analytics_metered_samples_total", "Usage samples that the velocity meter counted.")
 ALERTS_OPEN = Gauge("tollbook_analytics_alerts_open", "Keys that the velocity meter holds to be running away.")
+WATCHERS = Gauge("tollbook_analytics_watchers", "Those who watch requests live in this process.")
+WATCHERS_DROPPED = Counter("tollbook_analytics_watchers_dropped_total", "Watchers who read too slowly and were dropped.")

@@ -13,7 +13,8 @@ from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, Analyti
 from tests.integration.analytics.stories import publish, stories, velocity_alert
 from tests.integration.analytics.topic_contents import distinct_events, events_of
 
-ADMIN_PATHS = ("/admin/lag", "/admin/counts", "/admin/alerts", "/admin/dashboard/series", "/admin/dashboard/tables")
+LIVE = "/admin/requests/live"
+ADMIN_PATHS = ("/admin/lag", "/admin/counts", "/admin/alerts", "/admin/dashboard/series", "/admin/dashboard/tables", LIVE)
 
 
 async def test_the_admin_calls_answer_for_what_was_loaded(analytics: Analytics, kafka_bootstrap_servers: str) -> None:
@@ -146,5 +147,7 @@ def test_without_an_engine_it_runs_and_says_why_it_is_not_ready(analytics: Analy
         assert {"DATABASE_URL": "Postgres", "KAFKA_BOOTSTRAP_SERVERS": "Kafka"}[away] in str(reason())
         assert httpx.get(f"{analytics.url}/healthz").status_code == 200
         assert analytics.get("/admin/lag").status_code == 503
+        if away == "KAFKA_BOOTSTRAP_SERVERS":
+            assert "Kafka does not answer" in analytics.get(LIVE).json()["error"]["message"]
         assert set(analytics.counts()) == set(TOPICS)
         assert analytics.stop() == 0
