@@ -19,12 +19,14 @@ from services.console import (
     secret_commands,
 )
 from services.console.addresses import Given
+from services.console.chat_command import chat
 from services.console.connections import session
 from services.console.entities import account_commands, key_commands, project_commands
 from services.console.errors import ConsoleError
 from services.console.reconcile.command import reconcile
 from services.console.spoken import SpokenError
 from services.console.status_command import status
+from services.console.tail_command import tail
 from services.console.terminal import Terminal
 
 HELP = """Tollbook from the command line: everything that an operator and a customer can decide, and the books.
@@ -51,6 +53,8 @@ app.add_typer(account_commands.app, name="accounts")
 app.add_typer(project_commands.app, name="projects")
 app.add_typer(key_commands.app, name="keys")
 app.command()(status)
+app.command()(chat)
+app.command()(tail)
 app.add_typer(ledger_commands.app, name="ledger")
 app.command()(reconcile)
 app.add_typer(receipt_commands.app, name="receipt")

@@ -1,5 +1,7 @@
 """One service's admin API over HTTP."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -67,6 +69,18 @@ class ServiceClient:
         """The reply's JSON to a file's bytes."""
         return self._ask("POST", path, content=content, headers={"content-type": content_type}, params=query)
 
+    @contextmanager
+    def opened(self, method: str, path: str, **sent: Any) -> Iterator[httpx.Response]:
+        """A reply whose body is read as it comes."""
+        try:
+            with self._http.stream(method, path, **sent) as reply:
+                if not reply.is_success:
+                    reply.read()
+                    raise self._refused(reply)
+                yield reply
+        except httpx.HTTPError as error:
+            raise self._silent(error) from error
+
     def _ask(self, method: str, path: str, **sent: Any) -> Any:
         try:
             return self._answer(method, path, **sent).json()
@@ -81,13 +95,16 @@ class ServiceClient:
         except httpx.InvalidURL as error:
             raise UnreachableError(f"{self._service}'s URL is not one: {error}") from error
         except httpx.HTTPError as error:
-            raise UnreachableError(
-                f"{self._service} does not answer at {self._http.base_url} ({type(error).__name__})",
-                "see that it runs (`make up`) and that the URL is right",
-            ) from error
+            raise self._silent(error) from error
         if not reply.is_success:
             raise self._refused(reply)
         return reply
+
+    def _silent(self, error: httpx.HTTPError) -> UnreachableError:
+        return UnreachableError(
+            f"{self._service} does not answer at {self._http.base_url} ({type(error).__name__})",
+            "see that it runs (`make up`) and that the URL is right",
+        )
 
     def _refused(self, reply: httpx.Response) -> RefusedError:
         said = _json_object(reply)

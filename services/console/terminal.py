@@ -22,6 +22,16 @@ class Terminal:
         """One JSON document."""
         self._out.print(json.dumps(value, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
 
+    def json_line(self, value: Any) -> None:
+        """One JSON document on one line, for a program that reads as it comes."""
+        self._out.print(json.dumps(value, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+
+    def write(self, text: str) -> None:
+        """A part of the result, as it comes: no line ends but by the text's own."""
+        self._out.print(
+            _lines(text.replace("\t", "    ").replace("\r\n", "\n")), end="", markup=False, highlight=False, soft_wrap=True
+        )
+
     def say(self, text: str, *, style: str | None = None) -> None:
         """One line of the result."""
         self._out.print(_lines(text), style=style, markup=False, highlight=False, soft_wrap=True)
