@@ -87,13 +87,13 @@ class AccessRules:
             raise ForbiddenError(ROLE_NOT_ALLOWED, refusal(permission))
 
 
-def anybody() -> Route:
+def anybody(*statuses: int) -> Route:
     """A route for everybody with a token that counts."""
 
     async def check(request: Request) -> None:
         actor_of(request)
 
-    return declared(ANY_TOKEN, check)
+    return declared(ANY_TOKEN, check, *statuses)
 
 
 def declared(permission: str, check: Callable[..., Awaitable[None]], *statuses: int) -> Route:

@@ -8,8 +8,6 @@ from starlette.types import ASGIApp
 
 from services.edge.access_guard import AccessGuard
 from services.edge.access_rules import require_declared
-from services.edge.admin import Admin
-from services.edge.admin_routes import admin_routes
 from services.edge.errors import (
     ApiError,
     InvalidRequestError,
@@ -26,13 +24,13 @@ from services.edge.replies import JSON_TYPE
 log = structlog.get_logger(__name__)
 
 
-def admin_app(admin: Admin, admin_token: str, identities: Identities, *more: APIRouter) -> ASGIApp:
+def admin_app(admin_token: str, identities: Identities, *parts: APIRouter) -> ASGIApp:
     """The mounted application. OpenAPI is at /admin/openapi.json; pages that load scripts from elsewhere are off.
 
     Raises ValueError for a route that does not say which permission it needs.
     """
     app = FastAPI(title="Tollbook edge, admin API", docs_url=None, redoc_url=None)
-    for routes in (admin_routes(admin), *more):
+    for routes in parts:
         require_declared(routes)
         app.include_router(routes)
     app.add_exception_handler(ApiError, _api_error)

@@ -10,13 +10,16 @@ import uvicorn
 import uvloop
 from fastapi import APIRouter
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from schemas import topics
 from schemas.control import ControlRecord
 from services.edge.access_rules import AccessRules
+from services.edge.access_token_store import AccessTokenStore
 from services.edge.admin import Admin
 from services.edge.admin_app import admin_app
 from services.edge.admin_replies import AdminReplies
+from services.edge.admin_routes import admin_routes
 from services.edge.admin_store import AdminStore
 from services.edge.announcing import Announcer
 from services.edge.api_keys import Peppers
@@ -41,11 +44,13 @@ from services.edge.health import Health, MetricsPage
 from services.edge.housekeeping import keep_house
 from services.edge.identities import Identities
 from services.edge.internal_api import KeyEndpoint
+from services.edge.introspection import IntrospectEndpoint
 from services.edge.key_admin import KeyAdmin, key_admin_routes
 from services.edge.key_cache import KeyCache
 from services.edge.key_store import KeyStore
 from services.edge.logs import configure_logs
 from services.edge.lookups import Answer, LookupEndpoint, Lookups, PublicEndpoint
+from services.edge.me import me_routes
 from services.edge.memberships import memberships_of
 from services.edge.model_apis import MODEL_APIS, ModelApi
 from services.edge.peers import client, transport
@@ -60,9 +65,13 @@ from services.edge.settings import Settings
 from services.edge.settlement import Settlement
 from services.edge.stored_replies import ReplySafe
 from services.edge.uploads import UploadReader
+from services.edge.user_admin import UserAdmin, user_routes
+from services.edge.user_rules import UserRules
+from services.edge.users import UserStore
 from services.edge.webhooks import StripeWebhook
 
 PEER_TIMEOUT_S = 5.0
+TOKEN_BODY_BYTES = 4096
 SMALL_BODY_BYTES = 256 * 1024
 """The most that a run or an estimate needs."""
 FLUSH_TIMEOUT_S = 10.0
@@ -220,35 +229,48 @@ class Edge:
 
     def _operations(self) -> list[BaseRoute]:
         health = Health(self.database, self.broker, self.feed)
-        router_token = self.settings.tollbook_router_token.get_secret_value()
-        admin_token = self.settings.tollbook_admin_token.get_secret_value()
-        key = KeyEndpoint(router_token, KeyStore(self.database).find, self.memberships)
-        replies = AdminReplies(self.database, self.settings.secrets_keys())
-        store = AdminStore(self.database)
+        s = self.settings
+        key = KeyEndpoint(s.tollbook_router_token.get_secret_value(), KeyStore(self.database).find, self.memberships)
         identities = Identities(self.database, self.peppers)
-        rules = AccessRules(self.database)
-        admin = Admin(
-            store,
-            rules=rules,
-            replies=replies,
-            peppers=self.peppers,
-            announce=self._announce,
-            made=self.outbox.nudge,
+        askers = (s.tollbook_settlement_token, s.tollbook_router_token, s.tollbook_analytics_token)
+        introspect = IntrospectEndpoint(
+            [token.get_secret_value() for token in askers],
+            identities,
+            BodyReader(limit_bytes=TOKEN_BODY_BYTES, timeout_s=PEER_TIMEOUT_S),
         )
-        keys = KeyAdmin(store, replies, self.peppers, self._announce)
-        more = (key_admin_routes(keys, rules), self._route_plans(rules), audit_routes(self.database, rules))
         return [
             Route("/openapi.json", OnlyMethods(OpenApiPage(), "GET", "HEAD")),
             Route("/healthz", OnlyMethods(health.healthz, "GET", "HEAD")),
             Route("/readyz", OnlyMethods(health.readyz, "GET", "HEAD")),
             Route("/metrics", OnlyMethods(MetricsPage(self.cache), "GET", "HEAD")),
             Route("/webhooks/stripe", OnlyMethods(StripeWebhook(self.settlement), "POST")),
-            Mount(
-                "/admin",
-                admin_app(admin, admin_token, identities, *more),
-            ),
+            Mount("/admin", self._admin(identities)),
+            Route("/internal/introspect", OnlyMethods(introspect, "POST")),
             Route("/internal/keys/{key_id}/caller", OnlyMethods(key, "GET")),
         ]
+
+    def _admin(self, identities: Identities) -> ASGIApp:
+        database, peppers = self.database, self.peppers
+        replies = AdminReplies(database, self.settings.secrets_keys())
+        store, rules = AdminStore(database), AccessRules(database)
+        admin = Admin(store, rules=rules, replies=replies, peppers=peppers, announce=self._announce, made=self.outbox.nudge)
+        users = UserAdmin(
+            UserStore(database),
+            AccessTokenStore(database, peppers),
+            rules=rules,
+            may=UserRules(database, rules),
+            replies=replies,
+        )
+        return admin_app(
+            self.settings.tollbook_admin_token.get_secret_value(),
+            identities,
+            admin_routes(admin),
+            key_admin_routes(KeyAdmin(store, replies, peppers, self._announce), rules),
+            user_routes(users),
+            me_routes(users),
+            self._route_plans(rules),
+            audit_routes(database, rules),
+        )
 
     def _route_plans(self, rules: AccessRules) -> APIRouter:
         plans = RoutePlans(KeyStore(self.database).find, self.memberships, self.router, self.settlement)

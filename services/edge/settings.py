@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     tollbook_analytics_url: str = ""
     tollbook_admin_token: Annotated[SecretStr, Field(min_length=8)]
     tollbook_router_token: SecretStr = SecretStr("")
+    tollbook_settlement_token: SecretStr = SecretStr("")
+    tollbook_analytics_token: SecretStr = SecretStr("")
     tollbook_edge_token: Annotated[SecretStr, Field(min_length=8)]
     tollbook_key_peppers: dict[int, SecretStr]
     tollbook_secrets_key: SecretStr

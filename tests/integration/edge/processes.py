@@ -24,6 +24,9 @@ EDGE_TOKEN = "edge-token-of-tests"
 ENVIRONMENT = {
     "TOLLBOOK_ADMIN_TOKEN": ADMIN_TOKEN,
     "TOLLBOOK_EDGE_TOKEN": EDGE_TOKEN,
+    "TOLLBOOK_SETTLEMENT_TOKEN": "settlement-token-of-tests",
+    "TOLLBOOK_ROUTER_TOKEN": "router-token-of-tests",
+    "TOLLBOOK_ANALYTICS_TOKEN": "analytics-token-of-tests",
     "TOLLBOOK_KEY_PEPPERS": json.dumps({"1": "00112233445566778899aabbccddeeff"}),
     "TOLLBOOK_SECRETS_KEY": "ab" * 32,
     "TOLLBOOK_EDGE_MAX_BODY_BYTES": "65536",

@@ -1,0 +1,61 @@
+"""Access tokens in Postgres, each change with its audit entry."""
+
+from datetime import datetime
+from typing import Any
+
+from services.edge.access_guard import Actor
+from services.edge.access_rules import missing
+from services.edge.admin_models import Because
+from services.edge.api_keys import Peppers
+from services.edge.audit import record
+from services.edge.database import Connection, Database, Row, rows_of
+from services.edge.identities import PresentedToken
+from services.edge.users import account_told
+
+TOLD = ("user_id", "name", "expires_at")
+
+
+class AccessTokenStore:
+    """Makes, lists and revokes. The secret is hashed as that of an API key, and stored nowhere."""
+
+    def __init__(self, database: Database, peppers: Peppers) -> None:
+        self._database = database
+        self._peppers = peppers
+
+    async def create(
+        self, connection: Connection, user_id: str, name: str, expires_at: datetime | None, by: Actor
+    ) -> tuple[Row, str]:
+        """A new token of the user within the caller's transaction: the row, and the text that is shown once."""
+        minted = PresentedToken.mint()
+        values = {
+            "token_id": minted.key_id,
+            "user_id": user_id,
+            "name": name,
+            "secret_hmac": self._peppers.digest(minted.secret, self._peppers.current),
+            "pepper_version": self._peppers.current,
+            "created_by": by.author("admin"),
+            "expires_at": expires_at,
+        }
+        row = (await rows_of(connection, "insert_access_token", values))[0]
+        after, account_id = {each: row[each] for each in TOLD}, await account_told(connection, user_id)
+        await record(connection, by, "token.create", entity_id=minted.key_id, account_id=account_id, after=after)
+        return row, minted.token()
+
+    async def page(self, user_id: str, *, after: str, limit: int) -> tuple[list[Row], str | None]:
+        """The user's tokens in id order, and the id to go on from."""
+        rows = await self._database.rows("list_access_tokens", {"user_id": user_id, "after": after, "limit": limit + 1})
+        return rows[:limit], rows[limit - 1]["token_id"] if len(rows) > limit else None
+
+    async def revoke(self, user_id: str, token_id: str, why: Because, by: Actor) -> Row:
+        """End a token for good. Once more changes nothing."""
+        async with self._database.transaction() as connection:
+            found = await rows_of(connection, "revoke_access_token", {"user_id": user_id, "token_id": token_id})
+            if not found:
+                raise missing("token", token_id)
+            row = found[0]
+            was = row.pop("was_revoked_at")
+            if was is None:
+                told: dict[str, Any] = {"before": {"revoked_at": None}, "after": {"revoked_at": row["revoked_at"]}}
+                told |= {"account_id": await account_told(connection, user_id), "reason": why.reason, "author": why.author}
+                await record(connection, by, "token.revoke", entity_id=token_id, **told)
+        return row
