@@ -31,9 +31,11 @@ restore: .venv/runtime.stamp  ## restore a backup into an empty TOLLBOOK_HOME (F
 demo: .venv/dev.stamp  ## from nothing to a story: traffic, faults, a receipt, balances, an alert (the first time takes longer)
 	@$(PY) -m deploy.local.demo
 
+# How many test sessions share the files out, each with engines of its own (about 1 GB).
+TEST_SESSIONS ?= 2
 test: .venv/dev.stamp  ## run all tests against real, embedded engines
 	@$(PY) -m deploy.local prepare --tests
-	@$(PY) -m pytest tests
+	@$(PY) -m pytest tests --numprocesses $(TEST_SESSIONS) --dist loadscope
 
 test-containers: .venv/dev.stamp  ## the same tests against the engines' official images (needs Docker)
 	@TOLLBOOK_TEST_PROVIDER=containers $(PY) -m pytest tests

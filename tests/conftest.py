@@ -6,14 +6,34 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
-from deploy.local import topics
-from tests import engines
+from deploy.local import ports, topics
+from tests import engines, sessions
 
 # The gate tries the same examples every time: what it finds is the change's doing. TOLLBOOK_EXAMPLES=random looks for new ones.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("random", derandomize=False)
 settings.load_profile(os.environ.get("TOLLBOOK_EXAMPLES", "same"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each session that runs beside others its own part of the ports: a port is chosen a while before it is taken."""
+    session = getattr(config, "workerinput", None)
+    if session is not None:
+        number, count = int(session["workerid"].removeprefix("gw")), int(session["workercount"])
+        ports.OTHERS = ports.OTHERS[number::count]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> sessions.ByWhatIsShared:
+    """Share the tests out by what they share."""
+    return sessions.ByWhatIsShared(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where sessions share the tests out, begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (sessions.place(item.nodeid), sessions.together(item.nodeid)))
 
 
 @pytest.fixture(scope="session")

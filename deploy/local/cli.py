@@ -9,6 +9,7 @@ from rich.table import Table
 from deploy.local import prerequisites
 from deploy.local.backup.commands import commands as backup_commands
 from deploy.local.kafka.jars import jars_dir, resolve
+from deploy.local.postgres.account import unprivileged
 from deploy.local.processes import select
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
@@ -31,10 +32,11 @@ def up(
 
 @app.command()
 def prepare(tests: Annotated[bool, typer.Option(help="Also what only tests need: a browser.")] = False) -> None:
-    """Install Java and Maven where they are missing and may be installed, and fetch Kafka."""
+    """Install Java and Maven where they are missing and may be installed, make Postgres's account, and fetch Kafka."""
     progress = Progress(console)
     with explained():
         prerequisites.ensure(progress, tests=tests)
+        unprivileged()  # once, before test sessions that start side by side would each make it
         if not jars_dir().is_dir():
             with progress.step("Fetching Apache Kafka"):
                 resolve()

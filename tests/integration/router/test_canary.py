@@ -73,7 +73,10 @@ async def test_no_secret_leaves_the_router_but_to_its_provider(rig: Rig) -> None
     assert b"route_table_in_force" in rig.log.with_name("talkative.log").read_bytes()
 
 
-@pytest.mark.parametrize("text", [*forms(), f"key={secret_for('a')}".encode(), orjson.dumps({"k": [secret_for("b")]})])
+FORMS = [*forms(), f"key={secret_for('a')}".encode(), orjson.dumps({"k": [secret_for("b")]})]
+
+
+@pytest.mark.parametrize("text", FORMS, ids=range(len(FORMS)))  # the marker is another one in each session
 def test_the_search_finds_what_it_looks_for(text: bytes) -> None:
     assert found_in(b"before " + text + b" after")
 
