@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi schemas logs clean distclean requirements
+.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi schemas logs clean distclean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -21,7 +21,6 @@ up: .venv/runtime.stamp  ## set up what is missing, start everything, print URLs
 down:  ## stop everything; the data stays
 	@if [ -x $(PY) ]; then $(PY) -m deploy.local down; fi
 
-.PHONY: backup restore
 backup: .venv/runtime.stamp  ## back the running stack up, without stopping it (TO=directory)
 	@$(PY) -m deploy.local backup create "$(or $(TO),$(error name a directory that does not exist yet: make backup TO=/backups/monday))"
 
