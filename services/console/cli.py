@@ -21,7 +21,19 @@ from services.console import (
 from services.console.addresses import Given
 from services.console.chat_command import chat
 from services.console.connections import session
-from services.console.entities import account_commands, key_commands, project_commands
+from services.console.entities import (
+    account_commands,
+    alert_commands,
+    budget_commands,
+    key_commands,
+    money_commands,
+    project_commands,
+    request_commands,
+    run_commands,
+    statement_commands,
+    topup_commands,
+)
+from services.console.entities.audit_log_command import audit_log
 from services.console.errors import ConsoleError
 from services.console.reconcile.command import reconcile
 from services.console.spoken import SpokenError
@@ -52,6 +64,17 @@ app.add_typer(profile_commands.app, name="profile")
 app.add_typer(account_commands.app, name="accounts")
 app.add_typer(project_commands.app, name="projects")
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(budget_commands.app, name="budgets")
+app.add_typer(budget_commands.app, name="limits", hidden=True)
+app.command()(topup_commands.balances)
+app.add_typer(topup_commands.app, name="topups")
+app.add_typer(money_commands.app, name="money")
+app.add_typer(statement_commands.app, name="statements")
+app.command()(statement_commands.usage)
+app.add_typer(run_commands.app, name="runs")
+app.add_typer(request_commands.app, name="requests")
+app.add_typer(alert_commands.app, name="alerts")
+app.command("audit-log")(audit_log)
 app.command()(status)
 app.command()(chat)
 app.command()(tail)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from services.console.errors import UnreachableError
 from services.console.service_client import ServiceClient
 
 PAGE = 500
@@ -15,7 +16,7 @@ def listed(client: ServiceClient, path: str, limit: int | None = None, **query: 
     after: str | None = None
     while True:
         size = PAGE if limit is None else min(PAGE, limit - len(data))
-        page = client.get(path, **query, after=after, limit=size)
+        page = _page(client, path, {**query, "after": after, "limit": size})
         data += page["data"]
         after = page.get("next_after")
         if after is None or not page["data"] or (limit is not None and len(data) >= limit):
@@ -26,8 +27,16 @@ def rows(client: ServiceClient, path: str, **query: Any) -> Iterator[dict[str, A
     """Every row of a list, fetched as it is read."""
     after: str | None = None
     while True:
-        page = client.get(path, **query, after=after, limit=PAGE)
+        page = _page(client, path, {**query, "after": after, "limit": PAGE})
         yield from page["data"]
         after = page.get("next_after")
         if after is None:
             return
+
+
+def _page(client: ServiceClient, path: str, query: dict[str, Any]) -> dict[str, Any]:
+    """One page. Raises UnreachableError where something else than the service answers."""
+    found = client.get(path, **query)
+    if not isinstance(found, dict) or not isinstance(found.get("data"), list):
+        raise UnreachableError(f"what answers at {client.where} gave no list to {path}", "see that the URL is right")
+    return found

@@ -86,6 +86,14 @@ def instant(text: str, now: datetime, *, past: bool = False) -> str:
     raise SpokenError(f"{text!r} is no time: write a duration such as 30d, a date such as 2026-03-14, or 2026-03-14T12:00:00Z")
 
 
+def as_time(text: str) -> str:
+    """A duration as it is, which the service counts from its own now; a date or an instant in RFC 3339."""
+    if _DURATION.fullmatch(text.strip()):
+        duration(text)
+        return text.replace(" ", "")
+    return instant(text, datetime.now(UTC))
+
+
 def window(text: str) -> str:
     """`total`, `day` or `month`."""
     found = WINDOWS.get(text.strip().lower().removeprefix("per ").removeprefix("a "))

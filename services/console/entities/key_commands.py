@@ -5,15 +5,22 @@ from typing import Annotated, Any
 import typer
 
 from services.console.entities.creating import create
-from services.console.entities.naming import KEY, PROJECT, account_of, id_of
+from services.console.entities.naming import KEY, PROJECT, account_of, id_of, path_of
 from services.console.entities.options import Account, IdempotencyKey, Limit, Project, Reason
-from services.console.entities.policy_words import Models, Routes, policy_of
-from services.console.entities.verbs import act, add_verbs, because, named, say_entity, state_of
+from services.console.entities.policy_words import ANY, Models, Routes, policy_of
+from services.console.entities.verbs import act, add_verbs, because, named, patch, say_entity, state_of
 from services.console.errors import NotOneError
 from services.console.paging import listed, rows
 from services.console.service_client import ServiceClient
 from services.console.session import Author, Json, Session, Yes, confirm, session_of
+from services.console.spoken import SpokenError, as_time
 
+NEVER = "never"
+Expires = Annotated[str | None, typer.Option(help="30d, 2027-01-01, an instant, or never.", show_default=False)]
+AllowIp = Annotated[
+    list[str] | None,
+    typer.Option(help="An address or network that it may be used from, or any; may be repeated.", show_default=False),
+]
 app = typer.Typer(help="API keys: what programs present.", no_args_is_help=True)
 
 
@@ -27,6 +34,8 @@ def create_key(
     environment: Annotated[str, typer.Option("--environment", "-e", help="A label, such as production.")] = "default",
     models: Models = None,
     routes: Routes = None,
+    expires: Expires = None,
+    allow_ip: AllowIp = None,
     idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
@@ -34,8 +43,13 @@ def create_key(
     session = session_of(context)
     policy = policy_of({"models": models, "route_types": routes})
     with session.connect("edge") as edge:
-        body = {"project_id": project_of(session, edge, project, account), "name": name, "environment": environment}
-        key = create(session, edge, KEY.path, {**body, "policy": policy}, key=idempotency_key)
+        body: dict[str, Any] = {
+            "project_id": project_of(session, edge, project, account),
+            "name": name,
+            "environment": environment,
+        }
+        body |= {"policy": policy, **_bounds(expires, allow_ip)}
+        key = create(session, edge, KEY.path, body, key=idempotency_key)
     say_new_key(session, key, as_json=as_json)
 
 
@@ -57,6 +71,45 @@ def list_keys(context: typer.Context, *, project: Project = None, limit: Limit =
     )
 
 
+@app.command("set")
+def set_key(
+    context: typer.Context,
+    name: Annotated[str, named(KEY)],
+    *,
+    environment: Annotated[str | None, typer.Option("--environment", "-e", help="Another label.", show_default=False)] = None,
+    expires: Expires = None,
+    allow_ip: AllowIp = None,
+    reason: Reason = None,
+    author: Author,
+    as_json: Json = False,
+) -> None:
+    """Change a key's label, when it expires, or from where it may be used. What is not given stays as it is."""
+    fields = _bounds(expires, allow_ip) | ({"environment": environment} if environment is not None else {})
+    if not fields:
+        raise SpokenError("give what is to change: --environment, --expires or --allow-ip")
+    session = session_of(context)
+    say_entity(session, patch(session, KEY, name, fields | because(author, reason)), as_json=as_json)
+
+
+@app.command()
+def rotate(
+    context: typer.Context,
+    name: Annotated[str, named(KEY)],
+    *,
+    overlap: Annotated[str, typer.Option(help="For how long the former secret goes on: 30m, 24h, 7d; 0s: not at all.")] = "24h",
+    reason: Reason = None,
+    idempotency_key: IdempotencyKey = None,
+    author: Author,
+    as_json: Json = False,
+) -> None:
+    """Give a key another secret, which is shown this once. The former one works until the overlap ends."""
+    session = session_of(context)
+    body = {"overlap": overlap, **because(author, reason)}
+    with session.connect("edge") as edge:
+        key = create(session, edge, path_of(KEY, id_of(edge, KEY, name), "rotate"), body, key=idempotency_key)
+    say_new_key(session, key, as_json=as_json)
+
+
 @app.command()
 def revoke(
     context: typer.Context,
@@ -71,6 +124,16 @@ def revoke(
     session = session_of(context)
     confirm(f"Revoke the key {name} for good?", yes=yes)
     say_entity(session, act(session, KEY, name, "revoke", because(author, reason)), as_json=as_json)
+
+
+def _bounds(expires: str | None, allow_ip: list[str] | None) -> dict[str, Any]:
+    """When a key ends and from where it may be used, as far as it was said; `never` and `any` take the bound away."""
+    fields: dict[str, Any] = {}
+    if expires is not None:
+        fields["expires_at"] = None if expires == NEVER else as_time(expires)
+    if allow_ip:
+        fields["allowed_ips"] = None if allow_ip == [ANY] else allow_ip
+    return fields
 
 
 def project_of(session: Session, edge: ServiceClient, text: str | None, account: str | None) -> str:

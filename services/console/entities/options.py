@@ -41,3 +41,6 @@ ApiKey = Annotated[
         "--api-key", envvar="TOLLBOOK_API_KEY", help="The key that it is done with; by default the profile's, or the demo's."
     ),
 ]
+Bucket = Annotated[str, typer.Option("--bucket", "-b", help="The balance, such as credit or wallet.", show_default=False)]
+MaybeBucket = Annotated[str | None, typer.Option("--bucket", "-b", help="Only this balance, such as credit or wallet.")]
+Amount = Annotated[str, typer.Argument(help="Such as 25, 12.50 or 25 USD (in quotes).", show_default=False)]

@@ -57,6 +57,7 @@ def state_of(entity: dict[str, Any]) -> str:
 def add_verbs(app: typer.Typer, kind: Kind) -> None:
     """Add the commands of one kind to its group."""
     _add_show(app, kind)
+    _add_rename(app, kind)
     _add_freeze(app, kind)
     _add_policy(app, kind)
     _add_changes(app, kind)
@@ -66,6 +67,13 @@ def act(session: Session, kind: Kind, name: str, verb: str, body: dict[str, Any]
     """Do something to one entity, and give what it is afterwards."""
     with session.connect("edge") as edge:
         done: dict[str, Any] = edge.post(path_of(kind, id_of(edge, kind, name), verb), body)
+    return done
+
+
+def patch(session: Session, kind: Kind, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Change some fields of one entity, and give what it is afterwards."""
+    with session.connect("edge") as edge:
+        done: dict[str, Any] = edge.change("PATCH", path_of(kind, id_of(edge, kind, name)), fields)
     return done
 
 
@@ -81,6 +89,21 @@ def _add_show(app: typer.Typer, kind: Kind) -> None:
         with session.connect("edge") as edge:
             entity = edge.get(path_of(kind, id_of(edge, kind, name)))
         say_entity(session, entity, as_json=as_json)
+
+
+def _add_rename(app: typer.Typer, kind: Kind) -> None:
+    @app.command(help=f"Give {_a(kind)} another name.")
+    def rename(
+        context: typer.Context,
+        name: Annotated[str, named(kind)],
+        to: Annotated[str, typer.Argument(metavar="NEW_NAME", show_default=False)],
+        *,
+        reason: Reason = None,
+        author: Author,
+        as_json: Json = False,
+    ) -> None:
+        session = session_of(context)
+        say_entity(session, patch(session, kind, name, {"name": to, **because(author, reason)}), as_json=as_json)
 
 
 def _add_freeze(app: typer.Typer, kind: Kind) -> None:

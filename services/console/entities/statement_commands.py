@@ -1,0 +1,158 @@
+"""`tollbook statements get` and `tollbook usage`: a month of an account, from the ledger."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from schemas.envelope import now
+from services.console.entities.money import money
+from services.console.entities.naming import account_of
+from services.console.entities.options import Account, MaybeBucket
+from services.console.errors import BadFileError
+from services.console.session import Json, Session, session_of
+from services.console.spoken import SpokenError
+
+app = typer.Typer(help="Statements: an account's month, from balance to balance.", no_args_is_help=True)
+Month = Annotated[str | None, typer.Argument(metavar="[YYYY-MM]", help="By default this month.", show_default=False)]
+FORMATS = ("text", "json", "csv", "pdf")
+BY = {"key": "key_id", "project": "project_id", "model": "model", "day": "date", "run": "run_id", "route": "route_type"}
+CHARGES = ("charge", "charge_of_lost_request")
+
+
+@app.command()
+def get(
+    context: typer.Context,
+    month: Month = None,
+    *,
+    account: Account = None,
+    bucket: MaybeBucket = None,
+    format_: Annotated[str, typer.Option("--format", "-f", help="text, json, csv or pdf.")] = "text",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Get a statement, to read or as a file: opening balance, every movement, closing balance of each bucket."""
+    session = session_of(context)
+    form = "json" if as_json else format_
+    if form not in FORMATS:
+        raise SpokenError(f"--format {format_!r}: write one of {', '.join(FORMATS)}")
+    if form == "pdf" and output is None and sys.stdout.isatty():
+        raise SpokenError("a PDF is no text for a terminal: give --output FILE")
+    content = _statement(session, account, month, bucket, "json" if form == "text" else form)
+    if form == "text" and output is None:
+        _say(session, json.loads(content))
+    elif form == "text":
+        raise SpokenError("text is for the terminal: give --format json, csv or pdf with --output")
+    elif output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+    else:
+        _write(output, content)
+        session.terminal.progress(f"the statement is in {output}")
+
+
+def usage(
+    context: typer.Context,
+    month: Month = None,
+    *,
+    by: Annotated[str, typer.Option(help="key, project, model, day, run or route; several separated by commas.")] = "model",
+    account: Account = None,
+    bucket: MaybeBucket = None,
+    as_json: Json = False,
+) -> None:
+    """Sum up what a month's requests were charged, by key, project, model, day, run or route: exact, from the ledger.
+
+    It counts requests that were charged. Money that runs set aside counts when a request of the run uses it.
+    """
+    fields = [each.strip() for each in by.split(",")]
+    if not set(fields) <= set(BY):
+        raise SpokenError(f"--by {by!r}: write one or more of {', '.join(BY)}, separated by commas")
+    session = session_of(context)
+    statement = json.loads(_statement(session, account, month, bucket, "json"))
+    found = summed(statement, fields)
+    if as_json:
+        head = {name: statement[name] for name in ("account_id", "month", "from", "until", "complete", "generated_at")}
+        session.terminal.json({"object": "usage", **head, "by": fields, "data": found})
+        return
+    session.terminal.table(
+        (*fields, "bucket", "requests", "charged"),
+        [
+            (
+                *(_named(row, field) for field in fields),
+                row["bucket"],
+                row["requests"],
+                money(row["charged_nano"], row["currency"]),
+            )
+            for row in found
+        ],
+    )
+
+
+def summed(statement: dict[str, Any], fields: list[str]) -> list[dict[str, Any]]:
+    """The charges of a statement, summed by some of their fields and the bucket. Currencies are never added."""
+    sums: dict[tuple[str, ...], dict[str, Any]] = {}
+    for bucket, line in _charges(statement):
+        key = (*(line[BY[field]] for field in fields), bucket["bucket"])
+        row = sums.setdefault(
+            key,
+            {
+                **{BY[field]: line[BY[field]] for field in fields},
+                **({"key_name": line["key_name"]} if "key" in fields else {}),
+                "bucket": bucket["bucket"], "currency": bucket["currency"], "requests": 0, "charged_nano": 0,
+            },
+        )  # fmt: skip
+        row["requests"] += line["requests"]
+        row["charged_nano"] += line["owed_nano"] - line["amount_nano"]
+    return [sums[key] for key in sorted(sums)]
+
+
+def _charges(statement: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for bucket in statement["buckets"]:
+        for line in (*bucket["lines"], *bucket["in_runs"]):
+            if line["kind"] in CHARGES:
+                yield bucket, line
+
+
+def _named(row: dict[str, Any], field: str) -> str:
+    said = str(row[BY[field]])
+    return f"{said} ({row['key_name']})" if field == "key" and row.get("key_name") else said
+
+
+def _statement(session: Session, account: str | None, month: str | None, bucket: str | None, form: str) -> bytes:
+    with session.connect("edge") as edge:
+        holder = account_of(session, edge, account)
+    with session.connect("settlement") as settlement:
+        query = {"format": form} | ({"bucket": bucket} if bucket else {})
+        return settlement.read(f"/admin/accounts/{holder}/statements/{month or now().strftime('%Y-%m')}", **query)
+
+
+def _say(session: Session, statement: dict[str, Any]) -> None:
+    so_far = "" if statement["complete"] else f", up to {statement['generated_at']}"
+    session.terminal.say(f"{statement['account_id']}, {statement['month']}{so_far}")
+    for bucket in statement["buckets"]:
+        session.terminal.say("")
+        rows = [("opening balance", "", money(bucket["opening_nano"], bucket["currency"]))]
+        rows += [
+            (
+                line["kind"].replace("_", " "),
+                " ".join(
+                    filter(
+                        None, (line["date"], line["model"], line["key_name"] or line["key_id"], line["text"], line["reference"])
+                    )
+                ),
+                money(line["amount_nano"], bucket["currency"]),
+            )
+            for line in bucket["lines"]
+        ]
+        rows += [("closing balance", "", money(bucket["closing_nano"], bucket["currency"]))]
+        session.terminal.table((bucket["bucket"], "", ""), rows)
+
+
+def _write(output: Path, content: bytes) -> None:
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise BadFileError(f"{output} cannot be written: {error.strerror}") from error
