@@ -31,7 +31,9 @@ from services.console.entities import (
     request_commands,
     run_commands,
     statement_commands,
+    token_commands,
     topup_commands,
+    user_commands,
 )
 from services.console.entities.audit_log_command import audit_log
 from services.console.errors import ConsoleError
@@ -61,6 +63,8 @@ app.command()(login_commands.login)
 app.command()(login_commands.whoami)
 app.command()(login_commands.logout)
 app.add_typer(profile_commands.app, name="profile")
+app.add_typer(user_commands.app, name="users")
+app.add_typer(token_commands.app, name="tokens")
 app.add_typer(account_commands.app, name="accounts")
 app.add_typer(project_commands.app, name="projects")
 app.add_typer(key_commands.app, name="keys")

@@ -9,7 +9,7 @@ import typer
 
 from services.console.addresses import Address
 from services.console.connections import chosen_profile
-from services.console.errors import NobodyAskedError, RefusedError, UnknownAddressError
+from services.console.errors import ConsoleError, NobodyAskedError, RefusedError, UnknownAddressError
 from services.console.profiles import STACK, URLS, Profile, read_profiles, require_name, write_profiles
 from services.console.service_client import ServiceClient
 from services.console.session import Json, Session, session_of
@@ -58,14 +58,21 @@ def whoami(context: typer.Context, *, as_json: Json = False) -> None:
     if as_json:
         session.terminal.json({"profile": profile or STACK, "me": me})
         return
-    session.terminal.facts({"profile": profile or STACK, **{name: value for name, value in me.items() if name != "grants"}})
+    session.terminal.facts(
+        {"profile": profile or STACK, **{name: value for name, value in me.items() if name not in {"grants", "object"}}}
+    )
     if me.get("grants"):
         session.terminal.table(
             ("role", "account"), [(each["role"], each.get("account_id") or "the installation") for each in me["grants"]]
         )
 
 
-def logout(context: typer.Context, *, as_json: Json = False) -> None:
+def logout(
+    context: typer.Context,
+    *,
+    revoke: Annotated[bool, typer.Option("--revoke", help="End the token for good, too.")] = False,
+    as_json: Json = False,
+) -> None:
     """Take the token out of the profile in use. The profile and its addresses stay."""
     session = session_of(context)
     profiles = read_profiles(session.settings)
@@ -76,11 +83,21 @@ def logout(context: typer.Context, *, as_json: Json = False) -> None:
         else:
             session.terminal.say("nobody is logged in")
         return
+    if revoke:
+        _revoke(session)
     write_profiles(session.settings, profiles.having(name, replace(profiles.of(name), token=None)))
     if as_json:
-        session.terminal.json({"profile": name, "logged_out": True})
+        session.terminal.json({"profile": name, "logged_out": True, "revoked": revoke})
     else:
         session.terminal.say(f"the token is no longer in the profile {name}")
+
+
+def _revoke(session: Session) -> None:
+    with session.connect("edge") as edge:
+        token_id = _me(edge).get("token_id")
+        if token_id is None:
+            raise ConsoleError("the admin token is no user's and is not revoked: leave --revoke out")
+        edge.post(f"/admin/me/tokens/{token_id}/revoke")
 
 
 def _addressed(session: Session, profile: Profile) -> Profile:
@@ -103,7 +120,7 @@ def _token(session: Session, *, stdin: bool) -> str:
     else:
         raise NobodyAskedError("nobody is here to type a token: give it with --token-stdin or in TOLLBOOK_TOKEN")
     if not token:
-        raise NobodyAskedError("the token is empty: `tollbook users token create` makes one")
+        raise NobodyAskedError("the token is empty: `tollbook tokens create NAME --user USER` makes one")
     return token
 
 

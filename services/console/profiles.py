@@ -34,7 +34,8 @@ class Profile:
     def as_stack(self, stack: Mapping[str, Any]) -> dict[str, Any]:
         """The profile in the words of a stack's file. What the profile says goes before what its own stack's file says."""
         named = {url: getattr(self, url) for url in URLS if getattr(self, url)}
-        found: dict[str, Any] = {**stack, **named}
+        # Whoever logs out of a stack's profile is nobody afterwards, not the stack's operator: --stack is for that one.
+        found: dict[str, Any] = {**{name: value for name, value in stack.items() if name != "admin_token"}, **named}
         if self.token:
             found["admin_token"] = self.token
         if self.api_key:

@@ -30,6 +30,7 @@ class Kind:
 
 ACCOUNT = Kind("account", "/admin/accounts", "account_id", re.compile(r"acc_[0-9A-Za-z]{16}", re.ASCII))
 PROJECT = Kind("project", "/admin/projects", "project_id", re.compile(r"prj_[0-9A-Za-z]{16}", re.ASCII))
+USER = Kind("user", "/admin/users", "user_id", re.compile(r"usr_[0-9A-Za-z]{16}", re.ASCII))
 KEY = Kind("key", "/admin/keys", "key_id", re.compile(r"[0-9A-Za-z]{12}", re.ASCII), certain=False)
 
 
