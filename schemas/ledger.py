@@ -127,9 +127,12 @@ class PriceItem(Contract):
 
 
 class PriceBookPublishedData(Contract):
+    """A version of all prices. `effective_from` is from when it counts; None for one that counts since it was published."""
+
     version: int
     sha256: Identifier
     items: list[PriceItem]
+    effective_from: UtcDatetime | None = None
 
 
 class LimitChangedData(Contract):

@@ -42,7 +42,8 @@ RECEIPT = (
     "settled_at_us",
 )  # fmt: skip
 ACCOUNT = ("id", "name", "kind", "currency", "normal_side", "holder", "bucket")
-PRICE_BOOK = ("version", "sha256", "document_sha256", "published_at_us")
+PRICE_BOOK = ("version", "sha256", "document_sha256", "published_at_us", "effective_from_us", "author")
+"""A book of before its author was recorded ends after `published_at_us`."""
 
 OPERATORS_OWN = ("provider_cost/", "provider_payable/")
 """Beginnings of the names of accounts whose postings a receipt does not show."""

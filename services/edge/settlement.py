@@ -81,10 +81,11 @@ class Settlement:
         return reply.status_code, _answer_of(reply)
 
     async def prices(self) -> list[dict[str, Any]]:
-        """The price book's items, remembered for a few seconds."""
-        if self._prices is None or self._prices[0] < time.monotonic():
-            items = list(json_object(await self._get("/internal/price-book"))["items"])
-            self._prices = (time.monotonic() + PRICE_BOOK_TTL_S, items)
+        """The price book's items, remembered for a few seconds, and never beyond the instant at which the next book counts."""
+        if self._prices is None or self._prices[0] <= time.monotonic():
+            book = json_object(await self._get("/internal/price-book"))
+            left = [PRICE_BOOK_TTL_S, *(each["starts_in_ms"] / 1000 for each in book.get("next", ()))]
+            self._prices = (time.monotonic() + min(left), list(book["items"]))
         return self._prices[1]
 
     async def webhook(self, provider: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:

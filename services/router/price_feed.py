@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from time import monotonic
 
 import structlog
 from pydantic import Field, ValidationError
@@ -20,18 +22,31 @@ REFRESH_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class _PriceBook(Contract):
+class _Book(Contract):
     version: int
     buckets: dict[RouteType, Identifier] = Field(default_factory=dict)
     items: list[PriceItem]
 
 
-class PriceFeed:
-    """Keeps the last book that could be read. Holds are priced by settlement alone: an old view costs order, never money."""
+class _Following(_Book):
+    starts_in_ms: int
 
-    def __init__(self, ledger: Ledger, buckets: Buckets) -> None:
+
+class _PriceBook(_Book):
+    next: list[_Following] = Field(default_factory=list)
+
+
+class PriceFeed:
+    """Keeps the last book that could be read, and those that follow it by date, each of which takes over at its instant.
+
+    Holds are priced by settlement alone: an old view costs order, never money.
+    """
+
+    def __init__(self, ledger: Ledger, buckets: Buckets, clock: Callable[[], float] = monotonic) -> None:
         self._ledger = ledger
         self._buckets = buckets
+        self._clock = clock
+        self._following: list[tuple[float, _Book]] = []
         self._task: asyncio.Task[None] | None = None
         self._away = False
         self.view: PriceView = NO_PRICES
@@ -57,6 +72,19 @@ class PriceFeed:
             self._away = True
             return
         self._away = False
+        now = self._clock()
+        self._following = [(now + each.starts_in_ms / 1000, each) for each in book.next]
+        self._take(book)
+        self.advance()
+
+    def advance(self) -> float:
+        """Take what is in force by now, and say in how many seconds to look again."""
+        now = self._clock()
+        while self._following and self._following[0][0] <= now:
+            self._take(self._following.pop(0)[1])
+        return min(self._following[0][0] - now, REFRESH_S) if self._following else REFRESH_S
+
+    def _take(self, book: _Book) -> None:
         if book.version == self.view.version:
             return
         self.view = price_view(book.version, {str(key): bucket for key, bucket in book.buckets.items()}, book.items)
@@ -67,4 +95,5 @@ class PriceFeed:
     async def _run(self) -> None:
         while True:
             await self.refresh()
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(self.advance())
+            self.advance()

@@ -1,4 +1,4 @@
-"""What operators do and ask: payments, limits, price books, balances, postings, lag."""
+"""What operators do and ask: payments, limits, balances, postings, lag."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any, Protocol
 
 import psycopg
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from psycopg.rows import TupleRow
 
 from schemas import topics
 from services.settlement import balance_store, limit_store, topup_store
-from services.settlement.admin_calls import CHANGING, AdminCall, Repeatable, operation
+from services.settlement.admin_calls import CHANGING, Repeatable, operation
 from services.settlement.admin_models import (
     Balances,
     CostCentreReply,
@@ -20,7 +20,6 @@ from services.settlement.admin_models import (
     LimitRow,
     Page,
     PostingsPage,
-    PriceBookReply,
     ToppedUpReply,
 )
 from services.settlement.audit_log import Change
@@ -28,17 +27,12 @@ from services.settlement.book_store import BookStore
 from services.settlement.changes import Made, Reply, change, page_of
 from services.settlement.correction_store import CaseTerms
 from services.settlement.cost_centres import CostCentre, open_cost_centre
-from services.settlement.errors import BadInputError
 from services.settlement.history_api import history_routes
-from services.settlement.http_edges import refuse_nul
 from services.settlement.money_api import money_routes, posted
 from services.settlement.money_in import LimitChange, Name, TopUp
-from services.settlement.pricebook import BookDocument, parse_book
 
 Connection = psycopg.Connection[TupleRow]
 Connect = Callable[[], AbstractContextManager[Connection]]
-BOOK_BODY = {"application/yaml": {"schema": {"type": "string"}}, "application/json": {"schema": {"type": "object"}}}
-"""A price book is read as it is, whatever it calls itself."""
 
 
 class EndOffsets(Protocol):
@@ -54,7 +48,6 @@ def admin_router(*, connect: Connect, books: BookStore, ends: EndOffsets, terms:
     router = APIRouter(prefix="/admin")
     _payment_routes(router, connect, books)
     _limit_routes(router, connect, books)
-    _book_routes(router, connect, books)
     money_routes(router, connect, books, terms)
     history_routes(router, connect)
     _reading_routes(router, connect, ends)
@@ -134,42 +127,6 @@ def limit_change(action: str, asked: LimitChange, before: dict[str, Any] | None,
         after=after,
         author=after["changed_by"],
     )
-
-
-def _book_routes(router: APIRouter, connect: Connect, books: BookStore) -> None:
-    def publish(document: BookDocument, call: AdminCall) -> Response:
-        def make(connection: Connection) -> Made:
-            before, book = books.publish_within(connection, document)
-            answer = {"version": book.version, "sha256": book.sha256, "items": len(book.items), "new": before != book.version}
-            entry = Change(
-                action="prices.publish",
-                entity_kind="price_book",
-                entity_id=str(book.version),
-                before={"version": before},
-                after={"version": book.version, "sha256": book.sha256},
-            )
-            new = before != book.version
-            return Made(answer=answer, status=201 if new else 200, changes=[entry] if new else [])
-
-        reply = change(connect, call, make)
-        books.refresh()
-        return reply
-
-    @router.post(
-        "/price-books",
-        status_code=201,
-        response_model=PriceBookReply,
-        **operation("price.write", "Publish a price book", errors=CHANGING, again=PriceBookReply, body=BOOK_BODY),
-    )
-    async def publish_book(request: Request, call: Repeatable) -> Response:
-        """YAML or JSON; the content that is in force keeps its version (200)."""
-        body = await request.body()
-        refuse_nul(body)
-        try:
-            document = parse_book(body.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise BadInputError("a price book is UTF-8 text", code="invalid_price_book") from error
-        return await asyncio.to_thread(publish, document, call)
 
 
 def _reading_routes(router: APIRouter, connect: Connect, ends: EndOffsets) -> None:

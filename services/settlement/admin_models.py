@@ -132,15 +132,6 @@ class LimitRow(LimitReply):
     spent_nano: int
 
 
-class PriceBookReply(BaseModel):
-    """A price book that is in force; `new` unless its content was so already."""
-
-    version: int
-    sha256: str
-    items: int
-    new: bool
-
-
 class PromotionLeft(BaseModel):
     """What is left of credit that expires."""
 

@@ -43,7 +43,8 @@ from services.settlement.identity import Identity
 from services.settlement.internal_api import InternalApi
 from services.settlement.logs import configure_logs
 from services.settlement.partitions import partitions_of
-from services.settlement.pricebook import parse_book
+from services.settlement.price_api import price_router
+from services.settlement.price_file import parse_book
 from services.settlement.receipt_api import ReceiptApi
 from services.settlement.reconcile_api import reconcile_router
 from services.settlement.redriving import Redriver
@@ -227,6 +228,7 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
     terms = CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days)
     connect = service.pool.connection
     app.include_router(admin_router(connect=connect, books=service.books, ends=service, terms=terms))
+    app.include_router(price_router(connect=connect, books=service.books))
     app.include_router(case_router(connect=connect, redriver=service.redriver))
     app.include_router(reconcile_router(connect))
     app.include_router(audit_router(connect=connect, processes=service.audits))

@@ -31,6 +31,7 @@ from services.settlement.http_edges import (
     send_error,
     send_json,
 )
+from services.settlement.pricebook import PriceBook
 from services.settlement.receipt_api import ReceiptApi
 from services.settlement.run_api import RunApi
 from services.settlement.statement_documents import Document
@@ -146,11 +147,14 @@ class InternalApi:
             ingress.look(connection, self._gate)
 
     async def _price_book(self) -> Answer:
-        await asyncio.to_thread(self._books.refresh)
-        book = self._books.in_force
-        buckets = {route_type: bucket.id for route_type, bucket in book.buckets.items()}
-        items = [item.model_dump() for item in book.items]
-        return 200, orjson.dumps({"version": book.version, "buckets": buckets, "items": items})
+        return 200, orjson.dumps(await asyncio.to_thread(self._read_price_book))
+
+    def _read_price_book(self) -> dict[str, Any]:
+        """What comes by its date is read before what is in force: a book that begins in between is told twice, never not."""
+        ahead = self._books.ahead()
+        self._books.refresh()
+        following = [{"starts_in_ms": starts_in_ms, **_book(book)} for book, _, starts_in_ms in ahead]
+        return {**_book(self._books.in_force), "next": following}
 
     async def _balances(self, account: str) -> Answer:
         return 200, orjson.dumps({"data": await asyncio.to_thread(self._read_balances, account)})
@@ -158,3 +162,8 @@ class InternalApi:
     def _read_balances(self, account: str) -> list[dict[str, Any]]:
         with self._connect() as connection:
             return balances(connection, account)
+
+
+def _book(book: PriceBook) -> dict[str, Any]:
+    buckets = {route_type: bucket.id for route_type, bucket in book.buckets.items()}
+    return {"version": book.version, "buckets": buckets, "items": [item.model_dump() for item in book.items]}

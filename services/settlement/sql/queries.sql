@@ -1,17 +1,11 @@
 -- name: price_book_in_force
-select version, sha256, document from price_book order by version desc limit 1;
+select version, sha256, document from price_book b
+where (effective_from is null or effective_from <= clock_timestamp())
+    and not exists (select from price_withdrawal w where w.version = b.version)
+order by coalesce(effective_from, published_at) desc, version desc limit 1;
 
 -- name: price_book_version
 select version, sha256, document from price_book where version = %(version)s;
-
--- name: lock_price_books
--- Not a lock of the table: that would need the privilege to change rows that are written once.
-select pg_advisory_xact_lock(hashtextextended(current_schema() || '/price_book', 0));
-
--- name: publish_price_book
-insert into price_book (version, sha256, document)
-select coalesce(max(version), 0) + 1, %(sha256)s, %(document)s from price_book
-returning version;
 
 -- name: holds_decided
 select id, request_id, holder, bucket, currency, amount_nano, price_version, output_cap, refusal

@@ -510,8 +510,7 @@ declare
 begin
     -- One global order: buckets by account id, then windows by id. Everything else that moves balances keeps to it.
     for r in
-        select u.i, k.account, k.posted, k.held, k.overrun, k.limited, k.funding,
-            (select max(version) from price_book) as version
+        select u.i, k.account, k.posted, k.held, k.overrun, k.limited, k.funding
         from unnest(p_bucket_holder, p_bucket_name, p_bucket_run) with ordinality as u (holder, bucket, run, i)
         join bucket_balance k on k.holder = u.holder and k.bucket = u.bucket and k.run = u.run
         order by k.account for no key update of k
@@ -525,16 +524,16 @@ begin
         end if;
         b_overrun[r.i] := r.overrun;
         v_limited := v_limited or r.limited;
-        v_version := r.version;
     end loop;
-    if v_version is null then
-        -- Nobody here has a bucket: all will be refused, under the price book in force all the same.
-        select max(version) into v_version from price_book;
-    end if;
+    -- One instant dates the holds and says which price book is in force: a book with a date counts from that very instant.
+    v_now := clock_timestamp();
+    select b.version into v_version from price_book b
+    where (b.effective_from is null or b.effective_from <= v_now)
+        and not exists (select from price_withdrawal w where w.version = b.version)
+    order by coalesce(b.effective_from, b.published_at) desc, b.version desc limit 1;
     if p_version is distinct from v_version then
         raise exception 'price book % is not in force', p_version using errcode = 'TB001';
     end if;
-    v_now := clock_timestamp();
 
     if cardinality(p_run_id) > 0 then
         -- Read under the buckets' locks: a run ends under them too.
@@ -831,4 +830,36 @@ create table admin_reply (
 );
 comment on table admin_reply is 'kept for ever, as the keys of money are: the same call again is answered with it';
 create trigger admin_reply_insert_only before update or delete or truncate on admin_reply
+    for each statement execute function refuse_change();
+
+-- Prices with a date, and exchange rates for reports ------------------------------------------------------------------------------
+
+alter table price_book add column effective_from timestamptz, add column author text;
+create index price_book_in_force on price_book (coalesce(effective_from, published_at), version);
+comment on column price_book.effective_from is 'from when holds are priced by it; null for one that came into force when it was published';
+
+create table price_withdrawal (
+    version integer primary key references price_book (version),
+    reason text not null,
+    author text not null,
+    withdrawn_at timestamptz not null default clock_timestamp()
+);
+comment on table price_withdrawal is 'price books that were taken back before they came into force';
+create trigger price_withdrawal_insert_only before update or delete or truncate on price_withdrawal
+    for each statement execute function refuse_change();
+
+create table fx_rate (
+    id bigint generated always as identity primary key,
+    from_currency text not null,
+    to_currency text not null,
+    day date not null,
+    rate text not null check (rate ~ '^[0-9]{1,12}([.][0-9]{1,18})?$'),
+    source text not null,
+    author text not null,
+    set_at timestamptz not null default clock_timestamp(),
+    check (from_currency <> to_currency)
+);
+create index fx_rate_of_day on fx_rate (from_currency, to_currency, day, id);
+comment on table fx_rate is 'for reports alone: no hold and no posting reads it; the newest row of a pair and a day counts, the older ones are its history';
+create trigger fx_rate_insert_only before update or delete or truncate on fx_rate
     for each statement execute function refuse_change();

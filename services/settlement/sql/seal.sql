@@ -100,6 +100,11 @@ select id, json_build_array(id, name, kind, currency, normal_side, holder, bucke
 from account where id = any(%(ids)s::bigint[]);
 
 -- name: price_books
-select version, json_build_array(version, sha256, encode(sha256(convert_to(document::text, 'UTF8')), 'hex'),
-    trunc(extract(epoch from published_at) * 1000000))::text
+-- Books of before their author was recorded have four fields, as they were sealed.
+select version, case when author is null and effective_from is null
+    then json_build_array(version, sha256, encode(sha256(convert_to(document::text, 'UTF8')), 'hex'),
+        trunc(extract(epoch from published_at) * 1000000))
+    else json_build_array(version, sha256, encode(sha256(convert_to(document::text, 'UTF8')), 'hex'),
+        trunc(extract(epoch from published_at) * 1000000), trunc(extract(epoch from effective_from) * 1000000), author)
+    end::text
 from price_book where version = any(%(ids)s::integer[]);

@@ -29,7 +29,7 @@ from services.settlement.leases import Leases
 from services.settlement.ledger_check import check
 from services.settlement.money_in import LimitChange, TopUp
 from services.settlement.positions import Positions
-from services.settlement.pricebook import parse_book
+from services.settlement.price_file import parse_book
 from services.settlement.receipt_store import read_receipt
 from services.settlement.records import Record
 from services.settlement.relay_store import OutboxSource

@@ -16,7 +16,8 @@ from schemas.requests import KeyRef
 from services.settlement.book_store import BookStore
 from services.settlement.hold_progress import renew
 from services.settlement.hold_store import HoldLane
-from services.settlement.pricebook import BookDocument, parse_book
+from services.settlement.price_file import parse_book
+from services.settlement.pricebook import BookDocument
 from tests.integration.settlement.ledger import PRICES, Ledger
 from tests.integration.settlement.requests_made import attempt_on, candidate, completion, hold_for
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 import orjson
 
 from schemas.money import Prices
-from services.settlement.pricebook import BookDocument, parse_book
+from services.settlement.price_file import parse_book
+from services.settlement.pricebook import BookDocument
 
 MODELS = ["gpt-4o", "gpt-4o-mini", "gpt-4.1"]
 BUCKETS = {"direct": ("credit", "USD"), "pooled": ("wallet", "CNY"), "subscription": ("team", "USD")}

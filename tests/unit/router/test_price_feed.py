@@ -69,3 +69,30 @@ async def test_what_cannot_be_read_changes_nothing_and_is_said_once(broken: Any)
     with capture_logs() as logs:
         await reader.refresh()
     assert len(logs) == 1
+
+
+async def test_a_book_with_a_date_takes_over_at_its_instant_without_another_answer() -> None:
+    now = [100.0]
+    later = {"version": 2, "items": [], "starts_in_ms": 1500}
+    latest = {"version": 4, "items": [ITEM], "starts_in_ms": 60_000}
+    answer = {"version": 1, "items": [ITEM], "next": [later, latest]}
+    reader = PriceFeed(cast(Ledger, Book(answer)), Buckets(), lambda: now[0])
+    await reader.refresh()
+    assert (reader.view.version, reader.advance()) == (1, 1.5)
+    now[0] = 101.499
+    assert (reader.advance() > 0, reader.view.version) == (True, 1)
+    now[0] = 101.5
+    assert (reader.advance(), reader.view.version) == (5.0, 2)
+    now[0] = 160.0
+    reader.advance()
+    assert (reader.view.version, len(reader.view.items)) == (4, 1)
+
+
+async def test_a_book_that_began_while_the_answer_was_written_is_taken_at_once_and_a_withdrawn_one_never() -> None:
+    began = {"version": 2, "items": [], "starts_in_ms": 0}
+    taken_back = {"version": 3, "items": [], "starts_in_ms": 1000}
+    reader, _ = feed({"version": 1, "items": [], "next": [began, taken_back]}, {"version": 2, "items": [], "next": []})
+    await reader.refresh()
+    assert reader.view.version == 2
+    await reader.refresh()
+    assert reader.advance() == 5.0

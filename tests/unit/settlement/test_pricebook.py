@@ -1,12 +1,14 @@
 """Price books: what is read from YAML, and what is refused with its line."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from schemas.money import Prices
 from services.settlement.errors import InvalidError
-from services.settlement.pricebook import book_from, parse_book
+from services.settlement.price_file import parse_book
+from services.settlement.pricebook import book_from
 
 CATALOG = Path(__file__).parents[3] / "deploy" / "catalog" / "prices.yaml"
 GOOD = """
@@ -106,3 +108,46 @@ def test_what_is_no_price_book_is_refused(text: str) -> None:
     with pytest.raises(InvalidError) as refused:
         parse_book(text)
     assert refused.value.code == "invalid_price_book"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "reason"),
+    [
+        ('input: "2.5"', "input: 2.5", "line 6, column 58", 'a price is a string, so that no digit is lost: write "2.5"'),
+        ('input: "2.5"', 'input: "-1"', "line 6, column 58", "input: '-1' is not an amount"),
+        ("model: m, currency: CNY", "model: m, currency: USD", "line 7, column 46", "paid in CNY"),
+        ("id: wallet,", "id: wallet, colour: red,", "line 4, column 18", "colour: is not a field of a price file"),
+        (', output: "10"', "", "line 6, column 5", "output: is missing"),
+        ('output: "10"', 'output: "200000000"', "line 6, column 73", "prices are per million tokens"),
+        ("buckets:", "colour: red\nbuckets:", "line 2, column 1", "colour: is not a field"),
+        ("buckets:", "effective_from: soon\nbuckets:", "line 2, column 17", "write 2026-01-01 or 2026-01-01T00:00:00Z"),
+        ("buckets:", "effective_from: 2026-01-01T00:00:00\nbuckets:", "line 2, column 17", "an instant needs an offset"),
+    ],
+)
+def test_a_mistake_is_named_with_its_column(old: str, new: str, where: str, reason: str) -> None:
+    assert old in GOOD
+    with pytest.raises(InvalidError) as refused:
+        parse_book(GOOD.replace(old, new, 1))
+    assert refused.value.message.startswith(where + ": "), refused.value.message
+    assert reason in refused.value.message
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(InvalidError) as refused:
+        parse_book(GOOD.replace('output: "10"', 'output: "x"').replace('output: "3"', 'output: "y"'))
+    assert [problem["line"] for problem in refused.value.facts["problems"]] == [6, 7]
+    assert refused.value.message.endswith("(and 1 more)")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-01-01", datetime(2026, 1, 1, tzinfo=UTC)),
+        ("2026-01-01T08:00:00+08:00", datetime(2026, 1, 1, tzinfo=UTC)),
+        ('"2026-01-01T00:00:00Z"', datetime(2026, 1, 1, tzinfo=UTC)),
+        ("null", None),
+    ],
+)
+def test_a_date_is_an_instant_and_no_part_of_the_digest(written: str, meant: datetime | None) -> None:
+    dated = parse_book(f"effective_from: {written}\n{GOOD}")
+    assert (dated.effective_from, dated.sha256) == (meant, parse_book(GOOD).sha256)

@@ -10,7 +10,7 @@ from schemas.attempts import Fallback, RequestCompleted
 from schemas.calls import HoldRequest
 from schemas.money import Prices, Usage
 from services.edge.receipt_text import render_receipt
-from services.settlement.pricebook import parse_book
+from services.settlement.price_file import parse_book
 from services.settlement.receipts import arithmetic, receipt
 from tests.integration.settlement.requests_made import attempt_on, candidate, completion, hold_for
 

@@ -10,7 +10,8 @@ from schemas.calls import HoldRequest
 from schemas.envelope import new_id
 from schemas.money import Usage
 from services.settlement.errors import PoisonError
-from services.settlement.pricebook import PriceBook, parse_book
+from services.settlement.price_file import parse_book
+from services.settlement.pricebook import PriceBook
 from services.settlement.settling import AMOUNT_BOUND_NANO, CaseDraft, HoldRow, Settlement, decide, forged, repeated
 from tests.integration.settlement.requests_made import attempt_on, candidate, completion, hold_for
 

@@ -1,0 +1,122 @@
+"""`/admin/price-books` as an operator uses it."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.envelope import now
+from services.settlement.migrate import migrate
+from tests.integration.settlement.processes import PRICES, Service, running
+
+TEXT = PRICES.read_text("utf-8")
+OLD = 'model: gpt-4o, currency: USD, input: "2.5", cached_input: "1.25", output: "10"'
+
+
+@pytest.fixture(scope="module")
+def api(module_database_url: str, kafka_bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The API, with the catalog's price book."""
+    migrate(module_database_url)
+    log = tmp_path_factory.mktemp("settlement") / "api.log"
+    with running("services.settlement", log, module_database_url, kafka_bootstrap_servers) as service:
+        yield service
+
+
+def priced(output: str, effective_from: str | None = None) -> bytes:
+    dated = f'effective_from: "{effective_from}"\n' if effective_from else ""
+    return (dated + TEXT.replace(OLD, OLD.replace('"10"', f'"{output}"'))).encode()
+
+
+def answer(reply: Any, status: int = 200) -> Any:
+    assert reply.status_code == status, reply.text
+    return reply.json()
+
+
+def current(api: Service) -> Any:
+    return answer(api.call("GET", "/admin/price-books/current"))
+
+
+def test_what_is_exported_posts_back_to_the_same_digest(api: Service) -> None:
+    found = current(api)
+    again = answer(api.call("POST", "/admin/price-books", content=orjson.dumps(found["book"])))
+    assert (again["new"], again["version"], again["sha256"]) == (False, found["version"], found["sha256"])
+
+
+def test_a_file_is_compared_before_it_changes_anything_and_published_only_in_place_of_what_was_compared(api: Service) -> None:
+    before = current(api)["version"]
+    shown = answer(api.call("POST", "/admin/price-books/diff", content=priced("250")))
+    assert (shown["version"], shown["same"]) == (before, False)
+    fields = {"output": {"before": "10.00", "after": "250.00"}}
+    assert shown["changes"] == [{"kind": "price", "id": "direct gpt-4o", "change": "changed", "fields": fields}]
+    assert shown["warnings"] == ["gpt-4o on direct: output becomes 25 times what it was"]
+    path = f"/admin/price-books?expected_version={before}&author=ann"
+    headers = {"authorization": "Bearer admin", "idempotency-key": "prices-1"}
+    published = answer(api.client.post(path, content=priced("250"), headers=headers), 201)
+    assert (published["status"], published["author"], published["new"]) == ("in_force", "ann", True)
+    assert answer(api.client.post(path, content=priced("250"), headers=headers), 201) == published
+    moved = api.call("POST", path, content=priced("12"))
+    assert answer(moved, 409)["error"] | {"message": ""} == {
+        "message": "", "type": "invalid_request_error", "param": "expected_version", "code": "price_book_moved",
+        "version": published["version"],
+    }  # fmt: skip
+    both = f"/admin/price-books/diff?before={before}&after={published['version']}"
+    assert answer(api.call("GET", both))["changes"] == shown["changes"]
+
+
+def test_a_dated_book_is_listed_told_to_the_routers_and_taken_back(api: Service) -> None:
+    at = (now() + timedelta(hours=1)).replace(microsecond=0)
+    text = at.isoformat().replace("+00:00", "Z")
+    in_force = current(api)["version"]
+    made = answer(api.call("POST", "/admin/price-books", content=priced("11", text)), 201)
+    assert (made["status"], made["effective_from"], made["in_force_from"]) == ("scheduled", text, text)
+    assert made["scheduled"] == [{"version": made["version"], "effective_from": text}]
+    told = answer(api.call("GET", "/internal/price-book", token="edge"))
+    assert (told["version"], [each["version"] for each in told["next"]]) == (in_force, [made["version"]])
+    assert 0 < told["next"][0]["starts_in_ms"] <= 3_600_000
+    first = answer(api.call("GET", "/admin/price-books?limit=1"))
+    assert ([row["version"] for row in first["data"]], first["next_after"]) == ([made["version"]], str(made["version"]))
+    rest = answer(api.call("GET", f"/admin/price-books?after={first['next_after']}"))["data"]
+    assert {row["status"] for row in rest} <= {"in_force", "superseded"}
+    path = f"/admin/price-books/{made['version']}/withdraw"
+    assert api.call("POST", path, json={}).status_code == 422
+    taken = answer(api.call("POST", path, json={"reason": "a slip", "author": "bob"}))
+    assert (taken["status"], taken["withdrawn_by"], taken["withdrawn_because"]) == ("withdrawn", "bob", "a slip")
+    assert answer(api.call("GET", "/internal/price-book", token="edge"))["next"] == []
+    refused = answer(api.call("POST", f"/admin/price-books/{in_force}/withdraw", json={"reason": "late"}), 409)
+    assert refused["error"]["code"] == "price_book_counts"
+    log = answer(api.call("GET", f"/admin/audit-log?entity_kind=price_book&entity_id={made['version']}"))["data"]
+    assert [(row["action"], row["actor_name"], row["reason"]) for row in log] == [
+        ("prices.withdraw", "bob", "a slip"),
+        ("prices.publish", "admin", None),
+    ]
+
+
+def test_every_mistake_of_a_file_is_told_with_line_column_and_reason(api: Service) -> None:
+    text = TEXT.replace('input: "0.15"', "input: 0.15", 1).replace(
+        "route_type: direct, model: gpt-4.1,", "route_type: loop, model: gpt-4.1,"
+    )
+    error = answer(api.call("POST", "/admin/price-books", content=text.encode()), 422)["error"]
+    assert error["code"] == "invalid_price_book"
+    lines = TEXT.splitlines()
+    mini = next(number for number, line in enumerate(lines, 1) if "gpt-4o-mini" in line)
+    column = lines[mini - 1].index('"0.15"') + 1
+    assert error["problems"][0] == {
+        "line": mini, "column": column, "reason": 'prices.input: a price is a string, so that no digit is lost: write "0.15"',
+    }  # fmt: skip
+    assert [each["line"] for each in error["problems"]] == [mini, mini + 1]
+    assert error["message"].startswith(f"line {mini}, column {column}: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/admin/price-books/999"),
+        ("POST", "/admin/price-books/999/withdraw"),
+        ("GET", "/admin/price-books/diff?before=1&after=999"),
+    ],
+)
+def test_a_version_that_never_was_is_not_found(api: Service, method: str, path: str) -> None:
+    body = {"reason": "x"} if method == "POST" else None
+    assert answer(api.call(method, path, json=body), 404)["error"]["code"] == "price_book_not_found"
