@@ -15,6 +15,7 @@ from services.edge.access_rules import AccessRules
 from services.edge.caller import Caller, KeyRow
 from services.edge.errors import NotFoundError
 from services.edge.memberships import Memberships
+from services.edge.route_plan_models import RoutePlan
 from services.edge.router import Router
 from services.edge.settlement import Settlement
 
@@ -125,7 +126,10 @@ def route_plan_routes(plans: RoutePlans, rules: AccessRules) -> APIRouter:
     """The route of the dry run."""
     routes = APIRouter()
 
-    @routes.post("/route-plans", summary="Say where a request would go", **rules.installation("route.read", 402, 404, 409, 429))
+    may = rules.installation("route.read", 402, 404, 409, 429)
+    may["responses"][200] = {"model": RoutePlan, "description": "The plan."}
+
+    @routes.post("/route-plans", response_model=None, summary="Say where a request would go", **may)
     async def plan(body: RoutePlanBody) -> Json:
         """Where a key's request would go, and why."""
         return await plans.plan(body)
