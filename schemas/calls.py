@@ -15,6 +15,10 @@ CONTEXT_HEADER = "x-tollbook-context"
 """Header from edge to router: a :class:`CallContext` as JSON."""
 REJECTED_HEADER = "x-tollbook-rejected"
 """Header from router to edge, value = error code: refused before any upstream call, so edge writes RequestRejected."""
+TOKENS_HEADER = "x-tollbook-tokens"
+"""Header of a plain reply: how many tokens its answer took, every class of them."""
+TOKENS_COMMENT = ": tollbook-tokens "
+"""The same in a stream where :attr:`CallContext.tell_tokens` asks for it: this and the number, a line before the end."""
 
 
 class Policy(Contract):
@@ -64,6 +68,7 @@ class CallContext(Contract):
     client_request_id: str | None = None
     traceparent: str | None = None
     accepted_at: UtcDatetime
+    tell_tokens: bool = False
 
 
 class HoldCandidate(Contract):

@@ -34,7 +34,6 @@ ACCOUNT_PREFIX = "acc_"
 PROJECT_PREFIX = "prj_"
 
 IdempotencyKey = Annotated[str | None, Header(alias="idempotency-key", min_length=1, max_length=128)]
-UNPACED = {"requests_per_minute": None, "tokens_per_minute": None}
 MODELS: dict[Kind, type[BaseModel]] = {"account": Account, "project": Project, "key": Key}
 
 
@@ -70,7 +69,7 @@ class Admin:
             "id": ACCOUNT_PREFIX + random_text(ID_LENGTH),
             "name": body.name,
             "policy": stored_policy(body.policy),
-            **UNPACED,
+            **_pace(body),
         }
         return await self._create(request, by, idempotency_key, self._inserting("account", values, by))
 
@@ -84,7 +83,7 @@ class Admin:
             "account_id": body.account_id,
             "name": body.name,
             "policy": stored_policy(body.policy),
-            **UNPACED,
+            **_pace(body),
         }
         return await self._create(request, by, idempotency_key, self._inserting("project", values, by))
 
@@ -142,7 +141,7 @@ class Admin:
             "pepper_version": self._peppers.current,
             "expires_at": None if body.expires_at is None else parse_expiry(body.expires_at, now()),
             "allowed_ips": body.allowed_ips,
-            **UNPACED,
+            **_pace(body),
         }
 
     def _inserting(self, kind: Kind, values: dict[str, Any], by: Actor) -> Callable[[Connection], Awaitable[bytes]]:
@@ -158,3 +157,7 @@ class Admin:
         reply = await self._replies.once(request.url.path, by, idempotency_key, await request.body(), create)
         self._made()
         return Response(reply, status_code=201, media_type="application/json")
+
+
+def _pace(body: AccountBody | ProjectBody | KeyBody) -> dict[str, int | None]:
+    return {"requests_per_minute": body.requests_per_minute, "tokens_per_minute": body.tokens_per_minute}

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 
 from schemas.calls import Policy
 from schemas.plain_text import plain_text
@@ -21,6 +21,7 @@ def _canonical(texts: list[str]) -> list[str]:
     return list(dict.fromkeys(str(network) for network in parse_networks(texts)))
 
 
+PerMinute = Annotated[StrictInt, Field(ge=1, le=10**9)]
 Time = Annotated[str, Field(min_length=1, max_length=40, examples=["30d", "2027-01-01T00:00:00Z"])]
 AllowedIps = Annotated[
     list[Annotated[str, Field(max_length=64)]],
@@ -67,14 +68,21 @@ class InnerPolicyChange(PolicyChange):
     policy: InnerPolicyBody | None
 
 
-class AccountBody(_Body):
+class _Paced(_Body):
+    """What the calls of everything within may come to in a minute; null: no limit of its own."""
+
+    requests_per_minute: PerMinute | None = None
+    tokens_per_minute: PerMinute | None = None
+
+
+class AccountBody(_Paced):
     """A new account."""
 
     name: Name
     policy: PolicyBody | None = None
 
 
-class ProjectBody(_Body):
+class ProjectBody(_Paced):
     """A new project of an account."""
 
     account_id: Id
@@ -82,7 +90,7 @@ class ProjectBody(_Body):
     policy: InnerPolicyBody | None = None
 
 
-class KeyBody(_Body):
+class KeyBody(_Paced):
     """A new key of a project. `expires_at` is an instant or a duration from now; `allowed_ips` null: from anywhere."""
 
     project_id: Id
@@ -101,6 +109,8 @@ class _Entity(BaseModel):
     effective_policy: Policy
     frozen: bool
     version: int
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
     created_at: datetime
     updated_at: datetime
     updated_by: str | None

@@ -53,6 +53,9 @@ from services.edge.lookups import Answer, LookupEndpoint, Lookups, PublicEndpoin
 from services.edge.me import me_routes
 from services.edge.memberships import memberships_of
 from services.edge.model_apis import MODEL_APIS, ModelApi
+from services.edge.pace_redis import RedisWindows
+from services.edge.pace_windows import MemoryWindows
+from services.edge.pacer import Pacer
 from services.edge.peers import client, transport
 from services.edge.public_api.endpoint import OpenApiPage
 from services.edge.publisher import Publisher
@@ -110,6 +113,9 @@ class Edge:
         self.outbox = ControlOutbox(self.database, self.broker, topics.CONTROL)
         self.feed = ControlFeed(settings.kafka_bootstrap_servers, topics.CONTROL, self._hear)
         self.announcer = Announcer(self.database, self.feed.read_to_end, self.outbox.nudge)
+        store = settings.tollbook_rate_limit_store.get_secret_value()
+        self.shared_windows = RedisWindows(store) if store else None
+        self.pacer = Pacer(MemoryWindows(), self.shared_windows, on_outage=settings.tollbook_rate_limit_on_outage)
         self.background = Background(on_fault=_end_process)
 
     def application(self) -> Dispatch:
@@ -142,6 +148,8 @@ class Edge:
             await self.router_peer.aclose()
             if self.analytics is not None:
                 await self.analytics.aclose()
+            if self.shared_windows is not None:
+                await self.shared_windows.close()
             await self.database.close()
 
     def _completions(self, api: ModelApi, authenticator: Authenticator) -> Completions:
@@ -158,6 +166,7 @@ class Edge:
             ),
             api=api,
             memberships=self.memberships,
+            pacer=self.pacer,
             receipt_of=self.settlement.receipt,
             max_in_flight=settings.tollbook_edge_max_in_flight,
             longest_request_s=settings.tollbook_edge_request_timeout_s,

@@ -14,6 +14,7 @@ from schemas.rules import RunRules
 from schemas.runs import RunMembership, narrowed
 from services.edge.client_address import Network, parse_networks
 from services.edge.errors import ForbiddenError, InvalidApiKeyError, KeyExpiredError, NotFoundError
+from services.edge.pace import MinuteLimit
 from services.edge.policies import EnvelopePolicy, PolicyStep, effective, route_limits
 
 FrozenScope = Literal["account", "project", "key"]
@@ -41,6 +42,19 @@ class KeyRow:
     previous_hmac: bytes | None = None
     previous_pepper_version: int | None = None
     previous_expires_at: datetime | None = None
+    account_requests: int | None = None
+    account_tokens: int | None = None
+    project_requests: int | None = None
+    project_tokens: int | None = None
+    key_requests: int | None = None
+    key_tokens: int | None = None
+
+    def minute_limits(self) -> tuple[MinuteLimit, ...]:
+        """What the envelopes allow in a minute, the outermost first; those without a limit are left out."""
+        account = MinuteLimit("account", self.account_id, self.account_requests, self.account_tokens)
+        project = MinuteLimit("project", self.project_id, self.project_requests, self.project_tokens)
+        key = MinuteLimit("key", self.key_id, self.key_requests, self.key_tokens)
+        return tuple(limit for limit in (account, project, key) if limit.requests is not None or limit.tokens is not None)
 
     def steps(self) -> tuple[PolicyStep, ...]:
         """The envelopes that have a policy, the outermost first."""
@@ -68,6 +82,7 @@ class Caller:
     expires_at_s: float | None
     secret_until_s: float | None
     networks: tuple[Network, ...] | None
+    minute_limits: tuple[MinuteLimit, ...]
     key_json: orjson.Fragment = field(compare=False, repr=False)
     policy_json: orjson.Fragment = field(compare=False, repr=False)
     route_limits_json: orjson.Fragment | None = field(compare=False, repr=False)
@@ -89,6 +104,7 @@ class Caller:
             expires_at_s=None if row.expires_at is None else row.expires_at.timestamp(),
             secret_until_s=row.previous_expires_at.timestamp() if by_previous_secret and row.previous_expires_at else None,
             networks=None if row.allowed_ips is None else parse_networks(row.allowed_ips),
+            minute_limits=row.minute_limits(),
             key_json=orjson.Fragment(key.to_json()),
             policy_json=orjson.Fragment(policy.to_json()),
             route_limits_json=route_limits(steps),

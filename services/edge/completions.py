@@ -34,11 +34,14 @@ from services.edge.errors import (
 from services.edge.labels import RUN_HEADER, joining, read_labels, refuse_repeated
 from services.edge.memberships import Memberships
 from services.edge.model_apis import MESSAGES, ModelApi
+from services.edge.pace import PACE_PREFIXES, estimate
+from services.edge.pacer import Paced, Pacer
 from services.edge.passing import DisconnectWatch, Passing, ReplyHead, error_of, pass_on, read_bounded
 from services.edge.publisher import Publisher
 from services.edge.replies import JSON_TYPE, send_reply
 from services.edge.router import TRANSPORT_ERRORS, Router
 from services.edge.stored_replies import REPLAYED, ReplyCopy, StoredReply
+from services.edge.token_tap import TokenTap
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +75,7 @@ class Completions:
         *,
         api: ModelApi,
         memberships: Memberships,
+        pacer: Pacer,
         receipt_of: Callable[[str, str], Awaitable[dict[str, Any]]],
         max_in_flight: int,
         longest_request_s: float,
@@ -84,6 +88,7 @@ class Completions:
         self._publisher = publisher
         self._claims = claims
         self._memberships = memberships
+        self._pacer = pacer
         self._receipt_of = receipt_of
         self._max_in_flight = max_in_flight
         self._longest_request_s = longest_request_s
@@ -115,6 +120,9 @@ class Completions:
         except ClientGoneError:
             metrics.CLIENT_GONE.inc()
             return GONE
+        finally:
+            if call.paced is not None:
+                await self._pacer.settle(call.paced, call.tokens)
 
     async def _admit(self, call: Call, scope: Scope, receive: Receive) -> tuple[Caller, bytes]:
         """Everything that edge checks before the router hears of the call."""
@@ -123,6 +131,9 @@ class Completions:
         caller = call.caller = await self._authenticator.caller(headers)
         caller.require_standing()
         self._authenticator.require_place(caller, scope)
+        if caller.minute_limits:
+            call.paced = Paced()
+            await self._pacer.request(call.paced, caller.minute_limits)
         if len(headers) != len(raw):
             refuse_repeated(raw)
         call.labels = read_labels(headers)
@@ -137,17 +148,21 @@ class Completions:
             caller = call.caller = await self._memberships.join(caller, call.labels.run_id)
         admitted = admit_call(payload, caller, self._api.content)
         call.stream = admitted.stream
+        if call.paced is not None:
+            await self._pacer.tokens(call.paced, caller.minute_limits, estimate(payload, body, output=self._api.writes))
         return caller, body
 
     async def _forward(self, call: Call, caller: Caller, body: bytes, receive: Receive, send: Send) -> int:
         claim, stored = await self._bind(call, caller, body)
         if stored is not None:
-            await send_reply(send, stored.status, stored.body, [*stored.headers, REPLAYED])
+            first = [pair for pair in stored.headers if not pair[0].startswith(PACE_PREFIXES)]
+            await send_reply(send, stored.status, stored.body, [*first, REPLAYED, *pace_headers(call)])
             return stored.status
         binding = self._claims.binding(claim)
         self._publisher.publish(events.accepted(call, caller))
         watch = DisconnectWatch(receive, partial(self._patience_s, call, caller, binding))
         exchange = _Exchange(call, send, binding, watch)
+        call.tokens = None
         try:
             status = await self._converse(exchange, render_context(call, caller), body)
         except asyncio.CancelledError:
@@ -221,8 +236,12 @@ class Completions:
             keeps = caller is not None and caller.policy.store_replies and not head.streaming
             copy = ReplyCopy(wanted=keeps and exchange.binding.open)
             identity = _identity(exchange.call)
-            passing = Passing(exchange.binding, copy, self._api.broke_off)
+            tap = TokenTap() if head.streaming and exchange.call.tells_tokens else None
+            passing = Passing(exchange.binding, copy, self._api.broke_off, tap)
+            exchange.call.tokens = head.tokens()
             await pass_on(response, head, identity, exchange.send, passing)
+            if tap is not None:
+                exchange.call.tokens = tap.tokens
         # At once: to the server a reply that is whole is a client that is gone.
         exchange.watch.stop()
         return head.status
@@ -231,6 +250,7 @@ class Completions:
         """Errors are small and come whole; one before any upstream call is recorded as a refusal."""
         body = await read_bounded(response)
         error = error_of(body)
+        exchange.call.tokens = 0
         if head.rejected_code is not None:
             self._record(exchange.call, max(head.status, 400), head.rejected_code, error.message)
         # What was charged, or may have been, must not be charged again under the same key.
@@ -248,6 +268,7 @@ class Completions:
         call, bound = exchange.call, exchange.binding.open
         log.warning("router is away", request_id=str(call.request_id), error=str(error))
         refused = isinstance(error, PeerUnreachableError)
+        call.tokens = 0 if refused else None
         await exchange.binding.settle(accepted=not refused)
         if refused:
             said = "No route can be reached now; nothing was sent and nothing is charged. Try again."
@@ -258,6 +279,8 @@ class Completions:
 
     async def _refuse(self, call: Call, error: ApiError, send: Send) -> int:
         self._record(call, error.status, error.code, error.message)
+        if call.paced is not None and call.caller is not None:
+            await self._pacer.look(call.paced, call.caller.minute_limits)
         await self._send_error(call, error, send)
         return error.status
 
@@ -279,9 +302,17 @@ class Completions:
 
 def _identity(call: Call) -> list[tuple[bytes, bytes]]:
     request_id = str(call.request_id).encode()
-    headers = [(b"x-request-id", request_id)]
+    headers = [(b"x-request-id", request_id), *pace_headers(call)]
     if call.client_api == MESSAGES.name:
         headers.append((b"request-id", request_id))  # where Anthropic's clients look for it
     if call.labels.run_id is not None:
         headers.append((RUN_HEADER, call.labels.run_id.encode()))
     return headers
+
+
+def pace_headers(call: Call) -> list[tuple[bytes, bytes]]:
+    """What is left of the caller's minute, where it has limits; for Anthropic's clients under Anthropic's names too."""
+    if call.paced is None:
+        return []
+    standings = call.paced.standings
+    return standings.headers() + (standings.anthropic_headers(now()) if call.client_api == MESSAGES.name else [])

@@ -10,6 +10,7 @@ import orjson
 from schemas.calls import CONTEXT_HEADER
 from services.edge.caller import Caller
 from services.edge.labels import Labels
+from services.edge.pacer import Paced
 
 CONTEXT_HEADER_NAME = CONTEXT_HEADER.encode()
 
@@ -26,6 +27,15 @@ class Call:
     model: str = ""
     stream: bool = False
     body_bytes: int = 0
+    paced: Paced | None = None
+    """What it was counted at; None for a caller without limits per minute."""
+    tokens: int | None = 0
+    """How many it took so far as it is known: none before router has it, unknown (None) from then on to its end."""
+
+    @property
+    def tells_tokens(self) -> bool:
+        """Whether somebody wants to know how many tokens it takes."""
+        return self.paced is not None and self.paced.standings.tokens is not None
 
 
 def render_context(call: Call, caller: Caller) -> bytes:
@@ -45,5 +55,7 @@ def render_context(call: Call, caller: Caller) -> bytes:
     }
     if caller.route_limits_json is not None:
         context["route_limits"] = caller.route_limits_json
+    if call.tells_tokens:
+        context["tell_tokens"] = True
     rendered = orjson.dumps(context)
     return rendered if rendered.isascii() else json.dumps(json.loads(rendered), separators=(",", ":")).encode("ascii")

@@ -12,6 +12,7 @@ EdgeError
 │   ├── ConflictError            409
 │   ├── BodyTooLargeError        413
 │   ├── UnprocessableError       422
+│   ├── RateLimitedError         429 with Retry-After
 │   ├── PassedOnError            what settlement refused, with its own status
 │   ├── UnavailableError         503 with Retry-After
 │   └── OutcomeUnknownError      503 with the receipt's link: it may have been carried out
@@ -32,6 +33,8 @@ NO_RETRY = (b"x-should-retry", b"false")
 """Sent where only a decision changes the answer, since SDKs try some statuses again by themselves."""
 RETRY = (b"x-should-retry", b"true")
 """Sent where only waiting changes the answer, and SDKs would not wait by themselves."""
+LONG_WAIT_S = 60
+"""A wait that is longer than this is no SDK's to sit out by itself."""
 DECIDED_STATUSES = frozenset((402, 403, 409))
 
 
@@ -168,6 +171,21 @@ class UnprocessableError(ApiError):
     """An admin call's body does not fit its model."""
 
     status = 422
+
+
+class RateLimitedError(ApiError):
+    """An envelope has used its minute: the client may try again after `retry_after_s`, by itself where that is not long."""
+
+    status = 429
+    type = "rate_limit_error"
+
+    def __init__(self, message: str, *, retry_after_s: int, facts: Mapping[str, Any]) -> None:
+        super().__init__("rate_limit_exceeded", f"{message} Try again in {retry_after_s} s.", facts=facts)
+        self.retry_after_s = retry_after_s
+
+    def headers(self) -> Headers:
+        again = NO_RETRY if self.retry_after_s > LONG_WAIT_S else RETRY
+        return [(b"retry-after", str(self.retry_after_s).encode()), again]
 
 
 class PassedOnError(ApiError):

@@ -4,15 +4,17 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from services.edge.admin_models import AllowedIps, Because, Key, Name, Time
+from services.edge.admin_models import AllowedIps, Because, Key, Name, PerMinute, Time
 
 Duration = Annotated[str, Field(min_length=1, max_length=20, examples=["24h", "0s"])]
 
 
 class EntityPatch(Because):
-    """What is to change of an account or a project; what is left out stays."""
+    """What is to change of an account or a project; what is left out stays, null takes a limit away."""
 
     name: Name | None = None
+    requests_per_minute: PerMinute | None = None
+    tokens_per_minute: PerMinute | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "EntityPatch":

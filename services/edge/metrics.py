@@ -17,6 +17,15 @@ KEY_LOOKUPS = Counter("tollbook_edge_key_lookups_total", "Keys that Postgres was
 ADDRESSES_REFUSED = Counter(
     "tollbook_edge_addresses_refused_total", "Calls from an address that the allow-list of their key does not hold."
 )
+RATE_LIMITED = Counter(
+    "tollbook_edge_rate_limited_total",
+    "Calls refused because an envelope had used its minute, by envelope and unit.",
+    ["envelope", "unit"],
+)
+RATE_LIMIT_STORE_ERRORS = Counter(
+    "tollbook_edge_rate_limit_store_errors_total",
+    "Times that the shared store of rate limits did not answer and was left alone.",
+)
 RUN_LOOKUPS = Counter(
     "tollbook_edge_run_lookups_total",
     "Runs that settlement was asked for before a request joined, by what it said.",

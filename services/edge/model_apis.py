@@ -27,6 +27,8 @@ class ModelApi:
     path: str = "/v1/chat/completions"
     content: str = "messages"
     """The parameter without which there is nothing to answer."""
+    writes: bool = True
+    """Whether its replies are written by a model, token by token."""
 
     @property
     def router_path(self) -> str:
@@ -89,5 +91,5 @@ def anthropic_error(status: int, message: str, rest: dict[str, Any]) -> dict[str
 CHAT_COMPLETIONS = ModelApi()
 MESSAGES = MessagesApi()
 RESPONSES = ResponsesApi()
-EMBEDDINGS = ModelApi("embeddings", "/v1/embeddings", "input")
+EMBEDDINGS = ModelApi("embeddings", "/v1/embeddings", "input", writes=False)
 MODEL_APIS = (CHAT_COMPLETIONS, MESSAGES, RESPONSES, EMBEDDINGS)

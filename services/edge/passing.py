@@ -1,7 +1,7 @@
 """Passing router's reply to the client: which headers go on, bytes as they come, and what is said when it breaks off."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,15 +9,17 @@ import httpx
 import orjson
 from starlette.types import Message, Receive, Send
 
-from schemas.calls import REJECTED_HEADER
+from schemas.calls import REJECTED_HEADER, TOKENS_HEADER
 from services.edge.claims import Binding
 from services.edge.errors import PeerUnavailableError
 from services.edge.router import TRANSPORT_ERRORS
 from services.edge.stored_replies import ReplyCopy
+from services.edge.token_tap import TokenTap
 
 MAX_ERROR_BYTES = 64 * 1024
 EVENT_STREAM = b"text/event-stream"
 _REJECTED = REJECTED_HEADER.encode()
+_TOKENS = TOKENS_HEADER.encode()
 _PASSED = frozenset((b"content-type", b"content-length", b"retry-after", b"x-should-retry", b"cache-control"))
 _PASSED_PREFIXES = (b"x-tollbook-", b"x-ratelimit-")
 
@@ -46,6 +48,11 @@ class ReplyHead:
                 streaming = streaming or (name == b"content-type" and value.startswith(EVENT_STREAM))
         return cls(status, passed, rejected, streaming)
 
+    def tokens(self) -> int | None:
+        """How many tokens a plain reply took, as router says; None where it does not."""
+        said = next((value for name, value in self.headers if name == _TOKENS), b"")
+        return int(said) if said.isdigit() else None
+
 
 @dataclass(frozen=True, slots=True)
 class Passing:
@@ -54,6 +61,7 @@ class Passing:
     binding: Binding
     copy: ReplyCopy
     broke_off: Callable[[], bytes]
+    tap: TokenTap | None = None
 
 
 async def pass_on(
@@ -69,7 +77,7 @@ async def pass_on(
         headers = [pair for pair in headers if pair[0] != b"content-length"]
     await send({"type": "http.response.start", "status": head.status, "headers": headers})
     try:
-        async for chunk in response.stream:  # type: ignore[union-attr]  # the transport's streams are asynchronous
+        async for chunk in _heard(response, passing.tap):
             passing.copy.add(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except TRANSPORT_ERRORS:
@@ -78,6 +86,17 @@ async def pass_on(
         await send({"type": "http.response.body", "body": passing.broke_off(), "more_body": True})
     await passing.binding.settle(accepted=True, reply=passing.copy.reply(head.status, headers))
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _heard(response: httpx.Response, tap: TokenTap | None) -> AsyncIterator[bytes]:
+    """The reply's bytes as the client gets them: without what the tap hears."""
+    async for chunk in response.stream:  # type: ignore[union-attr]  # the transport's streams are asynchronous
+        if tap is None:
+            yield chunk
+        elif passed := tap.pass_on(chunk):
+            yield passed
+    if tap is not None and (rest := tap.rest()):
+        yield rest
 
 
 async def read_bounded(response: httpx.Response) -> bytes:

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     tollbook_trusted_proxies: str = ""
     tollbook_forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
 
+    tollbook_rate_limit_store: SecretStr = SecretStr("")
+    tollbook_rate_limit_on_outage: Literal["local", "refuse"] = "local"
+
     tollbook_edge_max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * MiB
     tollbook_edge_body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     tollbook_edge_max_in_flight: Annotated[int, Field(ge=1)] = 4096
@@ -66,6 +69,16 @@ class Settings(BaseSettings):
     def _hex_keys(cls, value: SecretStr) -> SecretStr:
         if any(len(key) != 32 for key in _keys(value)):
             raise ValueError("give keys of 32 bytes as 64 hex digits, separated by commas")
+        return value
+
+    @field_validator("tollbook_rate_limit_store")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and not url.startswith(("redis://", "rediss://")):
+            raise ValueError(
+                "give the URL of a Redis, such as redis://host:6379/0, or nothing: each process counts by itself then"
+            )
         return value
 
     @field_validator("tollbook_trusted_proxies")

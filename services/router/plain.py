@@ -6,6 +6,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from schemas.attempts import Outcome, UsageSource
+from schemas.calls import TOKENS_HEADER
 from schemas.money import Usage
 from services.router.answers import JSON, Answer, cost_fields, failure_answer, failure_status, route_headers
 from services.router.attempts import AttemptLoop
@@ -70,7 +71,8 @@ class PlainDelivery:
         out = Outgoing("cancelled", 499, "client_gone", charge) if gone else Outgoing("succeeded", 200, None, charge)
         await self._settler.settle(call, out, finished)
         headers = route_headers(call, running, call.overhead_ms(monotonic()))
-        return Answer(200, [JSON, (b"content-length", b"%d" % len(priced.body)), *headers], priced.body)
+        told = (TOKENS_HEADER.encode(), b"%d" % priced.usage.total_tokens)
+        return Answer(200, [JSON, (b"content-length", b"%d" % len(priced.body)), told, *headers], priced.body)
 
 
 def price(call: Call, running: Running, reply: openai.Reply) -> Priced:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from schemas.attempts import ErrorClass, UsageSource
+from schemas.calls import TOKENS_COMMENT
 from schemas.money import Usage
 from services.router.answers import EVENTS, Answer, cost_fields, failure_document, route_headers
 from services.router.attempts import AttemptLoop
@@ -116,7 +117,7 @@ class StreamDelivery:
             after_disconnect="cancelled" if cancelled else "drained" if gone else None,
             capped=opened.chunks.capped,
         )
-        tail = _tail(call, opened, halt, usage, charge)
+        tail = _told(call, usage) + _tail(call, opened, halt, usage, charge)
         try:
             await self._settler.settle(call, _outgoing(broken, charge, first.request_ms, gone=gone), finished)
         except LogUnavailableError:
@@ -168,6 +169,11 @@ def _outgoing(broken: ErrorClass | None, charge: Charge | None, ttft_ms: float, 
     if gone:
         return Outgoing("cancelled", 200, broken or "client_gone", charge, ttft_ms)
     return Outgoing("succeeded" if broken is None else "failed", 200, broken, charge, ttft_ms)
+
+
+def _told(call: Call, usage: Usage) -> bytes:
+    """The line that tells edge how many tokens the answer took, where edge wants to know it."""
+    return b"%s%d\n" % (TOKENS_COMMENT.encode(), usage.total_tokens) if call.context.tell_tokens else b""
 
 
 def _tail(call: Call, opened: OpenStream, halt: Halt, usage: Usage, charge: Charge | None) -> bytes:

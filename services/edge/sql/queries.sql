@@ -1,6 +1,9 @@
 -- name: find_key
 SELECT k.key_id, k.name, k.environment, k.policy, k.project_id, p.account_id, k.secret_hmac, k.pepper_version, k.revoked,
        k.expires_at, k.allowed_ips, k.previous_hmac, k.previous_pepper_version, k.previous_expires_at,
+       a.requests_per_minute AS account_requests, a.tokens_per_minute AS account_tokens,
+       p.requests_per_minute AS project_requests, p.tokens_per_minute AS project_tokens,
+       k.requests_per_minute AS key_requests, k.tokens_per_minute AS key_tokens,
        p.policy AS project_policy, a.policy AS account_policy,
        CASE WHEN a.frozen THEN 'account' WHEN p.frozen THEN 'project' WHEN k.frozen THEN 'key' END AS frozen
 FROM edge.api_key k

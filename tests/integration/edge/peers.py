@@ -18,12 +18,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from deploy.local.ports import free_port
-from schemas.calls import CONTEXT_HEADER, CallContext, IngressBatch, IngressEvent
+from schemas.calls import CONTEXT_HEADER, TOKENS_COMMENT, TOKENS_HEADER, CallContext, IngressBatch, IngressEvent
 from tests.integration.edge.runs_peer import ScriptedRuns
 
 PRICES = {"input": 2_500_000_000, "cached_input": 1_250_000_000, "cache_write": 2_500_000_000, "output": 10_000_000_000}
 CHUNKS = [b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % number for number in range(3)]
 DONE = b"data: [DONE]\n\n"
+TOKENS = 30
+"""What each answer took."""
 COMPLETION = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -105,16 +107,18 @@ class Peers:
             await self._until_released(request)
         if payload.get("stream"):
             held = payload["model"] == "held-stream"
-            return StreamingResponse(self._stream(request, held=held), media_type="text/event-stream")
-        return JSONResponse(COMPLETION, headers={"x-tollbook-channel": "openai-main", "server": "router"})
+            told = b"%s%d\n" % (TOKENS_COMMENT.encode(), TOKENS) if context.tell_tokens else b""
+            return StreamingResponse(self._stream(request, told, held=held), media_type="text/event-stream")
+        headers = {"x-tollbook-channel": "openai-main", "server": "router", TOKENS_HEADER: str(TOKENS)}
+        return JSONResponse(COMPLETION, headers=headers)
 
-    async def _stream(self, request: Request, *, held: bool) -> AsyncIterator[bytes]:
+    async def _stream(self, request: Request, told: bytes, *, held: bool) -> AsyncIterator[bytes]:
         yield CHUNKS[0]
         if held:
             await self._until_released(request)
         for chunk in CHUNKS[1:]:
             yield chunk
-        yield DONE
+        yield told + DONE
 
     async def _cut(self) -> AsyncIterator[bytes]:
         yield CHUNKS[0]

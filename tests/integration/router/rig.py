@@ -58,6 +58,7 @@ class Lane:
     model: str
     account_id: str
     tags: dict[str, str] | None = None
+    tell_tokens: bool = False
 
     @property
     def main(self) -> str:
@@ -308,6 +309,7 @@ def context(lane: Lane, request_id: UUID, policy: dict[str, Any] | None) -> str:
         "policy": policy or {},
         "tags": lane.tags or {"feature": "router-test"},
         "accepted_at": datetime.now(UTC).isoformat(),
+        "tell_tokens": lane.tell_tokens,
     }
     return orjson.dumps(document).decode()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
+from schemas.calls import TOKENS_COMMENT, TOKENS_HEADER
 from schemas.money import Usage, charge_nano, format_amount
 from tests.integration.router.rig import CHAT, Asker, Reply, Rig
 from tests.integration.router.speakers import DIALECTS, PRICES, PROMPT, SPEAKING, STREAMS, TOOLS, tell
@@ -46,6 +48,30 @@ def native_message_of(reply: Reply, *, stream: bool) -> tuple[str, str, dict[str
     text = "".join(event["delta"]["text"] for event in events if event["type"] == "content_block_delta")
     [end] = [event for event in events if event["type"] == "message_delta"]
     return text, end["delta"]["stop_reason"], end["usage"]
+
+
+@STREAMS
+@pytest.mark.parametrize("path", [CHAT, "/internal/v1/messages", RESPONSES])
+async def test_edge_is_told_beside_each_reply_how_many_tokens_it_took(
+    speakers: Rig, asker: Asker, path: str, *, stream: bool
+) -> None:
+    text = f"{PROMPT}[sim input_tokens=90 cached_tokens=30 output_tokens=12]"
+    asked: dict[str, Any] = {"input": text} if path == RESPONSES else {"messages": [{"role": "user", "content": text}]}
+    if path == "/internal/v1/messages":
+        asked["max_tokens"] = 50
+    for dialect, tell_tokens in [(dialect, tell_tokens) for dialect in DIALECTS for tell_tokens in (True, False)]:
+        lane = replace(speakers.lane(prefix=dialect), tell_tokens=tell_tokens)
+        _, reply = await asker.ask(lane, path=path, stream=stream, **asked)
+        lines = reply.body.split(b"\n")
+        told = [number for number, line in enumerate(lines) if line.startswith(TOKENS_COMMENT.encode())]
+        if not stream:
+            assert (reply.headers[TOKENS_HEADER], told) == ("102", [])
+        elif tell_tokens:
+            assert [lines[number] for number in told] == [f"{TOKENS_COMMENT}102".encode()]
+            assert lines[told[0] - 1] == b""
+            assert b"".join(lines[told[0] + 1 :])
+        else:
+            assert told == []
 
 
 async def test_a_thinking_message_passes_natively_to_a_provider_of_the_same_format(speakers: Rig, asker: Asker) -> None:

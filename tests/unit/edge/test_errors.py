@@ -17,6 +17,7 @@ REFUSALS: list[tuple[ApiError, int]] = [
     (errors.ConflictError("in_progress", "m", receipt="/v1/requests/1"), 409),
     (errors.BodyTooLargeError(10), 413),
     (errors.UnprocessableError("invalid_value", "m"), 422),
+    (errors.RateLimitedError("m", retry_after_s=5, facts={}), 429),
     (errors.PassedOnError(409, {"message": "m", "code": "run_closed"}), 409),
     (errors.UnavailableError("overloaded", "m"), 503),
     (errors.OutcomeUnknownError("/v1/requests/1", bound=True), 503),
@@ -68,6 +69,12 @@ def test_what_settlement_refuses_keeps_its_status_its_type_and_its_facts() -> No
     assert (error.status, json.loads(error.body())) == (402, {"error": said})
     assert error.headers() == [(b"x-should-retry", b"false")]
     assert errors.PassedOnError(404, {"message": "m", "code": "run_not_found"}).headers() == []
+
+
+@pytest.mark.parametrize(("wait_s", "again"), [(1, b"true"), (60, b"true"), (61, b"false"), (120, b"false")])
+def test_a_rate_limit_says_when_to_try_again_and_whether_an_sdk_should_by_itself(wait_s: int, again: bytes) -> None:
+    headers = dict(errors.RateLimitedError("m", retry_after_s=wait_s, facts={}).headers())
+    assert headers == {b"retry-after": b"%d" % wait_s, b"x-should-retry": again}
 
 
 def test_what_time_heals_says_when_to_try_again() -> None:
