@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from schemas.access import ALL, Accounts
 from services.analytics import metrics
+from services.analytics.admin_calls import Caller, operation
+from services.analytics.admin_models import AlertsPage, Lag, TopicCount
 from services.analytics.errors import QueryRefusedError, TransientError
 from services.analytics.http_errors import UnauthorizedError
 from services.analytics.loader import LoaderState
@@ -21,6 +24,7 @@ from services.analytics.timerange import TimeRange
 from services.analytics.warehouse import Warehouse
 
 ALERTS_SHOWN = 500
+After = Annotated[str | None, Query(max_length=200, description="The next_after of the page before.")]
 Since = Annotated[datetime | None, Query(alias="from")]
 Until = Annotated[datetime | None, Query(alias="to")]
 
@@ -99,29 +103,64 @@ async def counts(warehouse: Warehouse) -> dict[str, dict[str, int]]:
     return found
 
 
-async def alerts(warehouse: Warehouse, since: datetime, until: datetime) -> list[dict[str, Any]]:
-    """The latest state of each alert of the time asked for, newest first."""
+async def alerts(  # noqa: PLR0917 - the words of the call
+    warehouse: Warehouse, since: datetime, until: datetime, accounts: Accounts, after: str | None, limit: int
+) -> dict[str, Any]:
+    """A page of alerts with their latest states, of these accounts and the time asked for, newest first."""
     if since >= until:
         raise QueryRefusedError("from", "`from` must lie before `to`")
-    parameters = {"from_us": micros_of(since), "to_us": micros_of(until), "limit": ALERTS_SHOWN}
-    return await warehouse.rows(queries("warehouse.sql")["alerts"], parameters)
+    before_us, before_id = (micros_of(until), "") if after is None else _place(after)
+    parameters = {
+        "from_us": micros_of(since),
+        "to_us": before_us,
+        "before_id": before_id,
+        "every": accounts is ALL,
+        "accounts": [] if accounts is ALL else sorted(accounts),
+        "limit": limit + 1,
+    }
+    found = await warehouse.rows(queries("warehouse.sql")["alerts"], parameters)
+    page = found[:limit]
+    more = len(found) > limit
+    following = f"{micros_of(page[-1]['fired_at'].replace(tzinfo=UTC))}/{page[-1]['alert_id']}" if more else None
+    return {"object": "list", "data": page, "next_after": following}
 
 
-def router(warehouse: Warehouse, state: LoaderState, admin_token: str) -> APIRouter:
+def _place(after: str) -> tuple[int, str]:
+    micros, _, alert_id = after.partition("/")
+    if not (micros.isascii() and micros.isdigit() and len(micros) < 18):
+        raise QueryRefusedError("after", "`after` must be the `next_after` of the page before")
+    return int(micros), alert_id
+
+
+def router(warehouse: Warehouse, state: LoaderState) -> APIRouter:
     """The routes under `/admin`."""
-    routes = APIRouter(prefix="/admin", dependencies=[Depends(bearer_only(admin_token))])
+    routes = APIRouter(prefix="/admin")
 
-    @routes.get("/lag")
-    async def get_lag() -> Response:
+    @routes.get("/lag", response_model=Lag, **operation("ledger.read", "Show how far the loader is"))
+    async def show_lag() -> Response:
+        """By partition, and from an event to its row over the last minutes."""
         return json_response(await lag(state))
 
-    @routes.get("/counts")
-    async def get_counts() -> Response:
+    @routes.get(
+        "/counts", response_model=dict[str, TopicCount], **operation("ledger.read", "Count what is loaded of each topic")
+    )
+    async def show_counts() -> Response:
+        """Rows as queries see them, and distinct event ids."""
         return json_response(await counts(warehouse))
 
-    @routes.get("/alerts")
-    async def get_alerts(since: Since = None, until: Until = None) -> Response:
+    @routes.get("/alerts", response_model=AlertsPage, **operation("usage.read", "List alerts", about="query"))
+    async def list_alerts(  # noqa: PLR0917 - FastAPI passes them by name
+        caller: Caller,
+        since: Since = None,
+        until: Until = None,
+        account_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        after: After = None,
+        limit: Annotated[int, Query(ge=1, le=ALERTS_SHOWN)] = ALERTS_SHOWN,
+    ) -> Response:
+        """Those under way in the time asked for (the last week), of one account or of all that the caller may see."""
         end = as_utc(until) or datetime.now(UTC) + timedelta(minutes=1)
-        return json_response({"data": await alerts(warehouse, as_utc(since) or end - timedelta(days=7), end)})
+        accounts = frozenset({account_id}) if account_id else caller.accounts_with("usage.read")
+        begin = as_utc(since) or end - timedelta(days=7)
+        return json_response(await alerts(warehouse, begin, end, accounts, after, limit))
 
     return routes

@@ -9,6 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from services.analytics import admin_api, dashboard_api, http_errors, internal_api, live_api
+from services.analytics.admin_calls import Door, require_permissions
+from services.analytics.identity import Identity
 from services.analytics.live_feed import LiveFeed
 from services.analytics.loader import STOP_TIMEOUT_S, Loader, Wiring
 from services.analytics.publisher import Publisher
@@ -17,6 +19,7 @@ from services.analytics.rows.registry import TOPICS
 from services.analytics.settings import Settings
 from services.analytics.warehouse import Warehouse, connector
 
+OPENAPI = "/admin/openapi.json"
 LOADING_THREADS = 1
 READING_THREADS = 2
 
@@ -41,19 +44,29 @@ def build(settings: Settings) -> FastAPI:
         app.state.loader_task = asyncio.create_task(loader.run())
         yield
         await _stop(loader, app.state.loader_task)
+        await identity.close()
         await reading.close()
         await writing.close()
 
-    app = FastAPI(title="Tollbook analytics", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(
+        title="Tollbook analytics, admin API",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=OPENAPI,
+        generate_unique_id_function=lambda route: route.name,
+    )
     http_errors.install(app)
-    admin_token = settings.admin_token.get_secret_value()
-    app.include_router(admin_api.router(reading, loader.state, admin_token))
+    identity = Identity(settings.edge_url, settings.analytics_token.get_secret_value())
+    app.add_middleware(Door, settings.admin_token.get_secret_value(), identity)
+    app.include_router(admin_api.router(reading, loader.state))
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
-    app.include_router(live_api.router(app.state.live, admin_token))
-    app.include_router(dashboard_api.data_router(reading, admin_token))
+    app.include_router(live_api.router(app.state.live))
+    app.include_router(dashboard_api.data_router(reading))
     app.include_router(internal_api.router(reading, settings.edge_token.get_secret_value()))
     dashboard_api.add_page(app)
     _add_health(app, loader)
+    require_permissions(app)
     return app
 
 
@@ -68,11 +81,11 @@ async def _stop(loader: Loader, task: asyncio.Task[None]) -> None:
 
 
 def _add_health(app: FastAPI, loader: Loader) -> None:
-    @app.get("/healthz")
+    @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
         return admin_api.json_response({"ok": True})
 
-    @app.get("/readyz")
+    @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
         if loader.state.reason is None:
             return admin_api.json_response({"ready": True})
@@ -80,7 +93,7 @@ def _add_health(app: FastAPI, loader: Loader) -> None:
         response.status_code = 503
         return response
 
-    @app.get("/metrics")
+    @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
         admin_api.event_to_row(loader.state)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,14 +1,16 @@
-"""The dashboard: one page without a login of its own, and the data that it asks for with the admin token."""
+"""The dashboard: one page without a login of its own, and the data that it asks for with the reader's token."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query
+from fastapi import APIRouter, FastAPI, Query
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from services.analytics import dashboard, metrics
-from services.analytics.admin_api import Since, Until, bearer_only, json_response, time_range
+from services.analytics.admin_api import Since, Until, json_response, time_range
+from services.analytics.admin_calls import operation
+from services.analytics.admin_models import Series, Tables
 from services.analytics.sqlfile import queries
 from services.analytics.timerange import TimeRange
 from services.analytics.warehouse import Warehouse
@@ -70,26 +72,28 @@ class Panels:
             return await self._warehouse.rows(queries("dashboard.sql")[name], time.parameters | parameters)
 
 
-def data_router(warehouse: Warehouse, admin_token: str) -> APIRouter:
+def data_router(warehouse: Warehouse) -> APIRouter:
     """`GET /admin/dashboard/series` and `/tables`, each with `from`, `to` and `step`."""
     panels = Panels(warehouse)
-    routes = APIRouter(prefix="/admin/dashboard", dependencies=[Depends(bearer_only(admin_token))])
+    routes = APIRouter(prefix="/admin/dashboard")
 
-    @routes.get("/series")
-    async def series(since: Since = None, until: Until = None, step: Step = None) -> Response:
+    @routes.get("/series", response_model=Series, **operation("ledger.read", "Show the dashboard's charts"))
+    async def show_series(since: Since = None, until: Until = None, step: Step = None) -> Response:
+        """What is drawn over time: the last hour if nothing is said."""
         return json_response(await panels.series(time_range(since, until, step)))
 
-    @routes.get("/tables")
-    async def tables(since: Since = None, until: Until = None, step: Step = None) -> Response:
+    @routes.get("/tables", response_model=Tables, **operation("ledger.read", "Show the dashboard's tables"))
+    async def show_tables(since: Since = None, until: Until = None, step: Step = None) -> Response:
+        """Channels with their errors, the keys that used most, latency over the whole range."""
         return json_response(await panels.tables(time_range(since, until, step)))
 
     return routes
 
 
 def add_page(app: FastAPI) -> None:
-    """`GET /dashboard` and its files. The page holds no data: it asks for the admin token and keeps it in the browser's tab."""
+    """`GET /dashboard` and its files. The page holds no data: it asks for a token and keeps it in the browser's tab."""
 
-    @app.get("/dashboard")
+    @app.get("/dashboard", include_in_schema=False)
     async def page() -> Response:
         return FileResponse(STATIC_DIR / "dashboard.html", headers=PAGE_HEADERS)
 

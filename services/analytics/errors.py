@@ -9,7 +9,10 @@ AnalyticsError
 │   └── ReplayShortError   Kafka does not yet return records that were recorded as read: wait for it
 ├── LogTruncatedError      halt: Kafka no longer has what was not loaded; a person decides
 ├── SchemaDriftError       halt: an applied migration was edited
-└── QueryRefusedError      answer 400: the caller asked for an impossible range
+├── QueryRefusedError      answer 400: the caller asked for an impossible range
+├── RoleNotAllowedError    answer 403: the caller's roles do not have the permission that the call needs
+├── UnknownAccountError    answer 404: there is no such account, or the caller has nothing to do with it
+└── IdentityUnavailableError  answer 503: edge does not say whose an access token is
 """
 
 
@@ -60,3 +63,18 @@ class QueryRefusedError(AnalyticsError):
     def __init__(self, param: str, message: str) -> None:
         super().__init__(message)
         self.param = param
+
+
+class RoleNotAllowedError(AnalyticsError):
+    """The caller is known, but none of their roles has the permission: answer 403."""
+
+
+class UnknownAccountError(AnalyticsError):
+    """There is no such account, or it is none of the caller's business: answer 404, in the same words."""
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__(f"There is no account {account_id!r}.")
+
+
+class IdentityUnavailableError(AnalyticsError):
+    """Edge does not say whose a token is: answer 503, let nobody in."""

@@ -5,17 +5,50 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from services.analytics.errors import QueryRefusedError, TransientError
+from schemas.access import IDENTITY_UNAVAILABLE, ROLE_NOT_ALLOWED
+from services.analytics.errors import (
+    IdentityUnavailableError,
+    QueryRefusedError,
+    RoleNotAllowedError,
+    TransientError,
+    UnknownAccountError,
+)
 
-TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 405: "invalid_request_error"}
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+}
 CODES = {400: "invalid_request", 401: "invalid_token", 404: "not_found", 405: "method_not_allowed"}
 
 
+WHO_MAY = "This call needs the admin token or an access token that is in force: `Authorization: Bearer <token>`."
+EDGE_MAY = "This call needs `Authorization: Bearer <token of edge>`."
+
+
 class UnauthorizedError(Exception):
-    """The call lacks the admin token."""
+    """The call lacks the token of the service that may make it."""
+
+
+class ErrorFields(BaseModel):
+    """What went wrong. `code` is for programs, `message` says what to do."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorReply(BaseModel):
+    """The one shape of every error."""
+
+    error: ErrorFields
 
 
 def error_response(status: int, message: str, *, param: str | None = None, code: str | None = None) -> Response:
@@ -35,7 +68,19 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(UnauthorizedError)
     async def unauthorized(_: Request, __: UnauthorizedError) -> Response:
-        return error_response(401, "This call needs `Authorization: Bearer <admin token>`.")
+        return error_response(401, EDGE_MAY)
+
+    @app.exception_handler(RoleNotAllowedError)
+    async def role(_: Request, error: RoleNotAllowedError) -> Response:
+        return error_response(403, str(error), code=ROLE_NOT_ALLOWED)
+
+    @app.exception_handler(UnknownAccountError)
+    async def unknown(_: Request, error: UnknownAccountError) -> Response:
+        return error_response(404, str(error), param="account_id", code="account_not_found")
+
+    @app.exception_handler(IdentityUnavailableError)
+    async def nobody(_: Request, error: IdentityUnavailableError) -> Response:
+        return error_response(503, str(error), code=IDENTITY_UNAVAILABLE)
 
     @app.exception_handler(QueryRefusedError)
     async def refused(_: Request, error: QueryRefusedError) -> Response:

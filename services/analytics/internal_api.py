@@ -32,7 +32,7 @@ async def rejections(warehouse: Warehouse, account_id: str, request_id: UUID) ->
 
 def router(warehouse: Warehouse, edge_token: str) -> APIRouter:
     """The routes under `/internal`, for edge."""
-    routes = APIRouter(prefix="/internal", dependencies=[Depends(bearer_only(edge_token))])
+    routes = APIRouter(prefix="/internal", include_in_schema=False, dependencies=[Depends(bearer_only(edge_token))])
 
     @routes.get("/accounts/{account_id}/rejections/{request_id}")
     async def get_rejections(account_id: str, request_id: UUID) -> Response:

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path(".tollbook"), validation_alias="TOLLBOOK_DATA_DIR")
     admin_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_ADMIN_TOKEN")
     edge_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_EDGE_TOKEN")
+    edge_url: str = Field(default="", validation_alias="TOLLBOOK_EDGE_URL")
+    analytics_token: SecretStr = Field(default=SecretStr(""), validation_alias="TOLLBOOK_ANALYTICS_TOKEN")
     flush_seconds: float = Field(default=1.0, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
     batch_rows: int = Field(default=10_000, ge=1, le=100_000, validation_alias="TOLLBOOK_LOADER_BATCH_ROWS")
 

@@ -34,7 +34,7 @@ SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM ledger FI
 SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM alerts FINAL
 
 -- name: alerts
--- The latest state of each alert that was under way in the time asked for.
+-- The latest state of each alert that was under way in the time asked for; a page goes on behind an instant and an id.
 SELECT
     alert_id,
     any(alerts.account_id) AS account_id,
@@ -49,9 +49,10 @@ SELECT
     maxOrNullIf(alerts.occurred_at, alerts.state = 'resolved') AS resolved_at,
     argMin(alerts.message, alerts.occurred_at) AS message
 FROM alerts FINAL
+WHERE {every:Bool} OR has({accounts:Array(String)}, alerts.account_id)
 GROUP BY alert_id
-HAVING fired_at < fromUnixTimestamp64Micro({to_us:Int64}, 'UTC') AND (resolved_at IS NULL OR resolved_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC'))
-ORDER BY fired_at DESC
+HAVING (fired_at, alert_id) < (fromUnixTimestamp64Micro({to_us:Int64}, 'UTC'), {before_id:String}) AND (resolved_at IS NULL OR resolved_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC'))
+ORDER BY fired_at DESC, alert_id DESC
 LIMIT {limit:UInt32}
 
 -- name: rejection

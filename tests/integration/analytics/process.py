@@ -62,9 +62,14 @@ class Analytics:
         self._process = None
         return status
 
-    def get(self, path: str, **parameters: Any) -> httpx.Response:
-        """An admin call with the token."""
-        return httpx.get(f"{self.url}{path}", params=parameters, headers={"authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=20)
+    def asking(self, edge_url: str, service_token: str) -> "Analytics":
+        """The same, told where edge is."""
+        self.environment |= {"TOLLBOOK_EDGE_URL": edge_url, "TOLLBOOK_ANALYTICS_TOKEN": service_token}
+        return self
+
+    def get(self, path: str, *, token: str = ADMIN_TOKEN, **parameters: Any) -> httpx.Response:
+        """An admin call with a token."""
+        return httpx.get(f"{self.url}{path}", params=parameters, headers={"authorization": f"Bearer {token}"}, timeout=20)
 
     def is_ready(self) -> bool:
         """Whether /readyz says so. Fails if the process has ended by itself."""

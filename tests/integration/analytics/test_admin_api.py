@@ -9,6 +9,7 @@ import pytest
 
 from schemas import topics
 from services.analytics.rows.registry import TOPICS
+from tests.edge_of_users import SERVICE_TOKEN, EdgeOfUsers, running_edge
 from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, Analytics, running, until
 from tests.integration.analytics.stories import publish, stories, velocity_alert
 from tests.integration.analytics.topic_contents import distinct_events, events_of
@@ -26,13 +27,15 @@ async def test_the_admin_calls_answer_for_what_was_loaded(analytics: Analytics, 
     ]
     await publish(kafka_bootstrap_servers, [*(event for story in stories(80) for event in story), *alerts])
     expected = await distinct_events(kafka_bootstrap_servers, TOPICS)
-    with running(analytics):
+    with running_edge() as edge, running(analytics.asking(edge.url, SERVICE_TOKEN)):
         analytics.wait_until_ready()
         wanted = {topic: {"rows": number, "distinct_event_ids": number} for topic, number in expected.items()}
         until(lambda: analytics.counts() == wanted, "every event is a row")
         check_tokens(analytics)
+        check_roles(analytics, edge)
         check_lag(analytics, expected)
         check_alerts(analytics, now)
+        check_alerts_of_accounts(analytics, edge)
         check_refusals(analytics)
         check_health(analytics)
         rejected = [e for e in await events_of(kafka_bootstrap_servers, topics.REQUESTS) if e["type"] == "RequestRejected"]
@@ -67,6 +70,44 @@ def check_tokens(analytics: Analytics) -> None:
             refused = httpx.get(analytics.url + path, headers=headers)
             assert refused.status_code == 401, path
             assert set(refused.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def check_roles(analytics: Analytics, edge: EdgeOfUsers) -> None:
+    """What shows the whole installation needs a role of it; edge away lets nobody in but the admin token."""
+    watch, owner, nobody = edge.user("Grace", "on-call"), edge.user("Ada", "owner", "acc_1"), edge.user("Nobody", None)
+    for path in ADMIN_PATHS:
+        assert path == LIVE or analytics.get(path, token=watch).status_code == 200, path
+        for token in [nobody] if path in {"/admin/alerts", LIVE} else [owner, nobody]:
+            refused = analytics.get(path, token=token)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "role_not_allowed"), path
+    edge.away = True
+    unknown = edge.user("Late", "operator")
+    away = analytics.get("/admin/lag", token=unknown)
+    assert (away.status_code, away.json()["error"]["code"]) == (503, "identity_unavailable")
+    assert analytics.get("/admin/lag").status_code == 200
+    edge.away = False
+    document = analytics.get("/admin/openapi.json", token=owner).json()
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    assert len(operations) >= len(ADMIN_PATHS)
+    assert all(each["x-tollbook-permission"] and each["summary"] for each in operations)
+
+
+def check_alerts_of_accounts(analytics: Analytics, edge: EdgeOfUsers) -> None:
+    """A user sees the alerts of the own accounts, page by page; another account is one that does not exist."""
+    every = analytics.get("/admin/alerts").json()["data"]
+    account = every[0]["account_id"]
+    mine = [alert for alert in every if alert["account_id"] == account]
+    token, stranger = edge.user("Ada", "member", account), edge.user("Eve", "owner", "acc_elsewhere")
+    assert analytics.get("/admin/alerts", token=token).json()["data"] == mine
+    assert analytics.get("/admin/alerts", token=token, account_id=account).json()["data"] == mine
+    assert analytics.get("/admin/alerts", token=stranger).json()["data"] == []
+    refused = analytics.get("/admin/alerts", token=stranger, account_id=account)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "account_not_found")
+    first = analytics.get("/admin/alerts", limit="1").json()
+    second = analytics.get("/admin/alerts", limit="1", after=first["next_after"]).json()
+    assert first["data"] + second["data"] == every
+    assert second["next_after"] is None
+    assert analytics.get("/admin/alerts", after="x").status_code == 400
 
 
 def check_lag(analytics: Analytics, expected: dict[str, int]) -> None:

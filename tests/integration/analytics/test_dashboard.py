@@ -171,7 +171,9 @@ def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium:
             page.goto(f"{analytics.url}/dashboard")
             page.fill("#token", "not the token")
             page.click("#token-form button")
-            expect(page.locator("#token-problem")).to_have_text("This is not the admin token.")
+            expect(page.locator("#token-problem")).to_have_text(
+                "This token opens nothing: give the admin token, or an access token that is in force."
+            )
             _wait_for_refusal(page, problems)
             problems.clear()
             page.fill("#token", ADMIN_TOKEN)

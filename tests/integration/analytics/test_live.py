@@ -12,6 +12,7 @@ from schemas.attempts import RequestCompleted
 from schemas.envelope import Event
 from schemas.money import format_amount
 from schemas.requests import RequestRejected
+from tests.edge_of_users import SERVICE_TOKEN, running_edge
 from tests.integration.analytics.process import ADMIN_TOKEN, Analytics, running, until
 from tests.integration.analytics.stories import publish, stories
 
@@ -21,10 +22,10 @@ LIVE = "/admin/requests/live"
 class Watching:
     """A reader of the stream, in a thread of its own."""
 
-    def __init__(self, url: str, **filters: str) -> None:
+    def __init__(self, url: str, *, token: str = ADMIN_TOKEN, **filters: str) -> None:
         self.events: list[tuple[str, Any]] = []
         self._filters = filters
-        self._client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=60)
+        self._client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=60)
         self._thread = threading.Thread(target=self._read)
 
     def lines(self) -> list[dict[str, Any]]:
@@ -72,25 +73,32 @@ async def test_a_watcher_sees_every_request_once_as_it_ends_and_nothing_from_bef
     before = [event for story in stories(20, seed=3) for event in story]
     after = [event for story in stories(120, seed=4) for event in story]
     await publish(kafka_bootstrap_servers, before)
-    with running(analytics):
+    with running_edge() as edge, running(analytics.asking(edge.url, SERVICE_TOKEN)):
         analytics.wait_until_ready()
+        member = edge.user("Ada", "member", "acc_1")
         everything = Watching(analytics.url)
         one_account = Watching(analytics.url, account_id="acc_1")
         one_key = Watching(analytics.url, key_id="key000200001")
         errors = Watching(analytics.url, errors="true")
         model = Watching(analytics.url, model="gpt-4o-mini")
-        with everything.reading(), one_account.reading(), one_key.reading(), errors.reading(), model.reading():
+        own = Watching(analytics.url, token=member)
+        with everything.reading(), one_account.reading(), one_key.reading(), errors.reading(), model.reading(), own.reading():
             await publish(kafka_bootstrap_servers, after)
             expected = ends_of(after)
             until(lambda: len(everything.lines()) >= len(expected), "every request is shown")
             metrics = analytics.get("/metrics").text
+            until(lambda: len(own.lines()) == len(one_account.lines()) > 0, "a user sees the own account")
+            assert analytics.get(LIVE, token=member, account_id="acc_2").status_code == 404
+            edge.users[member] = edge.users[member].model_copy(update={"active": False})
+            until(lambda: own.named("ended"), "the stream ends with the token")
             assert analytics.get(LIVE, account_id="").json()["error"]["param"] == "account_id"
             assert analytics.stop() == 0, "a stream does not hold up the end of the process"
-        for watching in (everything, one_account, one_key, errors, model):
+        for watching in (everything, one_account, one_key, errors, model, own):
             watching.join()
             assert watching.events[-1][0] == "ended"
-        assert "tollbook_analytics_watchers 5.0" in metrics
+        assert "tollbook_analytics_watchers 6.0" in metrics
         assert sorted(line["request_id"] for line in everything.lines()) == sorted(expected)
+        assert {line["account_id"] for line in own.lines()} == {"acc_1"}
         check_lines(everything.lines(), expected)
         check_filters(everything.lines(), {"account_id": one_account, "key_id": one_key, "errors": errors, "model": model})
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from services.settlement.migrate import migrate
-from tests.integration.settlement.edge_of_users import SERVICE_TOKEN, EdgeOfUsers, running_edge
+from tests.edge_of_users import SERVICE_TOKEN, EdgeOfUsers, running_edge
 from tests.integration.settlement.processes import PRICES, Service, running, until
 from tests.logins import as_service
 
@@ -116,7 +116,7 @@ def test_the_log_is_narrowed_to_the_accounts_of_the_reader(api: Service, edge: E
 def test_tokens_that_are_worth_nothing_open_nothing_and_bodies_are_not_read_for_them(api: Service, edge: EdgeOfUsers) -> None:
     gone = edge.user("Ada", "operator")
     edge.users[gone] = edge.users[gone].model_copy(update={"active": False})
-    for token in (gone, f"tbu-{'x' * 12}-{'y' * 49}", "settlement-own-token", "edge", "router", "sk-tb-" + "a" * 62):
+    for token in (gone, f"tbu-{'x' * 12}-{'y' * 49}", "token-of-the-asking-service", "edge", "router", "sk-tb-" + "a" * 62):
         for path in ("/admin/cases", "/admin/openapi.json", "/admin/nothing", "/admin"):
             assert code_of(api.call("GET", path, token=token)) == (401, "unauthorized")
         assert code_of(api.call("POST", "/admin/topups", token=token, content=b"{")) == (401, "unauthorized")

@@ -1,4 +1,4 @@
-// The calls that the page makes, with the admin token of this tab.
+// The calls that the page makes, with the token of this tab.
 
 const STORED = "tollbook-admin-token";
 const TIMEOUT_MS = 15000;
@@ -17,7 +17,8 @@ export async function get(path, parameters = {}) {
     signal: AbortSignal.timeout(TIMEOUT_MS),
     cache: "no-store",
   });
-  if (response.status === 401) throw new NotSignedIn("This is not the admin token.");
+  if (response.status === 401) throw new NotSignedIn("This token opens nothing: give the admin token, or an access token that is in force.");
+  if (response.status === 403) throw new NotSignedIn("The dashboard shows the whole installation: it needs the role operator or on-call.");
   if (!response.ok) throw new Error((await problem(response)) ?? `${path} answered ${response.status}`);
   return response.json();
 }

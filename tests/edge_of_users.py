@@ -1,7 +1,8 @@
-"""Edge as settlement asks it whose token it is: a server on a port of its own that knows a few users."""
+"""Edge as the other services ask it whose token it is: a server on a port of its own that knows a few users."""
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from starlette.routing import Route
 
 from deploy.local.ports import free_port
 from schemas.access import Grant, Introspection, IntrospectionAsk, Role
-from tests.integration.settlement.processes import until
 
-SERVICE_TOKEN = "settlement-own-token"
+SERVICE_TOKEN = "token-of-the-asking-service"
+START_TIMEOUT_S = 10.0
 
 
 @dataclass
@@ -54,7 +55,10 @@ def running_edge() -> Iterator[EdgeOfUsers]:
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
     try:
-        until(lambda: server.started)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not server.started:
+            assert time.monotonic() < deadline, "the stand-in of edge did not start"
+            time.sleep(0.01)
         yield edge
     finally:
         server.should_exit = True
