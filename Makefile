@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi schemas logs clean distclean requirements
+.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi schemas cli-docs logs clean distclean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -107,6 +107,9 @@ prove-tampering: .venv/dev.stamp  ## change, remove, swap and forge sealed rows,
 schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events, and of the files that operators write
 	@$(PY) -m schemas.export
 	@$(PY) -m services.router.table_schema
+
+cli-docs: .venv/runtime.stamp  ## write the commands' reference into docs/cli.md
+	@$(PY) -m services.console.reference docs/cli.md
 
 logs:  ## follow the logs
 	@if [ -x $(PY) ]; then $(PY) -m deploy.local logs; fi
