@@ -107,6 +107,7 @@ prove-tampering: .venv/dev.stamp  ## change, remove, swap and forge sealed rows,
 schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events, and of the files that operators write
 	@$(PY) -m schemas.export
 	@$(PY) -m services.router.table_schema
+	@$(PY) -m services.settlement.price_schema
 
 cli-docs: .venv/runtime.stamp  ## write the commands' reference into docs/cli.md
 	@$(PY) -m services.console.reference docs/cli.md

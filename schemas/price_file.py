@@ -1,13 +1,14 @@
 """The price file: what an operator writes, an editor checks and settlement reads. Prices are decimals per million tokens."""
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from schemas.attempts import RouteType
 from schemas.envelope import Identifier
 
+DAY_CHARS = len("2026-01-01")
 PRICE_PATTERN = r"^[0-9]+(\.[0-9]{1,9})?$"
 
 
@@ -21,7 +22,7 @@ def _instant(value: object) -> object:
     """YAML reads a date by itself; a day is its first instant in UTC, and a time has to say its offset."""
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
+            value = date.fromisoformat(value) if len(value) == DAY_CHARS else datetime.fromisoformat(value)
         except ValueError:
             raise ValueError(f"{value!r} is no instant: write 2026-01-01 or 2026-01-01T00:00:00Z") from None
     if isinstance(value, date) and not isinstance(value, datetime):
@@ -86,8 +87,3 @@ class PriceFile(FilePart):
     ] = None
     buckets: Annotated[list[BucketLine], Field(min_length=1)]
     prices: Annotated[list[PriceLine], Field(min_length=1)]
-
-
-def price_file_schema() -> dict[str, Any]:
-    """JSON Schema of the file, for editors."""
-    return PriceFile.model_json_schema(mode="validation")

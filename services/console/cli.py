@@ -12,6 +12,7 @@ from rich.console import Console
 from services.console import (
     ledger_commands,
     login_commands,
+    price_commands,
     profile_commands,
     receipt_commands,
     route_commands,
@@ -87,6 +88,7 @@ app.command()(reconcile)
 app.add_typer(receipt_commands.app, name="receipt")
 app.add_typer(route_commands.app, name="route")
 app.add_typer(route_file_commands.app, name="routes")
+app.add_typer(price_commands.app, name="prices")
 app.add_typer(secret_commands.app, name="secrets")
 
 

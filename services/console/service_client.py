@@ -114,11 +114,18 @@ class ServiceClient:
         message = fields.get("message") or reply.text[:200] or reply.reason_phrase
         return RefusedError(
             f"{self._service} answered {reply.status_code} to {reply.request.method} {reply.request.url.path}: "
-            f"{message}{_hint(reply.status_code, fields.get('code'))}",
+            f"{message}{_hint(reply.status_code, fields.get('code'))}{_problems(fields.get('problems'))}",
             status=reply.status_code,
             code=fields.get("code"),
             reason=said.get("reason"),
         )
+
+
+def _problems(problems: Any) -> str:
+    """A file's mistakes, one a line; the message has the first."""
+    if not isinstance(problems, list) or len(problems) <= 1:
+        return ""
+    return "".join(f"\n  line {each['line']}, column {each['column']}: {each['reason']}" for each in problems)
 
 
 HINTS = {

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import psycopg
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict
 
+from schemas.price_file import Instant
 from services.settlement import price_books
 from services.settlement.admin_calls import CHANGING, Repeatable, operation
 from services.settlement.admin_models import Page
@@ -44,14 +46,18 @@ class Withdrawal(BaseModel):
     author: Name = "admin"
 
 
-async def _file(request: Request) -> BookDocument:
+async def _file(
+    request: Request,
+    effective_from: Annotated[Instant | None, Query(description="From when, in place of what the file says.")] = None,
+) -> BookDocument:
     body = await request.body()
     refuse_nul(body)
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadInputError("a price book is UTF-8 text", code="invalid_price_book") from error
-    return await asyncio.to_thread(parse_book, text)
+    document = await asyncio.to_thread(parse_book, text)
+    return document if effective_from is None else replace(document, effective_from=effective_from)
 
 
 File = Annotated[BookDocument, Depends(_file)]

@@ -69,6 +69,10 @@ def test_a_dated_book_is_listed_told_to_the_routers_and_taken_back(api: Service)
     at = (now() + timedelta(hours=1)).replace(microsecond=0)
     text = at.isoformat().replace("+00:00", "Z")
     in_force = current(api)["version"]
+    path = f"/admin/price-books?effective_from={at + timedelta(days=1):%Y-%m-%d}"
+    tomorrow = answer(api.call("POST", path, content=priced("11", text)), 201)
+    assert tomorrow["effective_from"] == f"{at + timedelta(days=1):%Y-%m-%d}T00:00:00Z"
+    assert answer(api.call("POST", f"/admin/price-books/{tomorrow['version']}/withdraw", json={"reason": "later"}))
     made = answer(api.call("POST", "/admin/price-books", content=priced("11", text)), 201)
     assert (made["status"], made["effective_from"], made["in_force_from"]) == ("scheduled", text, text)
     assert made["scheduled"] == [{"version": made["version"], "effective_from": text}]
@@ -78,7 +82,7 @@ def test_a_dated_book_is_listed_told_to_the_routers_and_taken_back(api: Service)
     first = answer(api.call("GET", "/admin/price-books?limit=1"))
     assert ([row["version"] for row in first["data"]], first["next_after"]) == ([made["version"]], str(made["version"]))
     rest = answer(api.call("GET", f"/admin/price-books?after={first['next_after']}"))["data"]
-    assert {row["status"] for row in rest} <= {"in_force", "superseded"}
+    assert {row["status"] for row in rest} <= {"in_force", "superseded", "withdrawn"}
     path = f"/admin/price-books/{made['version']}/withdraw"
     assert api.call("POST", path, json={}).status_code == 422
     taken = answer(api.call("POST", path, json={"reason": "a slip", "author": "bob"}))

@@ -143,6 +143,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     ("written", "meant"),
     [
         ("2026-01-01", datetime(2026, 1, 1, tzinfo=UTC)),
+        ('"2026-01-01"', datetime(2026, 1, 1, tzinfo=UTC)),
         ("2026-01-01T08:00:00+08:00", datetime(2026, 1, 1, tzinfo=UTC)),
         ('"2026-01-01T00:00:00Z"', datetime(2026, 1, 1, tzinfo=UTC)),
         ("null", None),
