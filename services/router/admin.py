@@ -1,34 +1,39 @@
-"""The operator's calls, the model list, and the probes: everything that is not on the hot path."""
+"""The operator's calls about the whole table, the model list, and the probes: everything that is not on the hot path."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-import psycopg
 import structlog
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 
 from schemas.plans import PlanAsk
-from services.router.announcer import announce_version
-from services.router.answers import error_document
-from services.router.catalog import Model
+from services.router.admin_models import ChannelStates, Resealing, RoutePlan, SecretsHeld, StoredTable, TableDiff, TableInForce
+from services.router.admin_routes import AdminRoutes, body_of, bounded_body, described, told_as
+from services.router.catalog import Channel, Model
 from services.router.channel_gauges import show
-from services.router.errors import LogUnavailableError, RefusalError, TableMovedError, TableRejectedError
+from services.router.entity_admin import EntityDesk, add_entities, faults
+from services.router.errors import AdminError, TableRejectedError
+from services.router.freeze_store import shown
+from services.router.guard import Guard, who_of
 from services.router.health import Health
 from services.router.planner import Planner
 from services.router.price_feed import PriceFeed
-from services.router.publisher import Publisher
 from services.router.resealing import Resealer
 from services.router.route_files import RouteFiles
 from services.router.route_store import RouteStore
-from services.router.table import TABLE_BYTES_MAX, parse_table
+from services.router.table import parse_table
+from services.router.table_writing import TableWriter
 from services.router.tables import Tables
 from services.router.tokens import bears
 
+YAML, JSON = "application/yaml", "application/json"
+CHANNELS_MAX = 1_000
+"""As many as a table may have: one page shows them all."""
 log = structlog.get_logger(__name__)
 
 
@@ -40,61 +45,41 @@ class AdminDesk:
         *,
         store: RouteStore,
         files: RouteFiles,
+        writer: TableWriter,
         planner: Planner,
         prices: PriceFeed,
         resealer: Resealer,
         tables: Tables,
         health: Health,
-        publisher: Publisher,
-        admin_token: bytes,
         edge_token: bytes,
         unready: Callable[[], str | None],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._files = files
+        self._writer = writer
         self._planner = planner
         self._prices = prices
         self._resealer = resealer
         self._tables = tables
         self._health = health
-        self._publisher = publisher
-        self._admin_token = admin_token
         self._edge_token = edge_token
         self._unready = unready
         self._clock = clock
 
-    def require_admin(self, request: Request) -> None:
-        """Let only the operator pass."""
-        self._require(request, self._admin_token)
-
     def require_edge(self, request: Request) -> None:
         """Let only edge pass."""
-        self._require(request, self._edge_token)
+        if not bears(request.headers.get("authorization"), self._edge_token):
+            raise HTTPException(401, "This endpoint wants the token of a caller that may use it.")
 
     async def post_routes(self, request: Request) -> Response:
         """Put a table in force, with `?expected_version=` only in place of that one.
 
         The same content again changes nothing and is announced again.
         """
-        try:
-            table = await self._files.filled(parse_table(await _bounded_body(request)))
-            version = await self._store.save(table, _expected(request))
-        except TableRejectedError as exc:
-            return _error(422, "invalid_route_table", str(exc))
-        except TableMovedError as exc:
-            return _error(409, "route_table_moved", str(exc))
-        await self._tables.reload(version)
-        try:
-            await announce_version(self._publisher, version)
-        except LogUnavailableError as exc:
-            message = (
-                f"Version {version} is stored and in force here, but other instances were not told ({exc}). Post it again."
-            )
-            return _error(503, "log_unavailable", message)
-        channels = self._tables.catalog.channels.values()
-        faults = [{"channel": c.id, "out_of_service": not c.keys, "reason": c.fault} for c in channels if c.fault]
-        return JSONResponse({"version": version, "faults": faults})
+        expected = _expected(request)
+        version = await self._writer.replace(parse_table(await bounded_body(request)), who_of(request), expected)
+        return JSONResponse({"version": version, "faults": faults(self._tables.catalog)})
 
     async def get_routes(self) -> Response:
         """The table in force, without secrets."""
@@ -108,35 +93,40 @@ class AdminDesk:
 
     async def post_diff(self, request: Request) -> Response:
         """What a table would change, if it were posted."""
-        try:
-            version, found = await self._files.diff(parse_table(await _bounded_body(request)))
-        except TableRejectedError as exc:
-            return _error(422, "invalid_route_table", str(exc))
+        version, found = await self._files.diff(parse_table(await bounded_body(request)))
         return JSONResponse({"version": version, "changes": [change._asdict() for change in found]})
 
     async def post_plan(self, request: Request) -> Response:
         """Where a request would go, and why."""
         try:
-            asked = PlanAsk.model_validate_json(await _bounded_body(request))
-            await self._prices.refresh()
-            return JSONResponse(self._planner.explain(asked))
+            asked = PlanAsk.model_validate_json(await bounded_body(request))
         except ValidationError as exc:
             first = exc.errors(include_url=False, include_input=False)[0]
-            return _error(422, "invalid_value", f"{'.'.join(map(str, first['loc'])) or 'The body'}: {first['msg']}.")
-        except RefusalError as exc:
-            return JSONResponse(error_document(exc.status, exc.code, exc.message, exc.param, exc.facts), exc.status)
+            message = f"{'.'.join(map(str, first['loc'])) or 'The body'}: {first['msg']}."
+            raise AdminError(422, "invalid_value", message) from None
+        await self._prices.refresh()
+        return JSONResponse(self._planner.explain(asked))
 
-    async def get_channels(self) -> Response:
-        """Each channel's health in this process."""
-        now = self._clock()
-        data = [
-            {
-                **{"id": c.id, "route_type": c.route_type, "brand": c.brand, "origin": c.origin},
-                **{"out_of_service": not c.keys, "fault": c.fault, **self._health.of(c).described(now, c.limits)},
-            }
-            for c in self._tables.catalog.channels.values()
-        ]
-        return JSONResponse({"version": self._tables.catalog.version, "data": data})
+    async def get_channels(
+        self,
+        after: Annotated[str | None, Query(max_length=128)] = None,
+        limit: Annotated[int, Query(ge=1, le=CHANNELS_MAX)] = CHANNELS_MAX,
+    ) -> Response:
+        """List each channel's health in this process, by id."""
+        catalog, now = self._tables.catalog, self._clock()
+        ids = sorted(id_ for id_ in catalog.channels if after is None or id_ > after)
+        data = [self._state(catalog.channels[id_], now) for id_ in ids[:limit]]
+        next_after = ids[limit - 1] if len(ids) > limit else None
+        return JSONResponse({"object": "list", "version": catalog.version, "data": data, "next_after": next_after})
+
+    def _state(self, channel: Channel, now: float) -> dict[str, Any]:
+        frozen = self._health.freezes.channels.get(channel.id)
+        decision = None if frozen is None else {"object": "channel_freeze", **shown(frozen)}
+        return {
+            **{"id": channel.id, "route_type": channel.route_type, "brand": channel.brand, "origin": channel.origin},
+            **{"out_of_service": not channel.keys, "fault": channel.fault, "frozen": frozen is not None, "freeze": decision},
+            **self._health.of(channel).described(now, channel.limits),
+        }
 
     async def get_secrets(self) -> Response:
         """Under which keys secrets are sealed: a former key that none is under any more may be forgotten."""
@@ -166,44 +156,42 @@ class AdminDesk:
         show(self._tables.catalog, self._health, self._clock())
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @staticmethod
-    def _require(request: Request, token: bytes) -> None:
-        if not bears(request.headers.get("authorization"), token):
-            raise HTTPException(401, "This endpoint wants the token of a caller that may use it.")
 
-
-def build_admin(desk: AdminDesk) -> FastAPI:
+def build_admin(desk: AdminDesk, entities: EntityDesk, guard: Guard) -> FastAPI:
     """The application for everything but the hot path."""
-    app = FastAPI(title="Tollbook router", docs_url=None, redoc_url=None, openapi_url=None)
-    admin, edge = [Depends(desk.require_admin)], [Depends(desk.require_edge)]
-    app.add_api_route("/admin/routes", desk.post_routes, methods=["POST"], dependencies=admin)
-    app.add_api_route("/admin/routes", desk.get_routes, methods=["GET"], dependencies=admin)
-    app.add_api_route("/admin/routes/export", desk.get_export, methods=["GET"], dependencies=admin)
-    app.add_api_route("/admin/routes/diff", desk.post_diff, methods=["POST"], dependencies=admin)
-    app.add_api_route("/admin/route-plan", desk.post_plan, methods=["POST"], dependencies=admin)
-    app.add_api_route("/internal/route-plan", desk.post_plan, methods=["POST"], dependencies=edge)
-    app.add_api_route("/admin/channels", desk.get_channels, methods=["GET"], dependencies=admin)
-    app.add_api_route("/admin/secrets", desk.get_secrets, methods=["GET"], dependencies=admin)
-    app.add_api_route("/admin/secrets/reseal", desk.post_reseal, methods=["POST"], dependencies=admin)
-    app.add_api_route("/internal/models", desk.get_models, methods=["GET"], dependencies=edge)
-    app.add_api_route("/healthz", desk.healthz, methods=["GET"])
-    app.add_api_route("/readyz", desk.readyz, methods=["GET"])
-    app.add_api_route("/metrics", desk.metrics, methods=["GET"])
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(404, _http_error)
-    app.add_exception_handler(405, _http_error)
-    app.add_exception_handler(psycopg.Error, _database_error)
-    app.add_exception_handler(Exception, _internal_error)
+    app = FastAPI(title="Tollbook router, admin API", docs_url=None, redoc_url=None, openapi_url=None)
+    routes, edge = AdminRoutes(app, guard), [Depends(desk.require_edge)]
+    table, ask = body_of("RouteTable", YAML, JSON), body_of("PlanAsk", JSON)
+    expected = {"name": "expected_version", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 0}}
+    posted: dict[str, Any] = {**table, "parameters": [expected]}
+    routes.add(
+        "POST", "/admin/routes", desk.post_routes, permission="route.write", model=TableInForce, errors=(409, 422), extra=posted
+    )
+    routes.add("GET", "/admin/routes", desk.get_routes, permission="route.read", model=StoredTable)
+    routes.add("GET", "/admin/routes/export", desk.get_export, permission="route.read", model=StoredTable)
+    diff = "/admin/routes/diff"
+    routes.add("POST", diff, desk.post_diff, permission="route.read", model=TableDiff, errors=(422,), extra=table)
+    plan, plan_errors = "/admin/route-plan", (403, 404, 422)
+    routes.add("POST", plan, desk.post_plan, permission="route.read", model=RoutePlan, errors=plan_errors, extra=ask)
+    routes.add("GET", "/admin/channels", desk.get_channels, permission="route.read", model=ChannelStates, errors=(422,))
+    add_entities(routes, entities)
+    routes.add("GET", "/admin/secrets", desk.get_secrets, permission="route.read", model=SecretsHeld)
+    routes.add("POST", "/admin/secrets/reseal", desk.post_reseal, permission="secret.write", model=Resealing)
+    for path, handler, method in (("route-plan", desk.post_plan, "POST"), ("models", desk.get_models, "GET")):
+        app.add_api_route(
+            f"/internal/{path}", handler, methods=[method], dependencies=edge, include_in_schema=False, name=f"internal_{path}"
+        )
+    for path, probe in (("/healthz", desk.healthz), ("/readyz", desk.readyz), ("/metrics", desk.metrics)):
+        app.add_api_route(path, probe, methods=["GET"], include_in_schema=False)
+
+    async def openapi() -> Response:
+        return JSONResponse(described(app))
+
+    app.add_api_route(
+        "/admin/openapi.json", openapi, methods=["GET"], dependencies=[Depends(guard.anybody)], include_in_schema=False
+    )
+    told_as(app)
     return app
-
-
-async def _bounded_body(request: Request) -> bytes:
-    parts = bytearray()
-    async for part in request.stream():
-        parts += part
-        if len(parts) > TABLE_BYTES_MAX:
-            raise TableRejectedError(f"a route table has at most {TABLE_BYTES_MAX} bytes")
-    return bytes(parts)
 
 
 def _expected(request: Request) -> int | None:
@@ -213,26 +201,6 @@ def _expected(request: Request) -> int | None:
     if not text.isascii() or not text.isdecimal() or len(text) > 18:
         raise TableRejectedError("expected_version is not the number of a version")
     return int(text)
-
-
-async def _http_error(_: Request, exc: Exception) -> Response:
-    status = getattr(exc, "status_code", 500)
-    codes = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
-    return _error(status, codes.get(status, "invalid_request"), str(getattr(exc, "detail", "")))
-
-
-async def _database_error(_: Request, exc: Exception) -> Response:
-    log.error("database_unavailable", reason=type(exc).__name__)
-    return _error(503, "database_unavailable", "The database did not answer. Try again shortly.")
-
-
-async def _internal_error(_: Request, exc: Exception) -> Response:
-    log.error("request_failed", reason=type(exc).__name__)
-    return _error(503, "internal_error", "Something went wrong here; the log tells what. Try again shortly.")
-
-
-def _error(status: int, code: str, message: str) -> JSONResponse:
-    return JSONResponse(error_document(status, code, message), status)
 
 
 def _described(model: Model) -> dict[str, Any]:

@@ -12,11 +12,15 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
+import httpx
 import psycopg
 import structlog
 import uvicorn
 from aiokafka.errors import KafkaError
+from fastapi import FastAPI
 
+from schemas.control import ControlRecord
+from services.router import metrics
 from services.router.admin import AdminDesk, build_admin
 from services.router.affinity import Affinity
 from services.router.attempts import AttemptLoop, AttemptRules
@@ -27,15 +31,21 @@ from services.router.breaker import BreakerLimits
 from services.router.buckets import Buckets
 from services.router.call import CHAT
 from services.router.calling import Calling
+from services.router.change_log import ChangeLog
 from services.router.channel_secrets import ChannelSecrets
 from services.router.chat import ChatEndpoint, ChatLimits
 from services.router.clients.embeddings import Embeddings
 from services.router.clients.messages import Messages
 from services.router.clients.responses import Responses
-from services.router.control_feed import ControlFeed
+from services.router.control_feed import SILENT_S, ControlFeed
+from services.router.control_outbox import ControlOutbox
 from services.router.destinations import Destinations
+from services.router.entity_admin import EntityDesk
 from services.router.errors import SecretUnreadableError
+from services.router.freeze_store import FreezeStore, announced
+from services.router.freezes import Freezes
 from services.router.funding import Funding
+from services.router.guard import EDGE_TIMEOUT_S, Guard, Identities
 from services.router.health import Health
 from services.router.holds import HoldCoalescer
 from services.router.ledger import Ledger
@@ -52,11 +62,13 @@ from services.router.route_store import RouteStore
 from services.router.settings import Settings
 from services.router.settling import Settler
 from services.router.streaming import StreamDelivery
+from services.router.table_writing import TableWriter
 from services.router.tables import Tables
 from services.router.tightening import Tightener
 from services.router.transport import PoolLimits, build_transport
 from services.router.upstream import Upstream, UpstreamTimes
 from services.router.vault import Vault
+from services.router.watch import Watch
 
 APIS = (CHAT, Messages(), Responses(), Embeddings())
 API_PATHS = frozenset(api.path for api in APIS)
@@ -87,7 +99,9 @@ class Router:
         self._upstream_transport = build_transport(pool, Destinations(allow_private=s.allow_private_upstreams))
         times = UpstreamTimes(s.upstream_first_byte_timeout_seconds, s.upstream_read_timeout_seconds)
         upstream = Upstream(self._upstream_transport, pool, times)
-        self._health = Health(BreakerLimits(consecutive=s.circuit_failures, open_s=s.circuit_open_seconds), monotonic)
+        self._freezes = Freezes()
+        breakers = BreakerLimits(consecutive=s.circuit_failures, open_s=s.circuit_open_seconds)
+        self._health = Health(breakers, monotonic, self._freezes)
         self._publisher = Publisher(s.kafka_bootstrap_servers, ledger, draw)
         self._reporter = ProgressReporter(ledger, timedelta(seconds=s.stream_lease_seconds))
         vault = Vault(s.tenant, *s.keys_of_secrets())
@@ -95,11 +109,17 @@ class Router:
         self._store = RouteStore(s.database_url, secrets, s.origin_rules())
         self._resealer = Resealer(s.database_url, secrets)
         self._tables = Tables(self._store, self._health)
+        self._freeze_store = FreezeStore(s.database_url)
+        self._outbox = ControlOutbox(s.database_url, self._publisher)
+        self._watch = Watch(
+            s.database_url, tables=self._tables, freezes=self._freezes, store=self._freeze_store, outbox=self._outbox
+        )
         self._buckets = Buckets()
         self._price_feed = PriceFeed(ledger, self._buckets)
         self._affinity = Affinity(os.urandom(AFFINITY_SECRET_BYTES), monotonic)
         self._planner = Planner(lambda: self._tables.catalog, lambda: self._price_feed.view, self._health, self._affinity, draw)
-        self._control = ControlFeed(s.kafka_bootstrap_servers, self._tables.try_reload)
+        self._control = ControlFeed(s.kafka_bootstrap_servers, self._hear)
+        self._identities = Identities(_edge_client(s), monotonic)
         self.chat = self._build_chat(ledger, upstream)
         self._boot_task: asyncio.Task[None] | None = None
         self._waiting_for: str | None = "starting"
@@ -138,19 +158,37 @@ class Router:
             apis=APIS,
         )
 
-    def build_desk(self) -> AdminDesk:
-        """The handlers beside the hot path."""
+    def build_rest(self, batches: BatchStore) -> FastAPI:
+        """The application beside the hot path."""
+        s = self._settings
+        files = RouteFiles(self._store, self._secrets)
+        writer = TableWriter(self._store, files, self._tables, self._outbox)
+        guard = Guard(s.admin_token.get_secret_value().encode(), self._identities)
+        desk = self._build_desk(files, writer)
+        entities = EntityDesk(
+            store=self._store,
+            files=files,
+            writer=writer,
+            tables=self._tables,
+            freezes=self._freezes,
+            freeze_store=self._freeze_store,
+            change_log=ChangeLog(s.database_url),
+        )
+        rest = build_admin(desk, entities, guard)
+        add_batches(rest, BatchDesk(batches), desk, guard)
+        return rest
+
+    def _build_desk(self, files: RouteFiles, writer: TableWriter) -> AdminDesk:
         s = self._settings
         return AdminDesk(
             store=self._store,
-            files=RouteFiles(self._store, self._secrets),
+            files=files,
+            writer=writer,
             planner=self._planner,
             prices=self._price_feed,
             resealer=self._resealer,
             tables=self._tables,
             health=self._health,
-            publisher=self._publisher,
-            admin_token=s.admin_token.get_secret_value().encode(),
             edge_token=s.edge_token.get_secret_value().encode(),
             unready=lambda: self.waiting_for,
             clock=monotonic,
@@ -158,7 +196,9 @@ class Router:
 
     @property
     def waiting_for(self) -> str | None:
-        """Why the process cannot work yet, None when it can."""
+        """Why the process cannot work yet or should not any more, None when it can."""
+        if self._waiting_for is None and self._control.silent_s > SILENT_S:
+            return f"the control topic was not read to its end for {self._control.silent_s:.0f} s"
         return self._waiting_for
 
     def start(self) -> None:
@@ -173,20 +213,22 @@ class Router:
             self._boot_task.cancel()
             await asyncio.gather(self._boot_task, return_exceptions=True)
         await self._publisher.stop(bound_s=min(5.0, self._settings.drain_seconds))
-        for part in (self._control, self._tables, self._price_feed, self._reporter):
+        for part in (self._control, self._watch, self._price_feed, self._reporter):
             await part.stop()
+        await self._identities.close()
         await self._ledger_transport.aclose()
         await self._upstream_transport.aclose()
 
     async def _boot(self) -> None:
         await self._until_done("the event log", self._publisher.start)
         await self._until_done("the route table", self._tables.reload)
+        await self._until_done("the frozen channels", self._watch.load_freezes)
         self._waiting_for = "the end of the control topic"
         self._price_feed.start()
         self._control.start()
         await self._control.at_end.wait()
         self._reporter.start()
-        self._tables.start()
+        self._watch.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
@@ -194,9 +236,26 @@ class Router:
         self.chat.ready = True
         log.info("ready", table_version=self._tables.catalog.version)
 
+    async def _hear(self, record: ControlRecord) -> None:
+        """Obey what the control topic says."""
+        if record.kind == "routes":
+            await self._tables.try_reload(record.version)
+        elif record.kind == "price":
+            self._price_feed.nudge()
+        elif record.kind == "channel" and self._freezes.apply(announced(record)):
+            metrics.CHANNELS_FROZEN.set(len(self._freezes.channels))
+            log.info("channel_freeze_in_force", channel=record.entity_id, frozen=record.frozen, author=record.author)
+
     async def _until_done(self, what: str, step: Step) -> None:
         self._waiting_for = what
         await until_done(what, step)
+
+
+def _edge_client(s: Settings) -> httpx.AsyncClient | None:
+    if not s.edge_url:
+        return None
+    headers = {"authorization": f"Bearer {s.router_token.get_secret_value()}"}
+    return httpx.AsyncClient(base_url=s.edge_url, headers=headers, timeout=EDGE_TIMEOUT_S, trust_env=False)
 
 
 async def until_done(what: str, step: Step) -> None:
@@ -244,9 +303,7 @@ class Front:
         self._chat = router.chat
         batches = BatchStore(self._settings.database_url)
         await batches.open()
-        desk = router.build_desk()
-        self._rest = build_admin(desk)
-        add_batches(self._rest, BatchDesk(batches), desk)
+        self._rest = router.build_rest(batches)
         router.start()
         try:
             yield

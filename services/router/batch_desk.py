@@ -10,7 +10,10 @@ from fastapi.responses import JSONResponse, Response
 
 from schemas.batches import BATCH_ID, BatchProgressList
 from services.router.admin import AdminDesk
+from services.router.admin_models import Batches
+from services.router.admin_routes import AdminRoutes
 from services.router.batch.store import BatchStore
+from services.router.guard import Guard
 
 IDS_MAX = 100
 
@@ -41,9 +44,10 @@ class BatchDesk:
         return JSONResponse({"data": data})
 
 
-def add_batches(app: FastAPI, batches: BatchDesk, desk: AdminDesk) -> None:
+def add_batches(app: FastAPI, batches: BatchDesk, desk: AdminDesk, guard: Guard) -> None:
     """Hang the handlers in."""
-    edge, admin = [Depends(desk.require_edge)], [Depends(desk.require_admin)]
-    app.add_api_route("/internal/batches", batches.progress, methods=["GET"], dependencies=edge)
-    app.add_api_route("/internal/batches/{batch_id}/cancel", batches.cancel, methods=["POST"], dependencies=edge)
-    app.add_api_route("/admin/batches", batches.under_way, methods=["GET"], dependencies=admin)
+    edge = [Depends(desk.require_edge)]
+    app.add_api_route("/internal/batches", batches.progress, methods=["GET"], dependencies=edge, include_in_schema=False)
+    cancel = "/internal/batches/{batch_id}/cancel"
+    app.add_api_route(cancel, batches.cancel, methods=["POST"], dependencies=edge, include_in_schema=False)
+    AdminRoutes(app, guard).add("GET", "/admin/batches", batches.under_way, permission="route.read", model=Batches)

@@ -4,6 +4,8 @@ RouterError
  ├── RefusalError              answer it in OpenAI's error shape; nothing was called upstream
  ├── TableRejectedError        answer the operator with 422; the table in force stays
  ├── TableMovedError           answer the operator with 409; another table came into force meanwhile
+ ├── EntityMissingError        answer the operator with 404
+ ├── AdminError                answer an admin call as it says
  ├── UpstreamError             one attempt is over: retry, move on, or pass the reply to the client, as `verdict` says
  ├── LedgerUnavailableError    ask again under the same ids until the bound, then refuse with 503
  │    ├── LedgerRefusedCallError   send the items of the batch one by one
@@ -68,6 +70,21 @@ class TableRejectedError(RouterError):
 
 class TableMovedError(RouterError):
     """Another version came into force since the operator looked: show the difference anew, and change nothing."""
+
+
+class EntityMissingError(RouterError):
+    """The table in force has no such channel or model: answer 404, and change nothing."""
+
+
+class AdminError(RouterError):
+    """An admin call is not answered with what it asked for: `status`, in the one shape of errors."""
+
+    def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
 
 
 class LedgerUnavailableError(RouterError):

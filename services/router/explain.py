@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.calls import Policy, RouteLimit
 from schemas.money import format_amount
 from services.router.catalog import Model, Place
+from services.router.freezes import Freeze
 from services.router.plan import LIMIT_WORDS, SUBJECTS, Plan, SkipReason
 from services.router.strategies import Views
 
@@ -15,6 +16,7 @@ Json = dict[str, Any]
 SKIPPED: dict[SkipReason, str] = {
     "circuit_open": "it failed too often and rests",
     "cooldown": "all its keys rest, or it has none that can be used",
+    "channel_frozen": "an operator took it out of use",
 }
 STRATEGIES = {
     "priority": "in the order of the table",
@@ -24,14 +26,19 @@ STRATEGIES = {
 }
 
 
-def explain(plan: Plan, policy: Policy, route_limits: Iterable[RouteLimit], views: Views) -> Json:
-    """The plan as an operator reads it. The candidates of `plan` that no hold may cover are moved to `left_out`."""
+def explain(
+    plan: Plan, policy: Policy, route_limits: Iterable[RouteLimit], views: Views, frozen: Mapping[str, Freeze] | None = None
+) -> Json:
+    """The plan as an operator reads it. The candidates of `plan` that no hold may cover are moved to `left_out`.
+
+    `frozen` are the channels that operators took out of use.
+    """
     model = plan.model
     first = views.prices.bucket_of(plan.places[0].channel.route_type)
     candidates: list[Json] = []
     left_out: list[Json] = []
     for index, place in enumerate(plan.places):
-        shown = {**_shown(place, plan, views), **_standing(index, plan, views)}
+        shown = {**_shown(place, plan, views), **_standing(index, plan, views, frozen or {})}
         if shown["bucket"] != first and not policy.cross_bucket:
             why = f"{shown['bucket']} would pay for it, the plan begins with {first}, and nobody permits crossing buckets"
             left_out.append({**shown, "reason": "other_bucket", "why": why})
@@ -70,13 +77,16 @@ def _shown(place: Place, plan: Plan, views: Views) -> Json:
     }
 
 
-def _standing(index: int, plan: Plan, views: Views) -> Json:
+def _standing(index: int, plan: Plan, views: Views, frozen: Mapping[str, Freeze]) -> Json:
     place, skip = plan.places[index], plan.skips[index]
     sticky = index == 0 and plan.sticky_key is not None
     why = [f"priority {place.priority}", *_by_strategy(place, plan.model, views)]
     if sticky:
         why = ["a prompt cache there may know this request, which it answered last"]
-    if skip is not None:
+    decided = frozen.get(place.channel.id)
+    if decided is not None:
+        why.append(f"taken out of use: {decided.said()}")
+    elif skip is not None:
         why.append(f"skipped now: {_skipped(skip)}" if place.channel.keys else f"out of service: {place.channel.fault}")
     wait_s = plan.waits.get(index)
     free_in_s = None if wait_s is None else round(wait_s, 1)

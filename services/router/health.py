@@ -8,6 +8,7 @@ from typing import Any
 from schemas.attempts import ErrorClass
 from services.router.breaker import Breaker, BreakerLimits
 from services.router.catalog import Channel, Place
+from services.router.freezes import Freezes
 from services.router.latency import Latencies
 from services.router.limits import ChannelLimits, ChannelUse
 from services.router.plan import SkipReason
@@ -17,6 +18,8 @@ COOLDOWN_UNAUTHORIZED_S = 30.0
 COOLDOWN_UNTOLD_S = 1.0
 """How long a key rests that was limited without being told for how long, where another key can serve meanwhile."""
 COOLDOWN_MAX_S = 60.0
+FROZEN_WAIT_S = 60.0
+"""After how long somebody may ask again for a channel that an operator froze: when that is lifted nobody knows."""
 NO_LIMITS = ChannelLimits()
 _SILENT: frozenset[ErrorClass] = frozenset(
     {"client_gone", "deadline_exceeded", "ledger_unavailable", "log_unavailable", "not_translatable", "internal"}
@@ -179,11 +182,15 @@ class Passage:
 
 
 class Health:
-    """The state of every channel. It outlives a reload of the table unless the channel's origin or keys change."""
+    """The state of every channel. It outlives a reload of the table unless the channel's origin or keys change.
 
-    def __init__(self, limits: BreakerLimits, clock: Callable[[], float]) -> None:
+    `freezes` are the operators' decisions, which outlive every table.
+    """
+
+    def __init__(self, limits: BreakerLimits, clock: Callable[[], float], freezes: Freezes | None = None) -> None:
         self._limits = limits
         self._clock = clock
+        self.freezes = freezes or Freezes()
         self._channels: dict[str, list[tuple[Channel, ChannelHealth]]] = {}
 
     def of(self, channel: Channel) -> ChannelHealth:
@@ -201,10 +208,14 @@ class Health:
 
     def condition(self, channel: Channel, tokens: int = 0) -> SkipReason | None:
         """Why a call of about so many tokens must not be made to the channel now, None where it may."""
+        if channel.id in self.freezes.channels:
+            return "channel_frozen"
         return self.of(channel).condition(channel.limits, tokens, self._clock())
 
     def wait_s(self, channel: Channel, tokens: int = 0) -> float:
         """Seconds after which the channel may be called, as far as that is known."""
+        if channel.id in self.freezes.channels:
+            return FROZEN_WAIT_S
         return self.of(channel).wait_s(channel.limits, tokens, self._clock())
 
     def recent_ms(self, place: Place, stream: bool) -> float | None:
@@ -213,6 +224,8 @@ class Health:
 
     def begin(self, channel: Channel, tokens: int = 0, preferred: int | None = None) -> Passage | SkipReason:
         """Take a call's place, with the preferred key where it may be used; or why the channel must not be called now."""
+        if channel.id in self.freezes.channels:
+            return "channel_frozen"
         health, now = self.of(channel), self._clock()
         reached = None if channel.limits is None else health.use.reached(channel.limits, tokens, now)
         if reached is not None:

@@ -19,6 +19,9 @@ HOLD_OVERRUNS = Counter("tollbook_router_hold_overruns_total", "Attempts whose r
 PROGRESS_FAILURES = Counter("tollbook_router_progress_failures_total", "Progress reports that settlement did not take")
 EVENTS = Counter("tollbook_router_events_total", "Events by the way that they took", ["way"])
 LOG_AWAY = Gauge("tollbook_router_log_away", "1 while Kafka does not acknowledge and events go to the ingress")
+CONTROL_POSITION = Gauge("tollbook_router_control_position", "Offset up to which the control topic is read and obeyed")
+CONTROL_SILENT = Gauge("tollbook_router_control_silent_seconds", "Time since the control topic was last read to its end")
+CHANNELS_FROZEN = Gauge("tollbook_router_channels_frozen", "Channels that operators took out of use")
 TABLE_VERSION = Gauge("tollbook_router_table_version", "Version of the route table in force")
 DESTINATIONS_REFUSED = Counter(
     "tollbook_router_destinations_refused_total", "Connections not made because their address is one that no key is sent to"

@@ -12,7 +12,7 @@ from services.router.errors import RefusalError
 from services.router.limits import LimitReason
 from services.router.strategies import Views, bucket_ranks, ordered
 
-SkipReason = Literal["circuit_open", "cooldown"] | LimitReason
+SkipReason = Literal["circuit_open", "cooldown", "channel_frozen"] | LimitReason
 LIMIT_REASONS = frozenset(get_args(LimitReason))
 SUBJECTS = {"account": "this account", "project": "this project", "key": "this API key"}
 LIMIT_WORDS: dict[SkipReason, str] = {
@@ -127,12 +127,18 @@ def nothing_usable(plan: Plan, indexes: Iterable[int]) -> RefusalError:
     seconds = max(1, ceil(min((plan.waits[index] for index in indexes if index in plan.waits), default=1.0)))
     whose = f"Every channel that may serve the model `{plan.model.id}`"
     again = f"Try again in {seconds} second{'' if seconds == 1 else 's'}."
+    frozen = ", ".join(plan.places[index].channel.id for index in indexes if plan.skips[index] == "channel_frozen")
+    if set(reasons) == {"channel_frozen"}:
+        message = f"{whose} was taken out of use by an operator ({frozen}); nothing was charged. {again}"
+        return RefusalError(503, "channel_frozen", message, retry_after_s=seconds)
     limits = ", ".join(dict.fromkeys(LIMIT_WORDS[reason] for reason in reasons if reason in LIMIT_WORDS))
     if set(reasons) <= LIMIT_REASONS:
         message = f"{whose} is at its limit ({limits}); nothing was charged. {again}"
         return RefusalError(429, "rate_limited", message, retry_after_s=seconds)
     also = f" or at its limit ({limits})" if limits else ""
-    resting = "resting after failures" if any(plan.places[index].channel.keys for index in indexes) else "out of service"
+    also += f" or was taken out of use by an operator ({frozen})" if frozen else ""
+    others = [plan.places[index].channel for index in indexes if plan.skips[index] != "channel_frozen"]
+    resting = "resting after failures" if any(channel.keys for channel in others) else "out of service"
     message = f"{whose} is {resting}{also}. {again}"
     return RefusalError(503, "upstream_unavailable", message, retry_after_s=seconds)
 

@@ -87,7 +87,7 @@ class Planner:
         preference = None if trace is None else self._affinity.recall(trace, catalog, health)
         wait_s = partial(health.wait_s, tokens=tokens)
         plan = laid_out(model, allowed, policy, condition=condition, views=views, wait_s=wait_s, preference=preference)
-        return {"table_version": catalog.version, **explain(plan, policy, limits, views)}
+        return {"table_version": catalog.version, **explain(plan, policy, limits, views, health.freezes.channels)}
 
     def _views(self, draw: Callable[[], float], *, stream: bool) -> Views:
         return Views(draw, stream, self._prices(), self._health.recent_ms)

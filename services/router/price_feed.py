@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from time import monotonic
 
@@ -49,6 +50,7 @@ class PriceFeed:
         self._following: list[tuple[float, _Book]] = []
         self._task: asyncio.Task[None] | None = None
         self._away = False
+        self._told = asyncio.Event()
         self.view: PriceView = NO_PRICES
 
     def start(self) -> None:
@@ -92,8 +94,15 @@ class PriceFeed:
             self._buckets.learn(route_type, bucket)
         metrics.PRICE_VERSION.set(book.version)
 
+    def nudge(self) -> None:
+        """There is a new book: read it now."""
+        self._told.set()
+
     async def _run(self) -> None:
         while True:
+            self._told.clear()
             await self.refresh()
-            await asyncio.sleep(self.advance())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.advance()):
+                    await self._told.wait()
             self.advance()

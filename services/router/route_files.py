@@ -48,6 +48,16 @@ class RouteFiles:
             ]
         return Exported(version, document)
 
+    def shown(self, table: RouteTable) -> Json:
+        """A table whose secrets are filled in, as an export would show it."""
+        document = _document(table)
+        for row, channel in zip(table.channels, document["channels"], strict=True):
+            channel["keys"] = [
+                {"secret_env": key.secret_env} if key.secret is None else {"kept": self._prints(row.id, key.secret)[0]}
+                for key in row.keys
+            ]
+        return document
+
     async def diff(self, table: RouteTable) -> tuple[int, list[Change]]:
         """The version in force, and what the table would change of it. Raises :class:`TableRejectedError`."""
         self._store.check(table)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from schemas.control import ControlRecord
 from services.router import metrics
 from services.router.catalog import EMPTY, Catalog, compile_catalog
 from services.router.channel_secrets import ChannelSecrets
@@ -18,6 +20,8 @@ from services.router.table import SEALED, RouteTable
 
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 10_000
+Log = Callable[[psycopg.AsyncConnection[dict[str, Any]], int], Awaitable[None]]
+"""Writes down that a version comes into force, in the transaction that stores it."""
 
 
 class StoredTable(NamedTuple):
@@ -35,10 +39,11 @@ class RouteStore:
         self._secrets = secrets
         self._rules = rules
 
-    async def save(self, table: RouteTable, expected: int | None = None) -> int:
+    async def save(self, table: RouteTable, expected: int | None = None, log: Log | None = None) -> int:
         """The table's version: a new one, or that in force for the same content. Raises :class:`TableRejectedError`.
 
-        With `expected` only in place of that version. Raises :class:`TableMovedError` where another is in force.
+        With `expected` only in place of that version. Raises :class:`TableMovedError` where another is in force. A new version
+        is logged and announced with it; the same content is announced again.
         """
         self.check(table)
         fingerprints = self._secrets.vault.fingerprints(content_of(table))
@@ -46,6 +51,7 @@ class RouteStore:
             await connection.execute(queries()["lock_tables"])
             latest = await (await connection.execute(queries()["latest"])).fetchone()
             if latest is not None and bytes(latest["fingerprint"]) in fingerprints:
+                await _announce(connection, int(latest["version"]))
                 return int(latest["version"])
             in_force = 0 if latest is None else int(latest["version"])
             if expected is not None and expected != in_force:
@@ -55,6 +61,9 @@ class RouteStore:
             await connection.execute(queries()["insert_table"], row)
             keys = [key for channel in table.channels for key in self._secrets.rows(version, channel)]
             await connection.cursor().executemany(queries()["insert_key"], keys)
+            await _announce(connection, version)
+            if log is not None:
+                await log(connection, version)
         return version
 
     async def load(self) -> StoredTable:
@@ -73,6 +82,17 @@ class RouteStore:
         async with await connect(self._database_url) as connection:
             keys = await (await connection.execute(queries()["load_keys"], {"version": stored.version})).fetchall()
         return stored, keys
+
+    async def versions(self, before: int | None, limit: int) -> list[dict[str, Any]]:
+        """The versions that there are, the newest first, from a version on: when they came, and how much is in them."""
+        async with await connect(self._database_url) as connection:
+            values = {"after": before, "limit": limit}
+            return await (await connection.execute(queries("control.sql")["list_tables"], values)).fetchall()
+
+    async def one_version(self, version: int) -> dict[str, Any] | None:
+        """A version with its table, without secrets; None where there is none."""
+        async with await connect(self._database_url) as connection:
+            return await (await connection.execute(queries("control.sql")["table_version"], {"version": version})).fetchone()
 
     async def version(self) -> int:
         """The version in force, 0 while there is none."""
@@ -106,6 +126,11 @@ class RouteStore:
                     "or take `tollbook routes export`, whose `kept` keeps the stored one"
                 )
                 raise TableRejectedError(f"channel {channel.id}: {message}")
+
+
+async def _announce(connection: psycopg.AsyncConnection[dict[str, Any]], version: int) -> None:
+    record = ControlRecord(kind="routes", entity_id="table", version=version)
+    await connection.execute(queries("control.sql")["insert_control"], {"record": Jsonb(record.model_dump(mode="json"))})
 
 
 async def connect(database_url: str) -> psycopg.AsyncConnection[dict[str, Any]]:

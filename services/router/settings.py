@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8020, ge=0, le=65535)
     settlement_url: str
+    edge_url: str = ""
     admin_token: SecretStr
     edge_token: SecretStr
     router_token: SecretStr

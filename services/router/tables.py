@@ -13,9 +13,6 @@ from services.router.errors import SecretUnreadableError
 from services.router.health import Health
 from services.router.route_store import RouteStore
 
-RECHECK_S = 15.0
-"""The control topic tells of a new version at once; this finds one whose announcement was lost."""
-
 log = structlog.get_logger(__name__)
 
 
@@ -26,7 +23,6 @@ class Tables:
         self._store = store
         self._health = health
         self._lock = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
         self.catalog: Catalog = EMPTY
 
     async def reload(self, at_least: int = 0) -> None:
@@ -47,21 +43,6 @@ class Tables:
             log.info(
                 "route_table_in_force", version=catalog.version, models=len(catalog.models), channels=len(catalog.channels)
             )
-
-    def start(self) -> None:
-        """Look for missed versions from now on."""
-        self._task = asyncio.create_task(self._recheck())
-
-    async def stop(self) -> None:
-        """End looking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _recheck(self) -> None:
-        while True:
-            await asyncio.sleep(RECHECK_S)
-            await self.try_reload()
 
     async def try_reload(self, at_least: int = 0) -> bool:
         """Reload where that is possible now; whether it was. The reason is logged, and the next look tries again."""

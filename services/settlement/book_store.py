@@ -13,6 +13,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from schemas import topics
+from schemas.control import ControlRecord
+from schemas.envelope import new_id
 from schemas.ledger import PriceBookPublished, PriceBookPublishedData
 from services.settlement.entries import Outbox
 from services.settlement.errors import ConflictError, InvalidError, UnavailableError
@@ -194,4 +196,6 @@ def _announce(connection: Connection, book: PriceBook, effective_from: datetime 
     event = PriceBookPublished(account_id="operator", data=data)
     outbox = Outbox()
     outbox.add(topics.LEDGER, "operator", event.type, event.event_id, event.to_json().decode())
+    control = ControlRecord(kind="price", entity_id="book", version=book.version)
+    outbox.add(topics.CONTROL, control.key, "ControlRecord", new_id(), control.to_json().decode())
     connection.execute(statements("settle.sql")["write_outbox"], outbox.parameters())

@@ -24,6 +24,9 @@ BEGIN
     GRANT UPDATE (fingerprint) ON router.route_table TO tollbook_router;
     -- A batch goes on; its lines and what was asked of it are written once.
     GRANT UPDATE ON router.batch TO tollbook_router;
+    -- What is frozen may be used again, and what is announced has left. The log of changes is written once.
+    GRANT UPDATE ON router.channel_freeze TO tollbook_router;
+    GRANT DELETE ON router.control_outbox TO tollbook_router;
     -- The record of migrations is the owner's.
     REVOKE ALL ON router._yoyo_log, router._yoyo_migration, router._yoyo_version, router.yoyo_lock FROM tollbook_router;
 END

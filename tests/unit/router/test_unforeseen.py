@@ -17,9 +17,11 @@ from services.router.breaker import BreakerLimits
 from services.router.buckets import Buckets
 from services.router.call import Call, Running
 from services.router.dialects.openai_stream import ChatStream
+from services.router.entity_admin import EntityDesk
 from services.router.errors import UpstreamError
 from services.router.events import Record
 from services.router.funding import Funding
+from services.router.guard import Guard
 from services.router.health import Health
 from services.router.ledger import Ledger
 from services.router.open_stream import OpenStream
@@ -184,18 +186,18 @@ async def test_an_unforeseen_error_of_an_admin_call_is_told_in_the_usual_shape()
     desk = AdminDesk(
         store=none,
         files=none,
+        writer=none,
         planner=none,
         prices=none,
         resealer=none,
         tables=none,
         health=none,
-        publisher=none,
-        admin_token=b"a",
         edge_token=b"b",
         unready=broken,
         clock=none,
     )
-    transport = httpx.ASGITransport(app=build_admin(desk), raise_app_exceptions=False)
+    entities = EntityDesk(store=none, files=none, writer=none, tables=none, freezes=none, freeze_store=none, change_log=none)
+    transport = httpx.ASGITransport(app=build_admin(desk, entities, Guard(b"a", none)), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://router") as client:
         reply = await client.get("/readyz")
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "internal_error")
