@@ -26,6 +26,7 @@ from services.console.entities import (
     account_commands,
     alert_commands,
     budget_commands,
+    channel_commands,
     key_commands,
     money_commands,
     project_commands,
@@ -79,6 +80,8 @@ app.command()(statement_commands.usage)
 app.add_typer(run_commands.app, name="runs")
 app.add_typer(request_commands.app, name="requests")
 app.add_typer(alert_commands.app, name="alerts")
+app.add_typer(channel_commands.app, name="channels")
+app.add_typer(channel_commands.catalog_app, name="catalog")
 app.command("audit-log")(audit_log)
 app.command()(status)
 app.command()(chat)

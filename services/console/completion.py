@@ -11,22 +11,21 @@ from rich.console import Console
 from services.console.addresses import SERVICES, Given
 from services.console.connections import session
 from services.console.errors import ConsoleError
+from services.console.service_client import ServiceClient
 from services.console.terminal import Terminal
 
 SHOWN = 100
 Complete = Callable[[typer.Context, str], list[tuple[str, str]]]
 
 
-def ids_of(path: str, id_field: str) -> Complete:
-    """Completes to the ids of edge's list, each with its name."""
+def ids_of(path: str, id_field: str, service: str = "edge") -> Complete:
+    """Completes to the ids of a service's list, each with its name."""
 
     def complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
-            with session(_given(context), os.environ, Terminal(Console(quiet=True), Console(quiet=True))).connect(
-                "edge"
-            ) as edge:
-                edge.answer_within(httpx.Timeout(1.5))
-                found = edge.get(path, limit=SHOWN)["data"]
+            with _connected(context, service) as client:
+                client.answer_within(httpx.Timeout(1.5))
+                found = client.get(path, limit=SHOWN)["data"]
         except (ConsoleError, KeyError, TypeError):
             return []
         return [
@@ -36,6 +35,11 @@ def ids_of(path: str, id_field: str) -> Complete:
         ]
 
     return complete
+
+
+def _connected(context: typer.Context, service: str) -> ServiceClient:
+    silent = Terminal(Console(quiet=True), Console(quiet=True))
+    return session(_given(context), os.environ, silent).connect(service)
 
 
 def _given(context: typer.Context) -> Given:

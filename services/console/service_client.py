@@ -61,9 +61,11 @@ class ServiceClient:
         headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
         return self._ask("POST", path, json={} if body is None else body, headers=headers)
 
-    def change(self, method: str, path: str, body: Any = None) -> Any:
+    def change(self, method: str, path: str, body: Any = None, **query: int | None) -> Any:
         """The reply's JSON to a PATCH, PUT or DELETE; None where it has no content."""
-        reply = self._answer(method, path, json=body) if body is not None else self._answer(method, path)
+        params = {name: value for name, value in query.items() if value is not None}
+        sent = {} if body is None else {"json": body}
+        reply = self._answer(method, path, params=params, **sent)
         return reply.json() if reply.content else None
 
     def send(self, path: str, content: bytes, content_type: str, **query: str) -> Any:

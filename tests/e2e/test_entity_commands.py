@@ -97,6 +97,11 @@ def test_a_key_is_shown_once_bounded_rotated_and_revoked(tollbook: Commands, acm
     changed = tollbook("keys", "set", key_id, "--expires", "never", "--allow-ip", "any", "-e", "live", "--json").json
     assert (changed["expires_at"], changed["allowed_ips"], changed["environment"]) == (None, None, "live")
     assert tollbook("keys", "set", key_id).code == 2
+    paced = tollbook("keys", "set", key_id, "--rpm", "1,200", "--tpm", "any", "--json").json
+    assert (paced["requests_per_minute"], paced["tokens_per_minute"]) == (1200, None)
+    assert tollbook("accounts", "set", acme, "--tpm", "90000", "--json").json["tokens_per_minute"] == 90_000
+    assert "requests per minute  30" in tollbook("projects", "create", "slow", "--account", acme, "--rpm", "30").text
+    assert tollbook("accounts", "set", acme, "--rpm", "many").code == 2
     rotated = tollbook("keys", "rotate", key_id, "--overlap", "1h", "--json").json
     assert rotated["api_key"] != secret
     for each in (secret, rotated["api_key"]):

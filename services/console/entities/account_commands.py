@@ -7,8 +7,9 @@ import typer
 from services.console.entities.creating import create
 from services.console.entities.naming import ACCOUNT
 from services.console.entities.options import IdempotencyKey, Limit
+from services.console.entities.pace import Rpm, Tpm, pace
 from services.console.entities.policy_words import Models, Routes, policy_of
-from services.console.entities.verbs import add_verbs, say_entity, state_of
+from services.console.entities.verbs import add_pace, add_verbs, say_entity, state_of
 from services.console.paging import listed
 from services.console.session import Json, session_of
 
@@ -22,12 +23,14 @@ def create_account(
     *,
     models: Models = None,
     routes: Routes = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
     idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Create an account. It can spend nothing until it has a top-up or a cost centre."""
     session = session_of(context)
-    body = {"name": name, "policy": policy_of({"models": models, "route_types": routes})}
+    body = {"name": name, "policy": policy_of({"models": models, "route_types": routes}), **pace(rpm, tpm)}
     with session.connect("edge") as edge:
         account = create(session, edge, ACCOUNT.path, body, key=idempotency_key)
     say_entity(session, account, as_json=as_json)
@@ -49,3 +52,4 @@ def list_accounts(context: typer.Context, *, limit: Limit = 100, as_json: Json =
 
 
 add_verbs(app, ACCOUNT)
+add_pace(app, ACCOUNT)

@@ -7,6 +7,7 @@ import typer
 from services.console.entities.creating import create
 from services.console.entities.naming import KEY, PROJECT, account_of, id_of, path_of
 from services.console.entities.options import Account, IdempotencyKey, Limit, Project, Reason
+from services.console.entities.pace import Rpm, Tpm, pace
 from services.console.entities.policy_words import ANY, Models, Routes, policy_of
 from services.console.entities.verbs import act, add_verbs, because, named, patch, say_entity, state_of
 from services.console.errors import NotOneError
@@ -36,6 +37,8 @@ def create_key(
     routes: Routes = None,
     expires: Expires = None,
     allow_ip: AllowIp = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
     idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
@@ -48,7 +51,7 @@ def create_key(
             "name": name,
             "environment": environment,
         }
-        body |= {"policy": policy, **_bounds(expires, allow_ip)}
+        body |= {"policy": policy, **_bounds(expires, allow_ip), **pace(rpm, tpm)}
         key = create(session, edge, KEY.path, body, key=idempotency_key)
     say_new_key(session, key, as_json=as_json)
 
@@ -79,14 +82,16 @@ def set_key(
     environment: Annotated[str | None, typer.Option("--environment", "-e", help="Another label.", show_default=False)] = None,
     expires: Expires = None,
     allow_ip: AllowIp = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
     reason: Reason = None,
     author: Author,
     as_json: Json = False,
 ) -> None:
-    """Change a key's label, when it expires, or from where it may be used. What is not given stays as it is."""
-    fields = _bounds(expires, allow_ip) | ({"environment": environment} if environment is not None else {})
+    """Change a key's label, expiry, allowed addresses, requests and tokens per minute. What is not given stays as it is."""
+    fields = _bounds(expires, allow_ip) | pace(rpm, tpm) | ({"environment": environment} if environment is not None else {})
     if not fields:
-        raise SpokenError("give what is to change: --environment, --expires or --allow-ip")
+        raise SpokenError("give what is to change: --environment, --expires, --allow-ip, --rpm or --tpm")
     session = session_of(context)
     say_entity(session, patch(session, KEY, name, fields | because(author, reason)), as_json=as_json)
 

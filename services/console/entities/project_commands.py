@@ -7,8 +7,9 @@ import typer
 from services.console.entities.creating import create
 from services.console.entities.naming import PROJECT, account_of
 from services.console.entities.options import Account, IdempotencyKey, Limit
+from services.console.entities.pace import Rpm, Tpm, pace
 from services.console.entities.policy_words import Models, Routes, policy_of
-from services.console.entities.verbs import add_verbs, say_entity, state_of
+from services.console.entities.verbs import add_pace, add_verbs, say_entity, state_of
 from services.console.paging import listed
 from services.console.session import Json, session_of
 
@@ -23,6 +24,8 @@ def create_project(
     account: Account = None,
     models: Models = None,
     routes: Routes = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
     idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +33,7 @@ def create_project(
     session = session_of(context)
     policy = policy_of({"models": models, "route_types": routes})
     with session.connect("edge") as edge:
-        body = {"account_id": account_of(session, edge, account), "name": name, "policy": policy}
+        body = {"account_id": account_of(session, edge, account), "name": name, "policy": policy, **pace(rpm, tpm)}
         project = create(session, edge, PROJECT.path, body, key=idempotency_key)
     say_entity(session, project, as_json=as_json)
 
@@ -52,3 +55,4 @@ def list_projects(context: typer.Context, *, account: Account = None, limit: Lim
 
 
 add_verbs(app, PROJECT)
+add_pace(app, PROJECT)

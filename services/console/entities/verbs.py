@@ -7,6 +7,7 @@ import typer
 from services.console.completion import ids_of
 from services.console.entities.naming import Kind, id_of, path_of
 from services.console.entities.options import Limit, Reason
+from services.console.entities.pace import Rpm, Tpm, pace
 from services.console.entities.policy_words import (
     Attempts,
     ChargeFailed,
@@ -61,6 +62,27 @@ def add_verbs(app: typer.Typer, kind: Kind) -> None:
     _add_freeze(app, kind)
     _add_policy(app, kind)
     _add_changes(app, kind)
+
+
+def add_pace(app: typer.Typer, kind: Kind) -> None:
+    """Add the command that changes requests and tokens per minute; a key's changes more, and is its own."""
+
+    @app.command("set", help=f"Change the requests and tokens per minute of {_a(kind)}. What is not given stays as it is.")
+    def set_pace(
+        context: typer.Context,
+        name: Annotated[str, named(kind)],
+        *,
+        rpm: Rpm = None,
+        tpm: Tpm = None,
+        reason: Reason = None,
+        author: Author,
+        as_json: Json = False,
+    ) -> None:
+        fields = pace(rpm, tpm)
+        if not fields:
+            raise SpokenError("give what is to change: --rpm or --tpm")
+        session = session_of(context)
+        say_entity(session, patch(session, kind, name, fields | because(author, reason)), as_json=as_json)
 
 
 def act(session: Session, kind: Kind, name: str, verb: str, body: dict[str, Any]) -> dict[str, Any]:
