@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from services.console.entities.creating import create
+from services.console.entities.instants import when
 from services.console.entities.naming import ACCOUNT
 from services.console.entities.options import IdempotencyKey, Limit
 from services.console.entities.pace import Rpm, Tpm, pace
@@ -47,7 +48,7 @@ def list_accounts(context: typer.Context, *, limit: Limit = 100, as_json: Json =
         return
     session.terminal.table(
         ("account", "name", "state", "created"),
-        [(row["account_id"], row["name"], state_of(row), row["created_at"]) for row in found["data"]],
+        [(row["account_id"], row["name"], state_of(row), when(row["created_at"])) for row in found["data"]],
     )
 
 

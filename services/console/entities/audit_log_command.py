@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from schemas.envelope import now
+from services.console.entities.instants import when
+from services.console.entities.money import money
 from services.console.entities.naming import ACCOUNT, id_of
 from services.console.entities.options import Limit
 from services.console.errors import RefusedError
@@ -18,6 +20,7 @@ from services.console.spoken import instant
 
 SERVICES = ("edge", "router", "settlement")
 SHOWN = 200
+QUIET = frozenset({"version", "changed_at", "changed_by", "updated_at", "id", "kind", "object", "limit_nano"})
 Row = dict[str, Any]
 Which = Annotated[str | None, typer.Option(show_default=False)]
 
@@ -58,7 +61,7 @@ def audit_log(
         ("at", "who", "what", "of", "account", "change", "why"),
         [
             (
-                row["at"], row["actor_name"] or row["actor"], row["action"], row["entity_id"], row["account_id"],
+                when(row["at"]), row["actor_name"] or row["actor"], row["action"], row["entity_id"], row["account_id"],
                 _change(row), row["reason"],
             )
             for row in found
@@ -87,11 +90,25 @@ def _entries(session: Session, service: str, query: dict[str, str | None], size:
 
 
 def _change(row: Row) -> str:
-    """What it was and what it is, in the fields that differ."""
-    before, after = row.get("before") or {}, row.get("after") or {}
-    named = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    text = ", ".join(f"{name} {_shown(before.get(name))} -> {_shown(after.get(name))}" for name in named)
+    """What it was and what it is: of what is new or gone everything, of what was changed the fields that differ."""
+    before, after = row.get("before"), row.get("after")
+    if before is None or after is None:
+        text = ("was " if after is None else "") + ", ".join(_told(after or before or {}))
+    else:
+        named = [name for name in after if name in before and name not in QUIET and before[name] != after[name]]
+        text = ", ".join(f"{name} {_shown(before[name])} -> {_shown(after[name])}" for name in named)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _told(new: dict[str, Any]) -> Iterator[str]:
+    """The fields of something new that say more than the row does already; amounts once, as text."""
+    for name, value in new.items():
+        if value in (None, False, [], {}) or name in QUIET or name.endswith(("_at", "_id")):
+            continue
+        if not name.endswith("_nano"):
+            yield f"{name} {_shown(value)}"
+        elif (amount := name.removesuffix("_nano")) not in new and isinstance(value, int):
+            yield f"{amount} {money(value, new.get('currency'))}"
 
 
 def _shown(value: Any) -> str:

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from services.console.entities.buckets import currency_of
+from services.console.entities.instants import when
 from services.console.entities.money import money
 from services.console.entities.naming import KEY, PROJECT, account_of, id_of
-from services.console.entities.options import Account, KeyOption, MaybeBucket, Project
+from services.console.entities.options import Account, KeyOption, Limit, MaybeBucket, Project
 from services.console.errors import NotOneError
+from services.console.paging import listed, rows
 from services.console.service_client import ServiceClient
 from services.console.session import Author, Json, Session, session_of
 from services.console.spoken import SpokenError, amount, window
@@ -43,15 +45,15 @@ def set_budget(
 
 
 @app.command("list")
-def list_budgets(context: typer.Context, *, account: Account = None, as_json: Json = False) -> None:
+def list_budgets(context: typer.Context, *, account: Account = None, limit: Limit = 500, as_json: Json = False) -> None:
     """List an account's budgets with what is spent, held and left of each in its present window."""
     session = session_of(context)
     with session.connect("edge") as edge:
         holder = account_of(session, edge, account)
     with session.connect("settlement") as settlement:
-        found = settlement.get(PATH, account_id=holder)
+        found = listed(settlement, PATH, limit, account_id=holder)
     if as_json:
-        session.terminal.json({"object": "list", **found})
+        session.terminal.json(found)
         return
     session.terminal.table(
         ("of", "id", "window", "budget", "spent", "held", "left", "since", "set by"), [_row(row) for row in found["data"]]
@@ -98,9 +100,9 @@ def _envelope(
 
 
 def _only_currency(settlement: ServiceClient, asked: dict[str, str]) -> str:
-    rows = settlement.get(PATH, account_id=asked["account_id"])["data"]
+    budgets = rows(settlement, PATH, account_id=asked["account_id"])
     named = ("kind", "id", "window")
-    found = {row["currency"] for row in rows if row["limit"] is not None and all(row[name] == asked[name] for name in named)}
+    found = {row["currency"] for row in budgets if row["limit"] is not None and all(row[name] == asked[name] for name in named)}
     if len(found) != 1:
         what = f"{asked['kind']} {asked['id']} has no budget per {asked['window']}" if not found else "several currencies fit"
         raise NotOneError(
@@ -124,7 +126,7 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     currency, limit = row["currency"], row["limit_nano"]
     spent, held = row["spent_nano"] or 0, row["held_nano"] or 0
     left = None if limit is None else money(limit - spent - held, currency)
-    since = None if row["window"] == "total" else row["window_start"]
+    since = None if row["window"] == "total" else when(row["window_start"])
     budget = money(limit, currency) if limit is not None else "none"
     return (
         row["kind"], row["id"], row["window"], budget, money(spent, currency), money(held, currency), left, since,

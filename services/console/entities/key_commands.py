@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from services.console.entities.creating import create
+from services.console.entities.instants import when
 from services.console.entities.naming import KEY, PROJECT, account_of, id_of, path_of
 from services.console.entities.options import Account, IdempotencyKey, Limit, Project, Reason
 from services.console.entities.pace import Rpm, Tpm, pace
@@ -68,7 +69,7 @@ def list_keys(context: typer.Context, *, project: Project = None, limit: Limit =
     session.terminal.table(
         ("key", "name", "project", "environment", "state", "created"),
         [
-            (row["key_id"], row["name"], row["project_id"], row["environment"], state_of(row), row["created_at"])
+            (row["key_id"], row["name"], row["project_id"], row["environment"], state_of(row), when(row["created_at"]))
             for row in found["data"]
         ],
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from services.console.entities.creating import create
+from services.console.entities.instants import when
 from services.console.entities.naming import PROJECT, account_of
 from services.console.entities.options import Account, IdempotencyKey, Limit
 from services.console.entities.pace import Rpm, Tpm, pace
@@ -50,7 +51,7 @@ def list_projects(context: typer.Context, *, account: Account = None, limit: Lim
         return
     session.terminal.table(
         ("project", "name", "account", "state", "created"),
-        [(row["project_id"], row["name"], row["account_id"], state_of(row), row["created_at"]) for row in found["data"]],
+        [(row["project_id"], row["name"], row["account_id"], state_of(row), when(row["created_at"])) for row in found["data"]],
     )
 
 

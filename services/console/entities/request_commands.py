@@ -6,6 +6,7 @@ from urllib.parse import quote
 import typer
 
 from schemas.envelope import now
+from services.console.entities.instants import when
 from services.console.entities.options import ApiKey, Limit
 from services.console.service_client import ServiceClient
 from services.console.session import Json, session_of
@@ -85,7 +86,6 @@ def _row(attempts: list[dict[str, Any]]) -> tuple[Any, ...]:
     last = next((each for each in attempts if each["charged"]), attempts[-1])
     usage = last["usage"] or {}
     tokens = sum(usage.get(name, 0) for name in ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens"))
-    return (
-        last["request_id"], last["account_id"], attempts[0]["started_at"], f"{last['channel']} ({last['upstream_model']})",
-        last["error_class"] or last["outcome"], len(attempts), tokens or None, f"{last['latency_ms']} ms",
-    )  # fmt: skip
+    place, outcome = f"{last['channel']} ({last['upstream_model']})", last["error_class"] or last["outcome"]
+    began, latency = when(attempts[0]["started_at"]), f"{last['latency_ms']} ms"
+    return (last["request_id"], last["account_id"], began, place, outcome, len(attempts), tokens or None, latency)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import typer
 
 from services.console.entities.creating import create
+from services.console.entities.instants import when
 from services.console.entities.naming import KEY, id_of
 from services.console.entities.options import ApiKey, IdempotencyKey, KeyOption, Limit
 from services.console.entities.policy_words import policy_of
@@ -158,5 +159,5 @@ def _budgets(run: dict[str, Any], name: str) -> str:
 def _row(run: dict[str, Any]) -> tuple[Any, ...]:
     return (
         run["id"], run["state"], run.get("label"), run.get("key_name") or run.get("key_id"), _budgets(run, "budget"),
-        _budgets(run, "spent"), run.get("opened_at"), run.get("deadline_at"),
+        _budgets(run, "spent"), when(run.get("opened_at")), when(run.get("deadline_at")),
     )  # fmt: skip

@@ -7,6 +7,7 @@ import typer
 
 from services.console.completion import ids_of
 from services.console.entities.creating import create
+from services.console.entities.instants import when
 from services.console.entities.naming import USER, id_of, path_of
 from services.console.entities.options import IdempotencyKey, Limit, Reason
 from services.console.entities.verbs import because
@@ -65,7 +66,14 @@ def list_tokens(context: typer.Context, *, user: User = None, limit: Limit = 100
     session.terminal.table(
         ("token", "name", "created", "expires", "revoked", "last used"),
         [
-            (row["token_id"], row["name"], row["created_at"], row["expires_at"], row["revoked_at"], row["last_used_on"])
+            (
+                row["token_id"],
+                row["name"],
+                when(row["created_at"]),
+                when(row["expires_at"]),
+                when(row["revoked_at"]),
+                row["last_used_on"],
+            )
             for row in found["data"]
         ],
     )

@@ -7,6 +7,7 @@ import typer
 from schemas.money import format_amount
 from services.console.entities.buckets import spoken_amount
 from services.console.entities.creating import post_money
+from services.console.entities.instants import when
 from services.console.entities.money import money, nano_of
 from services.console.entities.naming import account_of
 from services.console.entities.options import Account, Amount, Bucket, IdempotencyKey, Limit
@@ -60,7 +61,7 @@ def list_topups(context: typer.Context, *, account: Account = None, limit: Limit
         ("at", "amount", "bucket", "provider", "payment", "taken back", "given again"),
         [
             (
-                row["at"], nano_of(row, "amount"), row["bucket"], row["provider"], row["payment_id"],
+                when(row["at"]), nano_of(row, "amount"), row["bucket"], row["provider"], row["payment_id"],
                 nano_of(row, "taken_back") if row["taken_back_nano"] else None,
                 nano_of(row, "reinstated") if row["reinstated_nano"] else None,
             )

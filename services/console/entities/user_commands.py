@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from services.console.entities.creating import create
+from services.console.entities.instants import when
 from services.console.entities.naming import ACCOUNT, USER, account_of, id_of, path_of
 from services.console.entities.options import Account, IdempotencyKey, Limit, Reason
 from services.console.entities.verbs import because, named
@@ -59,7 +60,7 @@ def list_users(
         return
     session.terminal.table(
         ("user", "name", "state", "roles", "created"),
-        [(row["user_id"], row["name"], _state(row), _roles(row), row["created_at"]) for row in found["data"]],
+        [(row["user_id"], row["name"], _state(row), _roles(row), when(row["created_at"])) for row in found["data"]],
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from services.console.completion import ids_of
+from services.console.entities.instants import when
 from services.console.entities.naming import Kind, id_of, path_of
 from services.console.entities.options import Limit, Reason
 from services.console.entities.pace import Rpm, Tpm, pace
@@ -23,6 +24,8 @@ from services.console.paging import listed
 from services.console.session import Author, Json, Session, session_of
 from services.console.spoken import SpokenError
 
+FIRST = ("account_id", "project_id", "key_id", "name", "environment")
+
 
 def named(kind: Kind) -> Any:
     """The argument that names one entity."""
@@ -40,11 +43,10 @@ def say_entity(session: Session, entity: dict[str, Any], *, as_json: bool) -> No
         session.terminal.json(entity)
         return
     hidden = {"object", "version", "frozen", "revoked"}
+    first = [name for name in FIRST if name in entity]
+    rest = [name for name in entity if name not in {*first, *hidden}]
     session.terminal.facts(
-        {
-            **{name: value for name, value in entity.items() if name not in hidden},
-            "state": state_of(entity),
-        }
+        {**{name: entity[name] for name in first}, "state": state_of(entity)} | {name: entity[name] for name in rest}
     )
 
 
@@ -210,7 +212,7 @@ def _add_changes(app: typer.Typer, kind: Kind) -> None:
             session.terminal.json(found)
             return
         session.terminal.table(
-            ("at", "what", "by", "why"), [(row["at"], row["what"], row["author"], row["reason"]) for row in found["data"]]
+            ("at", "what", "by", "why"), [(when(row["at"]), row["what"], row["author"], row["reason"]) for row in found["data"]]
         )
 
 
