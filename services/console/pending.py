@@ -68,6 +68,7 @@ class Pending:
         """The order's file, None while another process has it."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._forget_old()
             path = self._folder / name
             path.touch(mode=0o600)
             file = path.open("r+", encoding="utf-8")
@@ -82,6 +83,12 @@ class Pending:
                 yield None
             else:
                 yield file
+
+    def _forget_old(self) -> None:
+        """Remove what no service remembers any more: of commands that were cut and never run again."""
+        for file in self._folder.iterdir():
+            if file.stat().st_mtime < self._clock() - 2 * KEPT_S:
+                file.unlink(missing_ok=True)
 
     def _found(self, file: IO[str]) -> Order | None:
         try:

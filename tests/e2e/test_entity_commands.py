@@ -73,8 +73,6 @@ def test_a_policy_is_changed_in_what_is_said_and_nothing_else(tollbook: Commands
 
 
 def test_projects_and_keys_are_found_by_name_within_their_account(tollbook: Commands, acme: str) -> None:
-    project = tollbook("projects", "show", "web", "--json")
-    assert project.code in {0, 3}  # alone on a fresh stack, one of several beside other tests
     made = tollbook("keys", "create", "second", "--project", "web", "--account", acme, "-e", "staging", "--json").json
     assert (made["environment"], made["api_key"].startswith(f"sk-tb-{made['key_id']}-")) == ("staging", True)
     listed = tollbook("keys", "list", "--project", made["project_id"], "--json").json

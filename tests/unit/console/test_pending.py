@@ -1,6 +1,7 @@
 """A creating call that was cut is asked again under the same key; one that was answered is not."""
 
 import fcntl
+import time
 from pathlib import Path
 
 import pytest
@@ -73,11 +74,18 @@ def test_one_that_ends_beside_another_leaves_nothing_to_repeat(tmp_path: Path) -
 
 
 def test_what_services_have_forgotten_is_not_repeated(tmp_path: Path) -> None:
-    now = [1000.0]
+    now = [time.time()]
     pending = Pending(tmp_path, lambda: now[0])
     first = cut(pending)
     now[0] += KEPT_S + 1
     assert cut(pending).key != first.key
+
+
+def test_what_was_never_run_again_does_not_lie_about_for_ever(tmp_path: Path) -> None:
+    cut(Pending(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 1
+    answered(Pending(tmp_path, lambda: time.time() + 3 * KEPT_S), asked="another")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_said_with_what_to_do(tmp_path: Path) -> None:
