@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.access import ROOT, Principal
 from schemas.envelope import new_id
+from services.edge.client_address import ClientAddresses
 from services.edge.errors import InvalidApiKeyError, StoreUnavailableError, UnavailableError
 from services.edge.identities import Identities, Identity
 from services.edge.replies import send_error
@@ -38,10 +39,13 @@ class Actor:
 class AccessGuard:
     """Lets through who presents a token that counts, and answers 401 to everybody else."""
 
-    def __init__(self, app: ASGIApp, admin_token: str, identities: Identities) -> None:
+    def __init__(
+        self, app: ASGIApp, admin_token: str, identities: Identities, addresses: ClientAddresses | None = None
+    ) -> None:
         self._app = app
         self._admin_token = admin_token.encode()
         self._identities = identities
+        self._addresses = addresses or ClientAddresses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_id()
@@ -58,13 +62,14 @@ class AccessGuard:
             return
         principal, identity = found
         client = scope.get("client")
-        actor = Actor(principal, request_id, client[0] if client else None, identity)
+        address = self._addresses.find(client[0] if client else None, scope["headers"])
+        actor = Actor(principal, request_id, None if address is None else str(address), identity)
         scope.setdefault("state", {})[ACTOR] = actor
         await self._app(scope, receive, answer)
 
     async def _who(self, authorization: bytes) -> tuple[Principal, Identity | None] | None:
         scheme, _, token = authorization.partition(b" ")
-        if scheme != b"Bearer":
+        if scheme.lower() != b"bearer":
             return None
         if hmac.compare_digest(token, self._admin_token):
             return ROOT, None

@@ -1,13 +1,17 @@
 """The admin API as an ASGI application: the guard before it, every error in one shape."""
 
+from typing import Any
+
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from services.edge.access_guard import AccessGuard
 from services.edge.access_rules import require_declared
+from services.edge.client_address import ClientAddresses
 from services.edge.errors import (
     ApiError,
     InvalidRequestError,
@@ -24,22 +28,39 @@ from services.edge.replies import JSON_TYPE
 log = structlog.get_logger(__name__)
 
 
-def admin_app(admin_token: str, identities: Identities, *parts: APIRouter) -> ASGIApp:
+class AdminApi(FastAPI):
+    """Says in OpenAPI what stands before every operation."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document."""
+        document = super().openapi()
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["token"] = {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The admin token, or a user's access token (`tbu-…`).",
+        }
+        document["security"] = [{"token": []}]
+        return document
+
+
+def admin_app(admin_token: str, identities: Identities, addresses: ClientAddresses, *parts: APIRouter) -> ASGIApp:
     """The mounted application. OpenAPI is at /admin/openapi.json; pages that load scripts from elsewhere are off.
 
     Raises ValueError for a route that does not say which permission it needs.
     """
-    app = FastAPI(title="Tollbook edge, admin API", docs_url=None, redoc_url=None)
+    app = AdminApi(title="Tollbook edge, admin API", docs_url=None, redoc_url=None)
     for routes in parts:
         require_declared(routes)
         app.include_router(routes)
+    app.state.routes = [route for routes in parts for route in routes.routes]
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(StoreUnavailableError, _store_away)
     app.add_exception_handler(PeerUnavailableError, _peer_away)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
-    return AccessGuard(app, admin_token, identities)
+    return AccessGuard(app, admin_token, identities, addresses)
 
 
 def _response(error: ApiError) -> Response:
@@ -84,5 +105,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _response(NotFoundError("unknown_url", f"There is nothing at {request.method} {request.url.path[:200]}."))
     if error.status_code == 405:
-        return _response(MethodNotAllowedError(request.method, (error.headers or {}).get("Allow", "other methods").split(", ")))
+        return _response(MethodNotAllowedError(request.method, _methods_at(request)))
     return _response(InvalidRequestError("invalid_request", str(error.detail)))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method that the path takes: the framework names those of one of its routes alone."""
+    routes = [route for route in request.app.state.routes if isinstance(route, Route)]
+    found = [route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted(set().union(*found))

@@ -88,6 +88,7 @@ class Edge:
         self.database = Database(settings.database_url)
         self.broker = Broker(settings.kafka_bootstrap_servers)
         self.peppers = Peppers(settings.peppers())
+        self.addresses = ClientAddresses(settings.trusted_proxies(), settings.tollbook_forwarded_header)
         self.cache = KeyCache()
         edge_token = settings.tollbook_edge_token.get_secret_value()
         self.peer = client(settings.tollbook_settlement_url, edge_token, timeout_s=PEER_TIMEOUT_S)
@@ -120,8 +121,7 @@ class Edge:
 
     def application(self) -> Dispatch:
         """The ASGI application."""
-        addresses = ClientAddresses(self.settings.trusted_proxies(), self.settings.tollbook_forwarded_header)
-        authenticator = Authenticator(self.cache, self.peppers, KeyStore(self.database).find, addresses)
+        authenticator = Authenticator(self.cache, self.peppers, KeyStore(self.database).find, self.addresses)
         completions = {api.path: OnlyMethods(self._completions(api, authenticator), "POST") for api in MODEL_APIS}
         routes = [*self._lookups(authenticator), *self._runs(authenticator), *self._batches(authenticator), *self._operations()]
         return Dispatch(completions, routes)
@@ -273,6 +273,7 @@ class Edge:
         return admin_app(
             self.settings.tollbook_admin_token.get_secret_value(),
             identities,
+            self.addresses,
             admin_routes(admin),
             key_admin_routes(KeyAdmin(store, replies, peppers, self._announce), rules),
             user_routes(users),

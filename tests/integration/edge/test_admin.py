@@ -124,6 +124,11 @@ def test_an_unknown_path_or_method_is_answered_in_the_shape(edge: EdgeProcess, m
     assert shape(reply)["code"] in {"unknown_url", "method_not_allowed"}
 
 
+def test_a_wrong_method_is_told_every_right_one(edge: EdgeProcess) -> None:
+    assert edge.client.request("DELETE", "/admin/projects/none", headers=ADMIN).headers["allow"] == "GET, PATCH"
+    assert edge.client.request("OPTIONS", "/admin/me/tokens", headers=ADMIN).headers["allow"] == "GET, POST"
+
+
 def test_a_create_call_repeated_gives_the_first_reply_secret_included(edge: EdgeProcess, key: Key) -> None:
     body = {"project_id": key.project_id, "name": "once"}
     replies = [edge.admin("/keys", body, **{"idempotency-key": "make-once"}) for _ in range(2)]

@@ -1,5 +1,6 @@
 """Users, roles and access tokens: who makes them, what they open, when they end."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -229,6 +230,21 @@ def test_an_account_keeps_its_last_owner_unless_an_operator_decides(edge: EdgePr
     assert owner.post(f"/users/{third.user_id}/deactivate").status_code == 200
     assert code(owner.post(f"/grants/{grants[owner.user_id]}/take")) == (409, "last_owner")
     assert new_person(edge, ("operator", None)).post(f"/grants/{grants[owner.user_id]}/take").status_code == 200
+
+
+def test_of_two_owners_who_take_each_others_role_at_once_one_stays(edge: EdgeProcess) -> None:
+    for _ in range(5):
+        account_id = new_account(edge)
+        pair = [new_person(edge, ("owner", account_id)) for _ in range(2)]
+        grants = {each["user_id"]: each["grant_id"] for each in pair[0].get("/grants").json()["data"]}
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(pair[at].post, f"/grants/{grants[pair[1 - at].user_id]}/take") for at in (0, 1)]
+        statuses = sorted(each.result().status_code for each in asked)
+        # The other one is too late: no owner any more (403, 404), or told that this would end the last one.
+        assert statuses[0] == 200, statuses
+        assert statuses[1] in {403, 404, 409}, statuses
+        left = edge.client.get("/admin/grants", params={"account_id": account_id}, headers=ADMIN).json()["data"]
+        assert [each["role"] for each in left] == ["owner"]
 
 
 def test_an_idempotency_key_is_the_users_own(edge: EdgeProcess, owner: Person, account_id: str) -> None:
