@@ -8,6 +8,7 @@ import httpx
 import psycopg
 import pytest
 
+from services.edge.identities import PresentedToken
 from tests.integration.edge.people import Person, new_account, new_person
 from tests.integration.edge.processes import ADMIN, EdgeProcess, Key
 
@@ -72,8 +73,11 @@ def test_the_other_services_are_told_whose_token_it_is(edge: EdgeProcess, owner:
 
 def test_of_what_is_no_token_nothing_is_told(edge: EdgeProcess, owner: Person, key: Key) -> None:
     mistyped = owner.token[:-1] + ("A" if owner.token[-1] != "A" else "B")
-    for token in (mistyped, key.api_key, "", "tbu-", ADMIN["authorization"][7:]):
+    # Right in form and checksum, and of a token that there is: only the secret is another one's.
+    forged = PresentedToken(owner.token_id, PresentedToken.mint().secret).token()
+    for token in (mistyped, forged, key.api_key, "", "tbu-", ADMIN["authorization"][7:]):
         assert introspected(edge, token) == {"active": False}
+    assert code(Person(edge, "", "", forged).get("/me")) == (401, "invalid_api_key")
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer edge-token-of-tests", ADMIN["authorization"]])

@@ -1,15 +1,22 @@
 """The decisions before an admin call: who may change whom, what a token looks like, that no route is open by accident."""
 
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import httpx
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from schemas.access import ROOT, Grant, Principal, Role, Verdict, is_access_token
 from schemas.envelope import new_id
-from services.edge.access_guard import Actor
+from services.edge.access_guard import AccessGuard, Actor
 from services.edge.access_rules import anybody, require_declared
-from services.edge.api_keys import PresentedKey
+from services.edge.api_keys import Peppers, PresentedKey
 from services.edge.audit import differing
-from services.edge.identities import PresentedToken
+from services.edge.database import Database, Row
+from services.edge.errors import StoreUnavailableError
+from services.edge.identities import Identities, PresentedToken
 from services.edge.user_rules import verdict_on
 from services.edge.users import sole_account
 
@@ -74,6 +81,27 @@ def test_of_a_change_only_what_differs_is_written_down() -> None:
     before = {"name": "a", "frozen": False, "version": 1, "updated_by": None, "effective_policy": 1}
     after = {"name": "a", "frozen": True, "version": 2, "updated_by": "ada", "effective_policy": 2}
     assert differing(before, after) == ({"frozen": False}, {"frozen": True})
+
+
+class Away(Database):
+    """Postgres, which does not answer."""
+
+    async def row(self, name: str, parameters: Mapping[str, Any] | None = None) -> Row | None:
+        raise StoreUnavailableError("away")
+
+
+@pytest.mark.parametrize(
+    ("token", "status"), [("the admin token", 204), (PresentedToken.mint().token(), 503), ("tbu-nonsense", 401), ("", 401)]
+)
+async def test_while_postgres_is_away_the_admin_token_works_and_no_user_is_told_that_their_token_is_bad(
+    token: str, status: int
+) -> None:
+    identities = Identities(Away("postgresql://"), Peppers({1: b"pepper"}))
+    guard = AccessGuard(Response(status_code=204), "the admin token", identities)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://edge") as client:
+        reply = await client.get("/me", headers={"authorization": f"Bearer {token}".strip()})
+    assert reply.status_code == status
+    assert UUID(reply.headers["x-request-id"]).version == 7
 
 
 def test_a_change_of_a_user_is_told_to_the_owners_of_the_users_only_account() -> None:
