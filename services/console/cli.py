@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from services.console import (
+    fx_commands,
     ledger_commands,
     login_commands,
     price_commands,
@@ -39,6 +40,7 @@ from services.console.entities import (
 )
 from services.console.entities.audit_log_command import audit_log
 from services.console.errors import ConsoleError
+from services.console.margin_command import margin
 from services.console.reconcile.command import reconcile
 from services.console.spoken import SpokenError
 from services.console.status_command import status
@@ -92,6 +94,8 @@ app.add_typer(receipt_commands.app, name="receipt")
 app.add_typer(route_commands.app, name="route")
 app.add_typer(route_file_commands.app, name="routes")
 app.add_typer(price_commands.app, name="prices")
+app.add_typer(fx_commands.app, name="fx")
+app.command()(margin)
 app.add_typer(secret_commands.app, name="secrets")
 
 

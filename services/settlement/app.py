@@ -48,6 +48,7 @@ from services.settlement.price_file import parse_book
 from services.settlement.receipt_api import ReceiptApi
 from services.settlement.reconcile_api import reconcile_router
 from services.settlement.redriving import Redriver
+from services.settlement.report_api import report_router
 from services.settlement.settings import Settings
 from services.settlement.signals import end_without_signal
 from services.settlement.signed_receipt import ReceiptSigner
@@ -229,6 +230,7 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
     connect = service.pool.connection
     app.include_router(admin_router(connect=connect, books=service.books, ends=service, terms=terms))
     app.include_router(price_router(connect=connect, books=service.books))
+    app.include_router(report_router(connect))
     app.include_router(case_router(connect=connect, redriver=service.redriver))
     app.include_router(reconcile_router(connect))
     app.include_router(audit_router(connect=connect, processes=service.audits))

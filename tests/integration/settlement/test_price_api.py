@@ -124,3 +124,32 @@ def test_every_mistake_of_a_file_is_told_with_line_column_and_reason(api: Servic
 def test_a_version_that_never_was_is_not_found(api: Service, method: str, path: str) -> None:
     body = {"reason": "x"} if method == "POST" else None
     assert answer(api.call(method, path, json=body), 404)["error"]["code"] == "price_book_not_found"
+
+
+def test_a_rate_is_set_once_superseded_and_used_by_the_report(api: Service) -> None:
+    day = now().date().isoformat()
+    line = {"from": "CNY", "to": "USD", "date": day, "rate": "0.14", "source": "bank"}
+    assert answer(api.call("POST", "/admin/fx-rates", json={"rates": [line], "author": "ann"})) == {"set": 1, "unchanged": 0}
+    assert answer(api.call("POST", "/admin/fx-rates", json={"rates": [line]})) == {"set": 0, "unchanged": 1}
+    changed = {"rates": [line | {"rate": "0.15"}], "author": "bob"}
+    assert answer(api.call("POST", "/admin/fx-rates", json=changed)) == {"set": 1, "unchanged": 0}
+    listed = answer(api.call("GET", "/admin/fx-rates?from=CNY&to=USD"))["data"]
+    assert [(row["rate"], row["from"], row["date"], row["superseded_at"]) for row in listed] == [("0.15", "CNY", day, None)]
+    assert len(answer(api.call("GET", "/admin/fx-rates?history=true"))["data"]) == 2
+    log = answer(api.call("GET", "/admin/audit-log?entity_kind=fx_rate"))["data"]
+    assert [(row["actor_name"], row["before"], row["after"]["rate"]) for row in log] == [
+        ("bob", {"rate": "0.14", "source": "bank"}, "0.15"),
+        ("ann", None, "0.14"),
+    ]
+    found = answer(api.call("GET", f"/admin/reports/margin?from={day}&to={day}&by=account&currency=USD"))
+    assert (found["from"], found["by"], found["data"], found["total"]["margin"]) == (day, "account", [], "0.00")
+
+
+@pytest.mark.parametrize(
+    "change", [{"rate": "0"}, {"rate": 0.14}, {"to": "CNY"}, {"date": "2999-01-01"}, {"date": "x"}, {"source": ""}, {"more": 1}]
+)
+def test_a_rate_that_makes_no_sense_is_refused(api: Service, change: dict[str, Any]) -> None:
+    line = {"from": "CNY", "to": "USD", "date": now().date().isoformat(), "rate": "0.14", "source": "bank"}
+    assert api.call("POST", "/admin/fx-rates", json={"rates": [line | change]}).status_code == 422
+    assert api.call("POST", "/admin/fx-rates", json={"rates": [line, line]}).status_code == 422
+    assert api.call("GET", "/admin/reports/margin?from=2026-01-02&to=2026-01-01").status_code == 422
