@@ -1,12 +1,13 @@
 """Two edges over one Postgres and one Kafka: what one is told the other obeys, and neither needs the other."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.edge.peers import Peers
-from tests.integration.edge.processes import CHAT, EdgeProcess, Key, running_edge, until
+from tests.integration.edge.processes import ADMIN, CHAT, EdgeProcess, Key, running_edge, until
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,37 @@ def test_an_older_pepper_still_opens_and_the_newest_signs(
         made = newer.new_key()
         assert newer.chat(made).status_code == 200
     assert edge.chat(made).status_code == 401
+
+
+def test_a_rotation_at_one_edge_ends_the_oldest_secret_and_brings_the_new_one_at_the_other(
+    edge: EdgeProcess, other: EdgeProcess, key: Key
+) -> None:
+    assert other.chat(key).status_code == 200
+    second = edge.admin(f"/keys/{key.key_id}/rotate", {}).json()["api_key"]
+    newer = replace(key, api_key=second)
+    until(lambda: other.chat(newer).status_code == 200, timeout_s=10)
+    assert other.chat(key).status_code == 200
+    edge.admin(f"/keys/{key.key_id}/rotate", {})
+    until(lambda: other.chat(key).status_code == 401, timeout_s=10)
+    assert other.chat(newer).status_code == 200
+    edge.admin(f"/keys/{key.key_id}/rotate", {"overlap": "0s"})
+    until(lambda: other.chat(newer).status_code == 401, timeout_s=10)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "status"),
+    [
+        ("keys", {"allowed_ips": ["192.0.2.0/24"]}, 403),
+        ("keys", {"requests_per_minute": 1}, 429),
+        ("projects", {"requests_per_minute": 1}, 429),
+        ("accounts", {"tokens_per_minute": 1}, 429),
+        ("keys", {"expires_at": "1s"}, 401),
+    ],
+)
+def test_a_change_at_one_edge_is_obeyed_by_the_other(
+    *, edge: EdgeProcess, other: EdgeProcess, key: Key, path: str, change: dict[str, object], status: int
+) -> None:
+    assert other.chat(key).status_code == 200
+    entity = {"keys": key.key_id, "projects": key.project_id, "accounts": key.account_id}[path]
+    edge.client.patch(f"/admin/{path}/{entity}", json=change, headers=ADMIN).raise_for_status()
+    until(lambda: other.chat(key).status_code == status, timeout_s=10)
