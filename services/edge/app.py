@@ -16,6 +16,7 @@ from schemas import topics
 from schemas.control import ControlRecord
 from services.edge.access_rules import AccessRules
 from services.edge.access_token_store import AccessTokenStore
+from services.edge.account_reading import account_reading_routes
 from services.edge.admin import Admin
 from services.edge.admin_app import admin_app
 from services.edge.admin_replies import AdminReplies
@@ -173,8 +174,7 @@ class Edge:
         )
 
     def _lookups(self, authenticator: Authenticator) -> list[BaseRoute]:
-        rejections: Rejections = AnalyticsRejections(self.analytics) if self.analytics else NoRejections()
-        lookups = Lookups(self.router, self.settlement, rejections)
+        lookups = Lookups(self.router, self.settlement, self._rejections())
         answers = {
             "/v1/models": ("models", lookups.models),
             "/v1/models/{model_id:path}": ("model", lookups.model),
@@ -280,7 +280,11 @@ class Edge:
             me_routes(users),
             self._route_plans(rules),
             audit_routes(database, rules),
+            account_reading_routes(self.settlement, self._rejections(), rules),
         )
+
+    def _rejections(self) -> Rejections:
+        return AnalyticsRejections(self.analytics) if self.analytics else NoRejections()
 
     def _route_plans(self, rules: AccessRules) -> APIRouter:
         plans = RoutePlans(KeyStore(self.database).find, self.memberships, self.router, self.settlement)

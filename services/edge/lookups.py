@@ -20,6 +20,7 @@ from services.edge.errors import (
     StoreUnavailableError,
     UnavailableError,
 )
+from services.edge.receipt_search import find_receipt
 from services.edge.receipt_text import render_receipt
 from services.edge.rejections import Rejections
 from services.edge.replies import JSON_TYPE, TEXT_TYPE, Reply, json_reply, send_error
@@ -66,13 +67,7 @@ class Lookups:
         return json_reply(receipt)
 
     async def _receipt(self, account_id: str, request_id: str) -> dict[str, Any]:
-        try:
-            return await self._settlement.receipt(account_id, request_id)
-        except NotFoundError:
-            refused = await self._rejections.find(account_id, request_id)
-            if refused is None:
-                raise
-            return refused
+        return await find_receipt(self._settlement, self._rejections, account_id, request_id)
 
     async def _signed(self, account_id: str, request_id: str) -> bytes:
         try:

@@ -46,6 +46,8 @@ async def test_what_requests_cost_shows_in_every_view_to_the_unit(tollbook: Comm
 
     text = tollbook("requests", "show", replies[0].request_id, "--api-key", customer.keys["bot"]).text
     assert receipts[0]["charge"]["arithmetic"] in text
+    assert tollbook("requests", "show", replies[0].request_id, *of, "--json").json["charge"] == receipts[0]["charge"]
+    assert tollbook("requests", "show", replies[0].request_id, *of).text == text
     rows = tollbook("requests", "list", *of, "--json").json["data"]
     assert [row["request_id"] for row in rows] == sorted((reply.request_id for reply in replies), reverse=True)
     listed = tollbook("requests", "list", *of, "--limit", "1").text
@@ -102,6 +104,9 @@ async def test_a_run_is_opened_extended_and_closed_by_command(tollbook: Commands
     assert "research" in tollbook("runs", "list", "--key", customer.key_ids["bot"], *key).text
     assert tollbook("runs", "show", run, *key, "--json").json["totals"]["requests"] == 0
     assert run in tollbook("runs", "show", run, *key).text
+    of = ("--account", customer.account_id)
+    assert tollbook("runs", "show", run, *of).text == tollbook("runs", "show", run, *key).text
+    assert [row["id"] for row in tollbook("runs", "list", *of, "--json").json["data"]] == [run]
     foreign = tollbook("runs", "close", run, "--yes", "--api-key", customer.keys["other"])
     assert (foreign.code, "another API key" in foreign.err) == (3, True)
     assert tollbook("runs", "close", run, *key).code == 3

@@ -7,7 +7,8 @@ import typer
 
 from schemas.envelope import now
 from services.console.entities.instants import when
-from services.console.entities.options import ApiKey, Limit
+from services.console.entities.options import Account, ApiKey, Limit
+from services.console.entities.reading import reader
 from services.console.service_client import ServiceClient
 from services.console.session import Json, session_of
 from services.console.spoken import instant
@@ -53,17 +54,21 @@ def show(
     context: typer.Context,
     request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The reply's x-request-id.", show_default=False)],
     *,
+    account: Account = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Show a request's receipt: plan, attempts, fallbacks, the arithmetic of its charge, and why."""
+    """Show a request's receipt: plan, attempts, fallbacks, the arithmetic of its charge, and why.
+
+    With an API key of its account, or with --account by your token.
+    """
     session = session_of(context)
-    path = f"/v1/requests/{quote(request_id, safe='')}"
-    with session.connect_customer(api_key) as edge:
+    with reader(session, api_key, account) as found:
+        path = f"{found.receipts}/{quote(request_id, safe='')}"
         if as_json:
-            session.terminal.json(edge.get(path))
+            session.terminal.json(found.edge.get(path))
         else:
-            session.terminal.say(edge.read(path, format="text").decode("utf-8").rstrip("\n"))
+            session.terminal.say(found.edge.read(path, format="text").decode("utf-8").rstrip("\n"))
 
 
 def _requests(

@@ -9,8 +9,9 @@ import typer
 from services.console.entities.creating import create
 from services.console.entities.instants import when
 from services.console.entities.naming import KEY, id_of
-from services.console.entities.options import ApiKey, IdempotencyKey, KeyOption, Limit
+from services.console.entities.options import Account, ApiKey, IdempotencyKey, KeyOption, Limit
 from services.console.entities.policy_words import policy_of
+from services.console.entities.reading import reader
 from services.console.paging import listed
 from services.console.session import Json, Session, Yes, confirm, session_of
 from services.console.spoken import SpokenError, amount
@@ -60,18 +61,19 @@ def list_runs(
     *,
     state: Annotated[str | None, typer.Option(help="open, closing or closed.")] = None,
     key: KeyOption = None,
+    account: Account = None,
     api_key: ApiKey = None,
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
-    """List the account's runs, newest first."""
+    """List an account's runs, newest first. With an API key of the account, or with --account by your token."""
     session = session_of(context)
     key_id = None
     if key is not None:
         with session.connect("edge") as edge:
             key_id = id_of(edge, KEY, key)
-    with session.connect_customer(api_key) as edge:
-        found = listed(edge, PATH, limit, state=state, key_id=key_id)
+    with reader(session, api_key, account) as reading:
+        found = listed(reading.edge, reading.runs, limit, state=state, key_id=key_id)
     if as_json:
         session.terminal.json(found)
         return
@@ -79,14 +81,15 @@ def list_runs(
 
 
 @app.command()
-def show(context: typer.Context, run: Run, *, api_key: ApiKey = None, as_json: Json = False) -> None:
+def show(context: typer.Context, run: Run, *, account: Account = None, api_key: ApiKey = None, as_json: Json = False) -> None:
     """Show the whole account of a run: totals, retries, fallbacks, what failures burned, timeline."""
     session = session_of(context)
-    with session.connect_customer(api_key) as edge:
+    with reader(session, api_key, account) as found:
+        path = f"{found.runs}/{quote(run, safe='')}"
         if as_json:
-            session.terminal.json(edge.get(_path(run)))
+            session.terminal.json(found.edge.get(path))
         else:
-            session.terminal.say(edge.read(_path(run), format="text").decode("utf-8").rstrip("\n"))
+            session.terminal.say(found.edge.read(path, format="text").decode("utf-8").rstrip("\n"))
 
 
 @app.command()

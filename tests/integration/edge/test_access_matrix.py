@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from tests.access_table import COLUMNS, ROWS
+from tests.integration.edge.account_facts import REQUEST, RUN, receipt_of, run_of
+from tests.integration.edge.peers import Peers
 from tests.integration.edge.people import Person, new_account, new_person, person_with
 from tests.integration.edge.processes import ADMIN, EdgeProcess
 
@@ -50,9 +52,11 @@ class Operation:
 class World:
     """An account with everything in it, and fresh targets of calls that end something."""
 
-    def __init__(self, edge: EdgeProcess) -> None:
+    def __init__(self, edge: EdgeProcess, peers: Peers) -> None:
         self.edge = edge
         self.account = new_account(edge)
+        peers.receipts[self.account, REQUEST] = receipt_of(self.account, REQUEST)
+        peers.runs.runs[self.account, RUN] = run_of(self.account, RUN)
         body = {"account_id": self.account, "name": "p"}
         self.project: str = edge.admin("/projects", body).raise_for_status().json()["project_id"]
 
@@ -77,7 +81,7 @@ class World:
             return path.replace("{token_id}", token.get("token_id", "none")), body
         if "{entity_id}" in path:
             path = self._about(path, kind)
-        return path, body
+        return path.replace("{request_id}", REQUEST).replace("{run_id}", RUN), body
 
     def _about(self, path: str, kind: str) -> str:
         if kind in ("accounts", "projects"):
@@ -107,9 +111,9 @@ def operations(edge: EdgeProcess) -> list[Operation]:
 
 
 @pytest.fixture(scope="module")
-def worlds(edge: EdgeProcess) -> tuple[World, World]:
+def worlds(edge: EdgeProcess, peers: Peers) -> tuple[World, World]:
     """The own account and another's."""
-    return World(edge), World(edge)
+    return World(edge, peers), World(edge, peers)
 
 
 def expected(operation: Operation, role: str, *, own: bool) -> set[int]:
