@@ -105,6 +105,16 @@ def restart(name: Name) -> None:
 
 
 @app.command()
+def upgrade(
+    drain_seconds: Annotated[float, typer.Option(help="how long a replaced process may take to finish")] = 600.0,
+) -> None:
+    """Bring a running stack to the code that is installed now, without refusing a request."""
+    with explained():
+        _stack().upgrade(drain_s=drain_seconds)
+    console.print("Upgraded. Prove it: .venv/bin/tollbook ledger check")
+
+
+@app.command()
 def seed() -> None:
     """Bring the running stack to the demo's state, as `up` does."""
     with explained():

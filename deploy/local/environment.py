@@ -10,7 +10,8 @@ from deploy.local.postgres.logins import variable
 from deploy.local.processes import MIGRATIONS
 
 # Told to each process in its own words, so the caller's environment cannot set them for all.
-PER_PROCESS = frozenset({"TOLLBOOK_HOME", "TOLLBOOK_PORT", "TOLLBOOK_DATA_DIR", "TOLLBOOK_PROCESS", *map(variable, MIGRATIONS)})
+OWN = ("TOLLBOOK_HOME", "TOLLBOOK_PORT", "TOLLBOOK_LISTEN_FD", "TOLLBOOK_DATA_DIR", "TOLLBOOK_PROCESS")
+PER_PROCESS = frozenset({*OWN, *map(variable, MIGRATIONS)})
 NAMED_URLS = ("edge", "router", "settlement", "analytics", "provider")
 TOKENS = ("ADMIN", "EDGE", "ROUTER", "SETTLEMENT", "ANALYTICS")
 POSTGRES_PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the variable's name

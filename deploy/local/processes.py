@@ -14,7 +14,8 @@ SERVICES = "services"
 class Process:
     """One process of ours. `service` names the package whose migration it needs.
 
-    `ready` tells how to see that it can work: `http` by its /readyz or `port` by a connection.
+    `ready` tells how to see that it can work: `http` by its /readyz or `port` by a connection. `handed_over`: clients wait for
+    it, so supervisord opens its socket, and an upgrade starts the new one on it before the old one leaves.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Process:
     service: str | None = None
     ready: Literal["http", "port"] = "http"
     arguments: tuple[str, ...] = ()
+    handed_over: bool = False
 
 
 PROCESSES = (
@@ -33,11 +35,11 @@ PROCESSES = (
         ready="port",
         arguments=("--host", "127.0.0.1", "--port", "{port}"),
     ),
-    Process(name="settlement", module="services.settlement", port=8082, service="settlement"),
+    Process(name="settlement", module="services.settlement", port=8082, service="settlement", handed_over=True),
     Process(name="settlement-worker", module="services.settlement.worker", port=8084, service="settlement"),
-    Process(name="router", module="services.router", port=8081, service="router"),
+    Process(name="router", module="services.router", port=8081, service="router", handed_over=True),
     Process(name="router-batch", module="services.router.batch", port=8086, service="router"),
-    Process(name="edge", module="services.edge", port=8080, service="edge"),
+    Process(name="edge", module="services.edge", port=8080, service="edge", handed_over=True),
     Process(name="analytics", module="services.analytics", port=8083, service="analytics"),
     Process(name="meter", module="services.analytics.meter", port=8085, service="analytics"),
 )

@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from deploy.local.environment import own
 from deploy.local.home import CHECKOUT, Home
+from deploy.local.ports import HOST
 from deploy.local.processes import SERVICES, Process
 from deploy.local.readiness import READY_PATH, Check, http_ready, port_open
 from deploy.local.supervisor_config import Program
+
+LISTEN_FD = "TOLLBOOK_LISTEN_FD"
 
 
 def programs_of(
@@ -34,7 +37,8 @@ def _program(home: Home, process: Process, port: int, database_url: str | None) 
         group=SERVICES,
         command=[sys.executable, "-m", process.module, *arguments],
         directory=CHECKOUT,
-        environment=own(home, process.name, port, database_url),
+        environment=own(home, process.name, port, database_url) | ({LISTEN_FD: "0"} if process.handed_over else {}),
+        socket=f"tcp://{HOST}:{port}" if process.handed_over else None,
     )
 
 

@@ -14,6 +14,7 @@ import psutil
 from deploy.local import environment, migrations, orphans, readiness, topics
 from deploy.local.engines import DATABASE, kafka_check, postgres_check
 from deploy.local.errors import StackError
+from deploy.local.handover import hand_over
 from deploy.local.home import Home, home_of, read_json
 from deploy.local.layout import Layout, prepare
 from deploy.local.postgres import logins
@@ -24,7 +25,10 @@ from deploy.local.progress import Progress
 from deploy.local.seed import seed as seed_services
 from deploy.local.stackfile import Demo, StackFile, describe, load
 from deploy.local.supervision import ProcessInfo, Supervisor
+from deploy.local.upgrade import in_order
 
+DRAIN_S = 600.0
+"""How long a replaced process may take to finish what it has begun: as long as a request may take."""
 SEEDED = frozenset({"edge", "router", "settlement"})
 
 
@@ -119,6 +123,35 @@ class Stack:
         """Stop one process, start it, and wait until it is ready."""
         self.stop(name)
         self.start(name)
+
+    def replace(self, name: str, *, drain_s: float = DRAIN_S) -> None:
+        """Put a new process in the place of a running one: without a gap where its socket can be handed over."""
+        (process,) = select([name])
+        if process.handed_over:
+            hand_over(self._supervisor, name, self.ports()[name], drain_s=drain_s)
+            self._wait([name])
+        else:
+            self.restart(name)
+
+    def upgrade(self, *, drain_s: float = DRAIN_S) -> None:
+        """Bring the tables and topics up to date under the running processes, then replace these one after the other.
+
+        Raises StackError when the stack is down, or at the first process that does not get ready: the others go on as they are.
+        """
+        with self._locked():
+            described, known = self.describe(), self.status()
+            if described is None:
+                raise StackError("the stack is down: make up starts it with what is installed now")
+            wanted = [process for process in in_order() if process.name in known]
+            told = self.told(wanted[0].name) | {"DATABASE_URL": described.postgres_dsn}
+            with self._progress.step("Bringing the databases up to date, under the running processes"):
+                self._progress.note(migrations.run(wanted, told))
+                asyncio.run(topics.create(described.kafka_bootstrap_servers))
+            for process in wanted:
+                with self._progress.step(f"Replacing {process.name}"):
+                    self.replace(process.name, drain_s=drain_s)
+            if absent := sorted({process.name for process in PROCESSES} - known.keys()):
+                self._progress.note([f"{', '.join(absent)} does not run here: make down up starts it"])
 
     def kill9(self, name: str) -> None:
         """Kill one process without warning; supervisord starts it again by itself."""

@@ -14,19 +14,24 @@ from typing import Any
 from deploy.local.errors import StackError, StepFailedError
 from deploy.local.home import CHECKOUT, Home
 from deploy.local.liveness import is_alive
+from deploy.local.processes import ENGINES, SERVICES
 
 RPC_TIMEOUT_S = 90.0
 START_TIMEOUT_S = 30.0
 POLL_S = 0.05
+ACTIVE = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING"})
 SHUTTING_DOWN, ALREADY_STARTED, NOT_RUNNING = 6, 60, 70
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessInfo:
-    """What supervisord knows of a process. `state` is its word (RUNNING, STARTING, BACKOFF…); `pid` is 0 when there is none."""
+    """What supervisord knows of a process. `state` is its word (RUNNING, STARTING, BACKOFF…); `pid` is 0 when there is none.
+
+    `slot` is supervisord's own name of it: a process whose socket can be handed over has two, of which one runs.
+    """
 
     name: str
-    group: str
+    slot: str
     state: str
     pid: int
     started_s: int
@@ -64,35 +69,47 @@ class Supervisor:
             time.sleep(POLL_S)
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Return every process by its name."""
-        answer: Any = self._call("getAllProcessInfo")
-        return {
-            found["name"]: ProcessInfo(
-                name=found["name"],
-                group=found["group"],
-                state=found["statename"],
-                pid=found["pid"],
-                started_s=found["start"],
-                description=found["description"],
-            )
-            for found in answer
-        }
+        """Return every process by its name; of two in one name the one that runs, and of two that run the younger."""
+        found = sorted(self._all(), key=lambda info: (info.state in ACTIVE, info.started_s, info.slot))
+        return {info.name: info for info in found}
+
+    def slots(self, name: str) -> list[ProcessInfo]:
+        """Return every process of that name, running or not; raises StackError for a name that there is not."""
+        found = sorted((info for info in self._all() if info.name == name), key=lambda info: info.slot)
+        if not found:
+            raise StackError(f"the stack runs no process named {name}")
+        return found
 
     def start(self, name: str) -> None:
         """Start the process, without waiting for it; one that runs is left alone."""
+        slots = self.slots(name)
+        if not any(info.state in ACTIVE for info in slots):
+            self.start_slot(slots[0])
+
+    def start_slot(self, info: ProcessInfo) -> None:
+        """Start this one, whatever else runs under its name."""
         try:
-            self._call("startProcess", self._full(name), False)
+            self._call("startProcess", info.slot, False)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != ALREADY_STARTED:
-                raise StackError(f"{name} could not be started: {fault.faultString}") from fault
+                raise StackError(f"{info.name} could not be started: {fault.faultString}") from fault
 
     def stop(self, name: str) -> None:
         """Stop the process and wait for its end; one that does not run is left alone."""
+        for info in self.slots(name):
+            self.stop_slot(info)
+
+    def signal_slot(self, info: ProcessInfo, signal: str) -> None:
+        """Send a signal, by its name without SIG, to this one."""
+        self._call("signalProcess", info.slot, signal)
+
+    def stop_slot(self, info: ProcessInfo) -> None:
+        """Stop this one and wait for its end."""
         try:
-            self._call("stopProcess", self._full(name), True)
+            self._call("stopProcess", info.slot, True)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != NOT_RUNNING:
-                raise StackError(f"{name} could not be stopped: {fault.faultString}") from fault
+                raise StackError(f"{info.name} could not be stopped: {fault.faultString}") from fault
 
     def shutdown(self) -> None:
         """End the services, then the engines, then supervisord, and wait until it is gone."""
@@ -120,11 +137,20 @@ class Supervisor:
         except (FileNotFoundError, ValueError):
             return None
 
-    def _full(self, name: str) -> str:
-        found = self.processes().get(name)
-        if found is None:
-            raise StackError(f"the stack runs no process named {name}")
-        return f"{found.group}:{found.name}"
+    def _all(self) -> list[ProcessInfo]:
+        answer: Any = self._call("getAllProcessInfo")
+        return [
+            ProcessInfo(
+                # A process whose socket is shared has a group of its own, which has its name.
+                name=found["name"] if found["group"] in {ENGINES, SERVICES} else found["group"],
+                slot=f"{found['group']}:{found['name']}",
+                state=found["statename"],
+                pid=found["pid"],
+                started_s=found["start"],
+                description=found["description"],
+            )
+            for found in answer
+        ]
 
 
 class _UnixTransport(xmlrpc.client.Transport):

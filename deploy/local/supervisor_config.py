@@ -12,11 +12,17 @@ from deploy.local.processes import ENGINES, SERVICES
 
 LOG_BYTES = 10 << 20
 LOG_BACKUPS = 3
+SLOTS = 2
+BACKLOG = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One supervised process. `stop_wait_s` later it is killed; `user` is None for the current one."""
+    """One supervised process. `stop_wait_s` later it is killed; `user` is None for the current one.
+
+    With `socket` (`tcp://host:port`) supervisord listens there for as long as the process runs, gives it the socket as its
+    standard input, and can run a second one on it: see `Supervisor.slots`.
+    """
 
     name: str
     group: str
@@ -27,6 +33,7 @@ class Program:
     stop_wait_s: int = 20
     stop_as_group: bool = True
     user: str | None = None
+    socket: str | None = None
 
 
 def render(home: Home, programs: Sequence[Program]) -> str:
@@ -44,11 +51,11 @@ def render(home: Home, programs: Sequence[Program]) -> str:
     config["rpcinterface:supervisor"] = {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}
     for group, priority in ((ENGINES, 10), (SERVICES, 20)):
         members = [program for program in programs if program.group == group]
-        if members:
-            names = ",".join(program.name for program in members)
-            config[f"group:{group}"] = {"programs": names, "priority": str(priority)}
+        if plain := [program.name for program in members if program.socket is None]:
+            config[f"group:{group}"] = {"programs": ",".join(plain), "priority": str(priority)}
         for program in members:
-            config[f"program:{program.name}"] = _program(home, program)
+            kind = "program" if program.socket is None else "fcgi-program"
+            config[f"{kind}:{program.name}"] = _program(home, program) | _slots(program, priority)
     text = io.StringIO()
     config.write(text)
     return text.getvalue()
@@ -75,6 +82,14 @@ def _program(home: Home, program: Program) -> dict[str, str]:
         "stdout_logfile_backups": str(LOG_BACKUPS),
     }
     return section | ({"user": program.user} if program.user else {})
+
+
+def _slots(program: Program, priority: int) -> dict[str, str]:
+    """Two processes that share a socket, of which one runs. They are a group of their own, as supervisord wants it."""
+    if program.socket is None:
+        return {}
+    names = {"numprocs": str(SLOTS), "process_name": "%(program_name)s_%(process_num)d"}
+    return names | {"socket": program.socket, "socket_backlog": str(BACKLOG), "priority": str(priority)}
 
 
 def _quoted(word: str) -> str:

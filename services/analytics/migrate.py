@@ -26,7 +26,7 @@ def migrate(database_url: str) -> None:
     """
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-    backend = get_backend(_yoyo_url(database_url))
+    backend = get_backend(yoyo_url(database_url))
     try:
         with backend.lock():
             backend.apply_migrations(backend.to_apply(read_migrations(str(MIGRATIONS_DIR))))
@@ -37,7 +37,7 @@ def migrate(database_url: str) -> None:
             sys.stderr.write(f"analytics: {obstacle}\n")
 
 
-def _yoyo_url(database_url: str) -> str:
+def yoyo_url(database_url: str) -> str:
     """The same database through psycopg 3, with yoyo's own tables in our schema."""
     parts = urlsplit(database_url)
     query = "&".join(filter(None, [parts.query, f"schema={SCHEMA}"]))

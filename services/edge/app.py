@@ -65,6 +65,7 @@ from services.edge.route_plans import RoutePlans, route_plan_routes
 from services.edge.router import Router
 from services.edge.router_batches import RouterBatches
 from services.edge.runs import Runs
+from services.edge.serving import Server, inherited, until_ready
 from services.edge.settings import Settings
 from services.edge.settlement import Settlement
 from services.edge.stored_replies import ReplySafe
@@ -119,6 +120,7 @@ class Edge:
         self.shared_windows = RedisWindows(store) if store else None
         self.pacer = Pacer(MemoryWindows(), self.shared_windows, on_outage=settings.tollbook_rate_limit_on_outage)
         self.background = Background(on_fault=_end_process)
+        self.health = Health(self.database, self.broker, self.feed)
 
     def application(self) -> Dispatch:
         """The ASGI application."""
@@ -237,7 +239,7 @@ class Edge:
         ]
 
     def _operations(self) -> list[BaseRoute]:
-        health = Health(self.database, self.broker, self.feed)
+        health = self.health
         s = self.settings
         key = KeyEndpoint(s.tollbook_router_token.get_secret_value(), KeyStore(self.database).find, self.memberships)
         identities = Identities(self.database, self.peppers)
@@ -302,7 +304,7 @@ class Edge:
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT: refuse new work, finish what is under way, flush."""
     edge = Edge(settings)
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             edge.application(),
             host=settings.tollbook_host,
@@ -324,7 +326,9 @@ async def serve(settings: Settings) -> None:
         # Everything made so far lives as long as the process: a full collection need not walk it (50 ms of silence each time).
         gc.collect()
         gc.freeze()
-        await server.serve()
+        if settings.tollbook_listen_fd is not None:
+            await until_ready(edge.health.reason)
+        await server.serve(inherited(settings.tollbook_listen_fd))
 
 
 def main() -> None:

@@ -32,11 +32,12 @@ class Health:
 
     async def readyz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """200 when Postgres answers, Kafka was reached and the control topic was read to its end; else 503 with the reason."""
-        reason = await self._reason()
+        reason = await self.reason()
         body = {"ready": reason is None} if reason is None else {"ready": False, "reason": reason}
         await send_reply(send, 200 if reason is None else 503, orjson.dumps(body))
 
-    async def _reason(self) -> str | None:
+    async def reason(self) -> str | None:
+        """Why the edge cannot do its work now, or None."""
         if not self._broker.connected:
             return "Kafka was not reached yet"
         if not self._feed.caught_up:

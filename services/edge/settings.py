@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     tollbook_data_dir: Path = Path("data")
     tollbook_edge_max_file_bytes: Annotated[int, Field(ge=1024)] = 100 * MiB
     tollbook_edge_upload_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    tollbook_listen_fd: int | None = None
     tollbook_edge_drain_timeout_s: Annotated[float, Field(gt=0)] = 20.0
     tollbook_edge_max_unpublished: Annotated[int, Field(ge=100)] = 20_000
     tollbook_edge_linger_ms: Annotated[float, Field(ge=0)] = 50.0

@@ -59,6 +59,7 @@ from services.router.publisher import Publisher
 from services.router.resealing import Resealer
 from services.router.route_files import RouteFiles
 from services.router.route_store import RouteStore
+from services.router.serving import Server, inherited, until_ready
 from services.router.settings import Settings
 from services.router.settling import Settler
 from services.router.streaming import StreamDelivery
@@ -305,6 +306,8 @@ class Front:
         await batches.open()
         self._rest = router.build_rest(batches)
         router.start()
+        if self._settings.listen_fd is not None:
+            await until_ready(lambda: router.waiting_for)
         try:
             yield
         finally:
@@ -331,4 +334,4 @@ def main() -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.drain_seconds),
     )
-    uvicorn.Server(config).run()
+    Server(config).run(inherited(settings.listen_fd))

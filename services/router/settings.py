@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     hold_bound_seconds: float = Field(default=4, gt=0)
     requests_in_flight_max: int = Field(default=4_096, ge=1)
     body_bytes_max: int = Field(default=32 * 1024 * 1024, ge=1)
+    listen_fd: int | None = None
     drain_seconds: float = Field(default=30, ge=0)
     disconnect_drain_seconds: float = Field(default=60, ge=0, le=3_600)
     log_level: str = "INFO"

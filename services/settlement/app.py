@@ -50,6 +50,7 @@ from services.settlement.receipt_api import ReceiptApi
 from services.settlement.reconcile_api import reconcile_router
 from services.settlement.redriving import Redriver
 from services.settlement.report_api import report_router
+from services.settlement.serving import Server, inherited, until_ready
 from services.settlement.settings import Settings
 from services.settlement.signals import end_without_signal
 from services.settlement.signed_receipt import ReceiptSigner
@@ -216,6 +217,8 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
         calm()
+        if settings.listen_fd is not None:
+            await until_ready(service.not_ready)
         yield
         await service.stop()
 
@@ -306,4 +309,4 @@ def run(settings: Settings) -> None:
         log_level="warning",
         timeout_graceful_shutdown=10,
     )
-    uvicorn.Server(config).run()
+    Server(config).run(inherited(settings.listen_fd))

@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
     host: str = Field(default="127.0.0.1", alias="TOLLBOOK_HOST")
     port: int = Field(default=0, alias="TOLLBOOK_PORT")
+    listen_fd: int | None = Field(default=None, alias="TOLLBOOK_LISTEN_FD")
     admin_token: str = Field(default="", alias="TOLLBOOK_ADMIN_TOKEN")
     edge_token: str = Field(default="", alias="TOLLBOOK_EDGE_TOKEN")
     router_token: str = Field(default="", alias="TOLLBOOK_ROUTER_TOKEN")

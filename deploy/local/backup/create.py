@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 
 from deploy.local.backup import database_dump, home_files, manifest, topic_copy
 from deploy.local.backup.errors import BackupError
-from deploy.local.backup.instant import Instant, check_covered, instant
+from deploy.local.backup.instant import Instant, check_covered, instant, partitions
 from deploy.local.backup.manifest import KeptFile, Manifest, Partition
 from deploy.local.home import Home
 from deploy.local.progress import Progress
@@ -72,6 +72,7 @@ async def _copy_at_one_instant(
     source: Source, partial: Path, progress: Progress, consumer: AIOKafkaConsumer, store: Path | None
 ) -> Manifest:
     dsn = source.described.postgres_dsn
+    await consumer.end_offsets(partitions())  # who leads what is looked up before anybody waits for it
     async with instant(dsn, consumer) as found:
         check_covered(found)
         progress.console.print(f"  no hold and no posting was committed for {found.held_ms:.0f} ms", markup=False)
