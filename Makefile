@@ -24,6 +24,10 @@ down:  ## stop everything; the data stays
 backup: .venv/runtime.stamp  ## back the running stack up, without stopping it (TO=directory)
 	@$(PY) -m deploy.local backup create "$(or $(TO),$(error name a directory that does not exist yet: make backup TO=/backups/monday))"
 
+.PHONY: upgrade
+upgrade: .venv/runtime.stamp  ## bring a running stack to the code that is checked out now, while it serves
+	@$(PY) -m deploy.local upgrade
+
 restore: .venv/runtime.stamp  ## restore a backup into an empty TOLLBOOK_HOME (FROM=directory, REPLACE=1 to remove what is there)
 	@$(PY) -m deploy.local backup restore $(if $(REPLACE),--replace) "$(or $(FROM),$(error name the backup: make restore FROM=/backups/monday))"
 
@@ -95,6 +99,11 @@ prove-fuzz: .venv/dev.stamp  ## fuzzed requests and fuzzed upstreams: no failure
 prove-openapi: .venv/dev.stamp  ## try every call of every service's OpenAPI document: answered as it says, no failure of ours (EXAMPLES=200 SEED=1)
 	@$(PY) -m deploy.local prepare --tests
 	@TOLLBOOK_OPENAPI_EXAMPLES=$(or $(EXAMPLES),200) TOLLBOOK_OPENAPI_SEED=$(or $(SEED),1) $(PY) -m pytest -q tests/openapi --timeout 3600
+
+.PHONY: prove-backup
+prove-backup: .venv/dev.stamp  ## backups of a stack under load, each restored elsewhere and audited: nothing lost, nothing twice (ROUNDS=20)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.backups --rounds $(or $(ROUNDS),20)
 
 bench-ledger: .venv/dev.stamp  ## holds per second on one wallet, settling events per second of the worker, and the CPU of each
 	@$(PY) -m deploy.local prepare --tests

@@ -25,7 +25,7 @@ async def test_kafka_away_for_20_s_loses_and_doubles_nothing(driver: Driver, des
 
 
 @pytest.mark.parametrize("name", ["settlement-worker", "settlement", "router", "edge", "analytics", "postgres"])
-async def test_kill_9under_load_loses_and_doubles_nothing(
+async def test_kill_9_under_load_loses_and_doubles_nothing(
     driver: Driver, described: dict[str, Any], running: Stack, name: str
 ) -> None:
     async def kill(load: Load) -> None:

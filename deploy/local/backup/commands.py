@@ -1,5 +1,7 @@
 """`backup create|verify|restore` on the command line."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -15,6 +17,9 @@ from deploy.local.backup.restore import restore
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
 from deploy.local.terminal import console, explained
+
+STORE, CHECKPOINTS = "TOLLBOOK_OBJECT_STORE_URL", "TOLLBOOK_CHECKPOINT_FILE"
+ENGINES = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
 class StackOf(Protocol):
@@ -36,11 +41,32 @@ def take(stack: Stack, directory: Path, progress: Progress) -> Manifest:
     told = stack.told("settlement-worker")
     source = Source(
         home=stack.home,
-        described=described,
+        database_url=described.postgres_dsn,
+        kafka_bootstrap_servers=described.kafka_bootstrap_servers,
         told=told,
-        store_url=told.get("TOLLBOOK_OBJECT_STORE_URL") or f"file://{stack.home.objects}",
-        checkpoint_file=Path(told.get("TOLLBOOK_CHECKPOINT_FILE") or stack.home.checkpoint_file),
+        store_url=told.get(STORE) or f"file://{stack.home.objects}",
+        checkpoint_file=Path(told.get(CHECKPOINTS) or stack.home.checkpoint_file),
     )
+    return _taken(source, directory, progress)
+
+
+def take_elsewhere(environ: Mapping[str, str], directory: Path, progress: Progress) -> Manifest:
+    """Back up what runs on clusters that the environment names, as the tables' owner; raises BackupError as `take` does.
+
+    The processes' secrets are wherever they are kept; the backup has none.
+    """
+    source = Source(
+        home=None,
+        database_url=environ["DATABASE_URL"],
+        kafka_bootstrap_servers=environ["KAFKA_BOOTSTRAP_SERVERS"],
+        told=environ,
+        store_url=environ.get(STORE, ""),
+        checkpoint_file=Path(environ[CHECKPOINTS]) if environ.get(CHECKPOINTS) else None,
+    )
+    return _taken(source, directory, progress)
+
+
+def _taken(source: Source, directory: Path, progress: Progress) -> Manifest:
     try:
         return create(source, directory, progress)
     except (psycopg.Error, KafkaError, OSError) as error:
@@ -53,9 +79,15 @@ def commands(stack_of: StackOf) -> typer.Typer:
 
     @app.command("create")
     def create_(directory: Directory) -> None:
-        """Back the running stack up into a directory that does not exist yet. The stack goes on working."""
+        """Back the running stack up into a directory that does not exist yet. The stack goes on working.
+
+        Without a stack on this machine, what DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS name is backed up.
+        """
         with explained():
-            _tell(take(stack_of(), directory, Progress(console)), f"Backed up into {directory}")
+            stack, progress = stack_of(), Progress(console)
+            elsewhere = stack.describe() is None and all(map(os.environ.get, ENGINES))
+            made = take_elsewhere(os.environ, directory, progress) if elsewhere else take(stack, directory, progress)
+            _tell(made, f"Backed up into {directory}")
         console.print("It holds every secret of the installation: keep it where only you can read it, and encrypted.")
 
     @app.command("verify")

@@ -15,20 +15,20 @@ from deploy.local.backup.instant import Instant, check_covered, instant, partiti
 from deploy.local.backup.manifest import KeptFile, Manifest, Partition
 from deploy.local.home import Home
 from deploy.local.progress import Progress
-from deploy.local.stackfile import StackFile
 
 PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The running stack. `told` is the environment of its processes, which names the object store and the checkpoint file."""
+    """Where everything is. `told` is what the processes were told; what runs elsewhere has no home here."""
 
-    home: Home
-    described: StackFile
+    home: Home | None
+    database_url: str
+    kafka_bootstrap_servers: str
     told: Mapping[str, str]
     store_url: str
-    checkpoint_file: Path
+    checkpoint_file: Path | None
 
 
 def create(source: Source, directory: Path, progress: Progress) -> Manifest:
@@ -56,11 +56,12 @@ def create(source: Source, directory: Path, progress: Progress) -> Manifest:
 async def _create(source: Source, partial: Path, progress: Progress) -> Manifest:
     store = home_files.directory_of(source.store_url)
     with progress.step("Copying the files of batches"):
-        home_files.copy_private(source.home, source.told, partial)
+        if source.home:
+            home_files.copy_private(source.home, source.told, partial)
         for _ in range(2):  # the second time what came meanwhile, so that little can go before the instant unseen
             if store:
                 home_files.copy_objects(store, partial)
-    consumer = topic_copy.reader(source.described.kafka_bootstrap_servers)
+    consumer = topic_copy.reader(source.kafka_bootstrap_servers)
     await consumer.start()
     try:
         return await _copy_at_one_instant(source, partial, progress, consumer, store)
@@ -71,7 +72,7 @@ async def _create(source: Source, partial: Path, progress: Progress) -> Manifest
 async def _copy_at_one_instant(
     source: Source, partial: Path, progress: Progress, consumer: AIOKafkaConsumer, store: Path | None
 ) -> Manifest:
-    dsn = source.described.postgres_dsn
+    dsn = source.database_url
     await consumer.end_offsets(partitions())  # who leads what is looked up before anybody waits for it
     async with instant(dsn, consumer) as found:
         check_covered(found)

@@ -42,10 +42,10 @@ def restore_private(backup: Path, home: Home) -> None:
             write_private(home.path / name, (backup / DIRECTORY / name).read_text("utf-8"))
 
 
-def copy_checkpoints(source: Path, backup: Path, size: int) -> None:
+def copy_checkpoints(source: Path | None, backup: Path, size: int) -> None:
     """Keep the checkpoints of at most so many entries: later ones promise what the snapshot does not have."""
     kept = []
-    if source.exists():
+    if source and source.exists():
         for line in source.read_text("utf-8").splitlines(keepends=True):
             # The last line may be one that is just being written.
             with suppress(ValueError):

@@ -20,7 +20,6 @@ from deploy.local.backup.restore import restore
 from deploy.local.home import Home
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
-from deploy.local.stackfile import StackFile
 from schemas import topics
 from services.analytics.migrate import migrate as analytics_migrate
 from services.edge.migrate import migrate as edge_migrate
@@ -91,22 +90,13 @@ def taken(tmp_path_factory: pytest.TempPathFactory, module_database_url: str, ka
 
 
 def source(home: Home, database_url: str, kafka: str) -> Source:
-    described = StackFile(
-        edge_url=None,
-        router_url=None,
-        settlement_url=None,
-        analytics_url=None,
-        console_url=None,
-        provider_url=None,
-        postgres_dsn=database_url,
-        kafka_bootstrap_servers=kafka,
-        clickhouse_url=None,
-        admin_token="admin",
-        demo=None,
-    )
-    told = {"TOLLBOOK_ADMIN_TOKEN": "given"}
     return Source(
-        home=home, described=described, told=told, store_url=f"file://{home.objects}", checkpoint_file=home.checkpoint_file
+        home=home,
+        database_url=database_url,
+        kafka_bootstrap_servers=kafka,
+        told={"TOLLBOOK_ADMIN_TOKEN": "given"},
+        store_url=f"file://{home.objects}",
+        checkpoint_file=home.checkpoint_file,
     )
 
 
