@@ -14,7 +14,8 @@ from services.console.errors import ConsoleError
 from services.console.service_client import ServiceClient
 from services.console.terminal import Terminal
 
-SHOWN = 100
+SHOWN = 500
+TIMEOUT = httpx.Timeout(1.5)
 Complete = Callable[[typer.Context, str], list[tuple[str, str]]]
 
 
@@ -24,15 +25,16 @@ def ids_of(path: str, id_field: str, service: str = "edge") -> Complete:
     def complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
             with _connected(context, service) as client:
-                client.answer_within(httpx.Timeout(1.5))
-                found = client.get(path, limit=SHOWN)["data"]
+                client.answer_within(TIMEOUT)
+                first = client.get(path, limit=SHOWN)
+                found = first["data"]
+                if incomplete and first.get("next_after"):
+                    # Ids come in order: those that begin like this stand behind it, wherever the list is long.
+                    found += client.get(path, after=incomplete, limit=SHOWN)["data"]
         except (ConsoleError, KeyError, TypeError):
             return []
-        return [
-            (str(row[id_field]), str(row.get("name") or ""))
-            for row in found
-            if str(row[id_field]).startswith(incomplete) or str(row.get("name") or "").startswith(incomplete)
-        ]
+        named = {str(row[id_field]): str(row.get("name") or "") for row in found}
+        return [each for each in named.items() if any(word.startswith(incomplete) for word in each)]
 
     return complete
 

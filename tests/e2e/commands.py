@@ -5,7 +5,8 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,14 @@ class Commands:
         raw = out.buffer
         assert isinstance(raw, io.BytesIO)
         return Ran(code, raw.getvalue(), err.getvalue())
+
+
+def until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
 
 
 @contextmanager
