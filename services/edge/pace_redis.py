@@ -4,12 +4,13 @@ import time
 from typing import cast
 
 from limits.aio.storage import RedisStorage
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-ANSWER_TIMEOUT_S = 0.25
-MAX_CONNECTIONS = 64
+ANSWER_TIMEOUT_S = 1.0
+CONNECTION_TIMEOUT_S = 2.0
+MAX_CONNECTIONS = 32
 PREFIX = "tollbook"
 # Windows are turned over as the library does it when it counts: one that is too old becomes the window before. What was counted
 # `age` ago belongs to the window that was the present one then; the time to live says when that began.
@@ -35,9 +36,11 @@ class RedisWindows(RedisStorage):
     """The library's storage, which can also correct what was counted. Raises `redis.RedisError` where Redis is away."""
 
     def __init__(self, url: str) -> None:
-        self._pool = ConnectionPool.from_url(
+        # Who finds every connection taken waits for one: a crowd of calls is no reason to take Redis for away.
+        self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
+            timeout=CONNECTION_TIMEOUT_S,
             socket_timeout=ANSWER_TIMEOUT_S,
             socket_connect_timeout=ANSWER_TIMEOUT_S,
             # A connection that Redis had closed is made anew once; longer waits are not for the way of a request.

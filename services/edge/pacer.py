@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 OnOutage = Literal["local", "refuse"]
 AWAY_S = 1.0
-"""How long a store that did not answer is left alone."""
+"""How long a store that did not answer is left alone before one call tries it again."""
 SUBJECTS = {"account": "the account of this API key", "project": "the project of this API key", "key": "this API key"}
 
 
@@ -109,7 +109,8 @@ class Pacer:
         self._shared = None if shared is None else Counters(shared)
         self._on_outage = on_outage
         self._clock = clock
-        self._away_until = 0.0
+        self._away = False
+        self._try_again_at = 0.0
 
     async def request(self, paced: Paced, limits: Sequence[MinuteLimit]) -> None:
         """Count a request. Raises :class:`RateLimitedError`, and then counts nothing."""
@@ -158,11 +159,14 @@ class Pacer:
         )
 
     async def _hit(self, paced: Paced, limit: MinuteLimit, unit: Unit, amount: int) -> tuple[Counters, tuple[bool, Window]]:
-        if self._shared is not None and self._clock() >= self._away_until:
+        if self._shared is not None and self._may_try():
             try:
-                return self._shared, await self._shared.hit(limit, unit, amount)
+                answer = await self._shared.hit(limit, unit, amount)
             except (RedisError, OSError) as error:
                 self._gone(error)
+            else:
+                self._away = False
+                return self._shared, answer
         if self._shared is not None and self._on_outage == "refuse":
             await self._let_go(paced)
             raise UnavailableError("rate_limits_unavailable", "Requests cannot be counted now. Try again.")
@@ -170,7 +174,7 @@ class Pacer:
 
     async def _window(self, limit: MinuteLimit) -> Window | None:
         store = self._local if self._shared is None else self._shared
-        if store is self._shared and self._clock() < self._away_until:
+        if store is self._shared and self._away:
             return None
         try:
             return await store.window(limit, "tokens")
@@ -185,7 +189,7 @@ class Pacer:
             await self._correct(each, -each.amount)
 
     async def _correct(self, counted: Counted, amount: int) -> None:
-        if counted.store is self._shared and self._clock() < self._away_until:
+        if counted.store is self._shared and self._away:
             return
         try:
             await counted.store.correct(counted, amount)
@@ -193,10 +197,20 @@ class Pacer:
             # What was counted wears off within two minutes by itself.
             self._gone(error)
 
+    def _may_try(self) -> bool:
+        """Whether to ask the shared store: while it is away one call now and then does, so that no crowd waits for it."""
+        if not self._away:
+            return True
+        if self._clock() < self._try_again_at:
+            return False
+        self._try_again_at = self._clock() + AWAY_S
+        return True
+
     def _gone(self, error: Exception) -> None:
         metrics.RATE_LIMIT_STORE_ERRORS.inc()
-        log.warning("the store of rate limits does not answer", error=repr(error), until_then=self._on_outage)
-        self._away_until = self._clock() + AWAY_S
+        if not self._away:
+            log.warning("the store of rate limits does not answer", error=repr(error), until_then=self._on_outage)
+        self._away, self._try_again_at = True, self._clock() + AWAY_S
 
 
 def _said(limit: MinuteLimit, unit: Unit, most: int, window: Window) -> str:

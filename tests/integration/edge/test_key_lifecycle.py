@@ -18,6 +18,7 @@ from tests.integration.edge.topic_reader import read_events
 from tests.property.edge.key_mutations import fuzzed
 
 FUZZED = 500
+SECRET_FROM = len("sk-tb-") + 13
 
 
 def patched(edge: EdgeProcess, path: str, body: dict[str, Any]) -> httpx.Response:
@@ -52,6 +53,19 @@ def test_a_key_is_renamed_and_relabelled_and_what_is_left_out_stays(edge: EdgePr
         ("changed", "admin", None),
         ("changed", "ann", "moved"),
     ]
+
+
+def test_a_change_and_a_rotation_are_in_the_audit_log_without_a_secret(edge: EdgeProcess, key: Key) -> None:
+    patched(edge, f"/keys/{key.key_id}", {"name": "renamed", "allowed_ips": ["127.0.0.1"]})
+    second = rotated(edge, key)
+    query = {"entity_kind": "key", "entity_id": key.key_id}
+    reply = edge.client.get("/admin/audit-log", params=query, headers=ADMIN).raise_for_status()
+    rotation, change, made = reply.json()["data"]
+    assert [each["action"] for each in (made, change, rotation)] == ["key.create", "key.change", "key.rotate"]
+    assert change["before"] == {"name": "bot", "allowed_ips": None}
+    assert change["after"] == {"name": "renamed", "allowed_ips": ["127.0.0.1/32"]}
+    assert rotation["after"]["previous_expires_at"]
+    assert not any(each.api_key[SECRET_FROM:] in reply.text for each in (key, second))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("accounts", "account_id"), ("projects", "project_id")])

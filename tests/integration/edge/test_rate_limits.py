@@ -1,5 +1,6 @@
 """Requests and tokens per minute on a running edge, in its own memory and in a Redis that two edges share."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,11 @@ from redis.asyncio import Redis
 
 from schemas import topics
 from schemas.requests import RequestRejected
+from services.edge.errors import RateLimitedError
 from services.edge.pace import MINUTE_S, MinuteLimit, Window
 from services.edge.pace_redis import RedisWindows
-from services.edge.pacer import Counted, Counters
+from services.edge.pace_windows import MemoryWindows
+from services.edge.pacer import Counted, Counters, Paced, Pacer
 from tests.integration.edge.peers import CHUNKS, DONE, TOKENS, Peers
 from tests.integration.edge.processes import ADMIN, CHAT, EdgeProcess, Key, running_edge, until
 from tests.integration.edge.redis_server import RedisServer, running_redis
@@ -257,6 +260,22 @@ async def test_in_redis_a_correction_belongs_to_the_window_in_which_it_was_count
     assert await correct(-300, 300) == (600, 5)
     await windows.clear_sliding_window("key/corrected/tokens", MINUTE_S)
     assert await correct(50, 0) == (0, 0)
+    await windows.close()
+
+
+async def test_a_crowd_at_once_waits_for_redis_and_is_counted_there(redis_server: RedisServer) -> None:
+    windows, alone = RedisWindows(redis_server.url), MemoryWindows()
+    pacer = Pacer(alone, windows)
+
+    async def passes() -> bool:
+        try:
+            await pacer.request(Paced(), [MinuteLimit("key", "crowd", 100, None)])
+        except RateLimitedError:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(passes() for _ in range(500)))) == 100
+    assert len(alone) == 0
     await windows.close()
 
 

@@ -27,8 +27,10 @@ class Unsteady(MemoryWindows):
     """A store that answers only while it is there."""
 
     there = True
+    asked = 0
 
     async def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        self.asked += 1
         if not self.there:
             raise RedisAwayError("away")
         return await super().acquire_sliding_window_entry(key, limit, expiry, amount)
@@ -187,6 +189,23 @@ async def test_while_the_shared_store_is_away_this_process_counts_alone(clock: C
     clock.now_s += 2
     assert not await passes(admitted(pacer, KEY))
     assert shared.there
+
+
+async def test_a_store_that_is_away_is_tried_by_one_call_now_and_then_and_not_by_a_crowd(
+    clock: Clock, windows: MemoryWindows
+) -> None:
+    shared = Unsteady(clock=clock)
+    pacer = Pacer(windows, shared, clock=clock)
+    shared.there = False
+    wide = MinuteLimit("key", "k", 1000, None)
+    for asked in (1, 2, 3):
+        await asyncio.gather(*(passes(admitted(pacer, wide)) for _ in range(50)))
+        assert shared.asked == asked
+        clock.now_s += 1.5
+    shared.there = True
+    await admitted(pacer, wide)
+    await asyncio.gather(*(passes(admitted(pacer, wide)) for _ in range(50)))
+    assert shared.asked == 3 + 51
 
 
 async def test_where_the_setting_says_so_nobody_with_limits_passes_without_the_shared_store(
