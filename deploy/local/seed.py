@@ -5,7 +5,7 @@ remembered account is taken for a new one.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -21,11 +21,14 @@ TIMEOUT_S = 30.0
 TOPUPS = {"credit": "1000.00", "wallet": "5000.00"}
 
 
-def seed(home: Home, environment: Mapping[str, str]) -> Demo:
-    """Bring the running services to the demo's state and return its credentials; raises StepFailedError on a refusal."""
+def seed(home: Home, environment: Mapping[str, str], note: Callable[[str], None] = lambda _: None) -> Demo:
+    """Bring the running services to the demo's state and return its credentials; raises StepFailedError on a refusal.
+
+    Routes and prices that somebody else put in force stay: `note` is told so.
+    """
     authorization = {"authorization": f"Bearer {environment['TOLLBOOK_ADMIN_TOKEN']}"}
     with httpx.Client(headers=authorization, timeout=TIMEOUT_S, trust_env=False) as client:
-        return _Seed(home, environment, client).run()
+        return _Seed(home, environment, client, note).run()
 
 
 def expanded(path: Path, environment: Mapping[str, str]) -> str:
@@ -40,7 +43,8 @@ def expanded(path: Path, environment: Mapping[str, str]) -> str:
 
 
 class _Seed:
-    def __init__(self, home: Home, environment: Mapping[str, str], client: httpx.Client) -> None:
+    def __init__(self, home: Home, environment: Mapping[str, str], client: httpx.Client, note: Callable[[str], None]) -> None:
+        self._note = note
         self._home = home
         self._environment = environment
         self._client = client
@@ -60,20 +64,38 @@ class _Seed:
     def _forget_another_database(self) -> None:
         if "account_id" not in self._done:
             return
-        url = f"{self._environment['TOLLBOOK_EDGE_URL']}/admin/accounts"
-        known = {account["account_id"] for account in self._checked(self._client.get(url))["data"]}
-        if self._done["account_id"] not in known:
+        reply = self._client.get(f"{self._environment['TOLLBOOK_EDGE_URL']}/admin/accounts/{self._done['account_id']}")
+        if reply.status_code == httpx.codes.NOT_FOUND:
             self._done = {}
+        else:
+            self._checked(reply)
 
     def _publish(self, service: str, path: str, file: str) -> None:
-        """Send the catalog file, unless this very text was sent before."""
+        """Send the catalog file, unless this very text was sent before, or what is in force is not what was sent then."""
         text = expanded(CATALOG / file, self._environment)
         digest = hashlib.sha256(text.encode()).hexdigest()
         if self._done.get(file) == digest:
             return
         url = self._environment[f"TOLLBOOK_{service.upper()}_URL"] + path
-        self._checked(self._client.post(url, content=text, headers={"content-type": "application/yaml"}))
+        in_force = self._version(f"{url}/current" if service == "settlement" else url)
+        if in_force and in_force != self._done.get(f"{file} version"):
+            apply = f"tollbook {file.removesuffix('.yaml')} apply deploy/catalog/{file}"
+            self._note(
+                f"The demo's {file} has changed; version {in_force} in force is not the demo's and stays. To change it: {apply}"
+            )
+            self._remember(file, digest)
+            return
+        asked = {"expected_version": in_force}
+        sent = self._client.post(url, params=asked, content=text, headers={"content-type": "application/yaml"})
+        self._remember(f"{file} version", self._checked(sent)["version"])
         self._remember(file, digest)
+
+    def _version(self, url: str) -> int:
+        """The version in force, 0 where there is none yet."""
+        reply = self._client.get(url)
+        if reply.status_code == httpx.codes.SERVICE_UNAVAILABLE and reply.json()["error"]["code"] == "no_price":
+            return 0
+        return int(self._checked(reply)["version"])
 
     def _once(self, field: str, path: str, body: Mapping[str, str]) -> str:
         """Return the remembered field, or create the thing at edge and remember the field of the reply."""
@@ -87,7 +109,7 @@ class _Seed:
         body = {"account_id": account_id, "bucket": bucket, "amount": amount, **payment}
         self._checked(self._client.post(f"{self._environment['TOLLBOOK_SETTLEMENT_URL']}/admin/topups", json=body))
 
-    def _remember(self, name: str, value: str) -> None:
+    def _remember(self, name: str, value: str | int) -> None:
         self._done[name] = value
         write_json(self._home.seed_file, self._done)
 

@@ -220,7 +220,10 @@ class Stack:
 
     def _seed(self, variables: Mapping[str, str]) -> Demo:
         with self._progress.step("Seeding prices, routes and the demo account"):
-            return seed_services(self.home, variables)
+            notes: list[str] = []
+            demo = seed_services(self.home, variables, notes.append)
+        self._progress.note(notes)
+        return demo
 
     def _resume(self, wanted: tuple[Process, ...]) -> None:
         """Start again what of a running stack has been stopped."""

@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from deploy.local.home import read_json, write_json
 from deploy.local.seed import TOPUPS
 from deploy.local.stack import Stack
 from deploy.local.stackfile import StackFile
@@ -63,6 +64,31 @@ def test_seeding_again_changes_nothing(stack: Stack) -> None:
     assert stack.reseed() == before
     assert _money(before) == _topped_up_once()
     assert _get(f"{before.router_url}/admin/routes", before.admin_token) == routes
+
+
+def _forget(stack: Stack, *names: str) -> None:
+    """Let the seed take its files for changed ones."""
+    done = read_json(stack.home.seed_file)
+    write_json(stack.home.seed_file, done | {name: "another text" for name in names})
+
+
+def test_changed_files_replace_what_the_seed_had_put_in_force_and_nothing_else(stack: Stack) -> None:
+    before = _described(stack)
+    url, token = f"{before.router_url}/admin/routes", before.admin_token
+    _forget(stack, "routes.yaml", "prices.yaml")
+    stack.reseed()
+    done = read_json(stack.home.seed_file)
+    assert "another text" not in (done["routes.yaml"], done["prices.yaml"])
+    assert _get(url, token)["version"] == done["routes.yaml version"]
+    exported = _get(f"{url}/export", token)["table"]
+    exported["models"] = exported["models"][:1]
+    own = (
+        httpx.post(url, json=exported, headers={"authorization": f"Bearer {token}"}, trust_env=False).raise_for_status().json()
+    )
+    _forget(stack, "routes.yaml")
+    stack.reseed()
+    kept = _get(url, token)
+    assert (kept["version"], len(kept["table"]["models"])) == (own["version"], 1)
 
 
 def test_a_new_database_gets_a_new_demo_account(stack: Stack) -> None:
