@@ -122,7 +122,8 @@ async def _round(source: Source, place: Path, progress: Progress) -> int:
     finally:
         await asyncio.to_thread(other.clean)
     records = sum(kept.records for of in made.topics.values() for kept in of.values())
-    progress.say(f"{place.name}: {len(before):,} settled requests found again, {records:,} records")
+    waited = f"holds waited for {made.held_ms:.0f} ms"
+    progress.say(f"{place.name}: {len(before):,} settled requests found again, {records:,} records, {waited}")
     return len(before)
 
 

@@ -96,6 +96,7 @@ def _described(
     return Manifest(
         format=manifest.FORMAT,
         created_at=datetime.fromtimestamp(found.at_s, UTC).isoformat(),
+        held_ms=round(found.held_ms, 1),
         postgres_version=found.postgres_version,
         migrations=found.migrations,
         checkpoint_size=found.checkpoint_size,

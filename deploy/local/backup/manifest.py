@@ -34,13 +34,15 @@ class KeptFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """`migrations` are those that each service's tables had; `checkpoint_size` is the last one that was signed.
+    """`held_ms` is how long no hold and no posting could be committed. `migrations` are those that each service's tables had;
+    `checkpoint_size` is the last one that was signed.
 
     `objects` says where the files of batches lay: "kept" in the backup, or the address of a store of its own.
     """
 
     format: int
     created_at: str
+    held_ms: float
     postgres_version: str
     migrations: Mapping[str, list[str]]
     checkpoint_size: int
