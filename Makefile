@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi schemas cli-docs logs clean distclean requirements
+.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi prove-propagation schemas cli-docs logs clean distclean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -104,6 +104,10 @@ prove-openapi: .venv/dev.stamp  ## try every call of every service's OpenAPI doc
 prove-backup: .venv/dev.stamp  ## backups of a stack under load, each restored elsewhere and audited: nothing lost, nothing twice (ROUNDS=20)
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.backups --rounds $(or $(ROUNDS),20)
+
+prove-propagation: .venv/dev.stamp  ## freezes, prices, routes, keys and budgets under load: how soon two of everything obey (TIMES=20)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.propagation --times $(or $(TIMES),20)
 
 bench-ledger: .venv/dev.stamp  ## holds per second on one wallet, settling events per second of the worker, and the CPU of each
 	@$(PY) -m deploy.local prepare --tests

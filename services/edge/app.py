@@ -114,13 +114,13 @@ class Edge:
         self.batch_outbox = BatchOutbox(self.database, self.broker, topics.REQUESTS)
         self.router_peer = client(settings.tollbook_router_url, edge_token, timeout_s=PEER_TIMEOUT_S, max_connections=8)
         self.outbox = ControlOutbox(self.database, self.broker, topics.CONTROL)
-        self.feed = ControlFeed(settings.kafka_bootstrap_servers, topics.CONTROL, self._hear)
+        self.feed = ControlFeed(settings.kafka_bootstrap_servers, topics.CONTROL, self._hear, self.cache.listen)
         self.announcer = Announcer(self.database, self.feed.read_to_end, self.outbox.nudge)
         store = settings.tollbook_rate_limit_store.get_secret_value()
         self.shared_windows = RedisWindows(store) if store else None
         self.pacer = Pacer(MemoryWindows(), self.shared_windows, on_outage=settings.tollbook_rate_limit_on_outage)
         self.background = Background(on_fault=_end_process)
-        self.health = Health(self.database, self.broker, self.feed)
+        self.health = Health(self.database, self.broker, self.feed, silent_s=settings.tollbook_control_silent_seconds)
 
     def application(self) -> Dispatch:
         """The ASGI application."""

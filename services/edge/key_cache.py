@@ -14,11 +14,14 @@ from schemas.control import ControlRecord
 from services.edge.caller import Caller
 
 Clock = Callable[[], float]
+UNHEARD_TTL_S = 1.0
+"""How long what is in memory counts while the control topic is not heard: then Postgres is asked, which knows every change."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     caller: Caller | None
+    kept_at_s: float
     fresh_until_s: float
 
 
@@ -37,6 +40,7 @@ class KeyCache:
         # Refused tokens have their own room, so that a flood of wrong keys never drives out the right ones.
         self._refused: OrderedDict[bytes, _Entry] = OrderedDict()
         self.generation = 0
+        self.hearing = True
 
     def __len__(self) -> int:
         return len(self._proven) + len(self._refused)
@@ -48,16 +52,24 @@ class KeyCache:
     def find(self, handle: bytes) -> tuple[bool, Caller | None]:
         """(known, caller): known is False where Postgres must be asked; a known None is a refused token."""
         entry = self._proven.get(handle) or self._refused.get(handle)
-        if entry is None or entry.fresh_until_s < self._clock():
+        if entry is None:
+            return False, None
+        now_s = self._clock()
+        if entry.fresh_until_s < now_s or (not self.hearing and entry.kept_at_s + UNHEARD_TTL_S < now_s):
             return False, None
         return True, entry.caller
+
+    def listen(self, hearing: bool) -> None:
+        """Whether changes are heard of: what is in memory counts for long only then."""
+        self.hearing = hearing
 
     def keep(self, handle: bytes, caller: Caller | None, generation: int) -> bool:
         """Keep what Postgres said, unless something was invalidated since `generation` was read: then ask again."""
         if generation != self.generation:
             return False
         room, ttl_s = (self._proven, self._ttl_s) if caller is not None else (self._refused, self._refused_ttl_s)
-        room[handle] = _Entry(caller, self._clock() + ttl_s)
+        now_s = self._clock()
+        room[handle] = _Entry(caller, now_s, now_s + ttl_s)
         room.move_to_end(handle)
         if len(room) > self._capacity:
             room.popitem(last=False)

@@ -37,5 +37,7 @@ EVENTS_DROPPED = Counter("tollbook_edge_events_dropped_total", "Refusals that we
 EVENTS_PENDING = Gauge("tollbook_edge_events_pending", "Events that wait to be handed over.")
 KAFKA_UP = Gauge("tollbook_edge_kafka_up", "1 while Kafka acknowledges in time.")
 CONTROL_RECORDS = Counter("tollbook_edge_control_records_total", "Records read from the control topic.", ["kind"])
+CONTROL_POSITION = Gauge("tollbook_edge_control_position", "Offset up to which the control topic is read and obeyed.")
+CONTROL_SILENT = Gauge("tollbook_edge_control_silent_seconds", "Time since the control topic was last read to its end.")
 CONTROL_PUBLISHED = Counter("tollbook_edge_control_published_total", "Records of the outbox that Kafka acknowledged.")
 IDEMPOTENCY = Counter("tollbook_edge_idempotency_total", "Idempotency keys presented, by what was decided.", ["decision"])

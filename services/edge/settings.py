@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     tollbook_listen_fd: int | None = None
     tollbook_edge_drain_timeout_s: Annotated[float, Field(gt=0)] = 20.0
     tollbook_edge_max_unpublished: Annotated[int, Field(ge=100)] = 20_000
+    tollbook_control_silent_seconds: Annotated[float, Field(gt=0)] = 60.0
     tollbook_edge_linger_ms: Annotated[float, Field(ge=0)] = 50.0
 
     @field_validator("tollbook_key_peppers")

@@ -37,7 +37,7 @@ from services.router.chat import ChatEndpoint, ChatLimits
 from services.router.clients.embeddings import Embeddings
 from services.router.clients.messages import Messages
 from services.router.clients.responses import Responses
-from services.router.control_feed import SILENT_S, ControlFeed
+from services.router.control_feed import ControlFeed
 from services.router.control_outbox import ControlOutbox
 from services.router.destinations import Destinations
 from services.router.entity_admin import EntityDesk
@@ -198,7 +198,7 @@ class Router:
     @property
     def waiting_for(self) -> str | None:
         """Why the process cannot work yet or should not any more, None when it can."""
-        if self._waiting_for is None and self._control.silent_s > SILENT_S:
+        if self._waiting_for is None and self._control.silent_s > self._settings.control_silent_seconds:
             return f"the control topic was not read to its end for {self._control.silent_s:.0f} s"
         return self._waiting_for
 

@@ -18,8 +18,6 @@ from services.router import metrics
 RETRY_S = 1.0
 LOOK_S = 1.0
 LOOK_BOUND_S = 2.0
-SILENT_S = 60.0
-"""For how long the topic may not have been read to its end before the process is not ready any more."""
 
 log = structlog.get_logger(__name__)
 Hear = Callable[[ControlRecord], Awaitable[object]]

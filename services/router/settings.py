@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     listen_fd: int | None = None
     drain_seconds: float = Field(default=30, ge=0)
     disconnect_drain_seconds: float = Field(default=60, ge=0, le=3_600)
+    control_silent_seconds: float = Field(default=60, gt=0)
     log_level: str = "INFO"
 
     @field_validator("secrets_key")

@@ -128,6 +128,8 @@ class SettlementApi:
         """Why the process cannot do its work now, or None."""
         if not self.control.ready.is_set():
             return "the control topic is not read to its end"
+        if self.control.silent_s > self._settings.control_silent_seconds:
+            return f"the control topic was not read to its end for {self.control.silent_s:.0f} s"
         if time.monotonic() - self._database_seen > STALE_AFTER_S:
             return "the database does not answer"
         return None

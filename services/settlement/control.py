@@ -1,16 +1,21 @@
 """What `tollbook.control.v1` says about accounts, projects and keys: who is frozen."""
 
 import asyncio
+import time
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from schemas import topics
 from schemas.control import ControlRecord
+from services.settlement import metrics
 
 log = structlog.get_logger(__name__)
+LOOK_S = 1.0
+LOOK_BOUND_S = 2.0
 CODES = {"account": "account_frozen", "project": "project_frozen", "key": "key_frozen"}
 
 
@@ -48,7 +53,13 @@ class ControlReader:
     def __init__(self, bootstrap_servers: str, frozen: Frozen) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._frozen = frozen
+        self._at_end_at = time.monotonic()
         self.ready = asyncio.Event()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the topic was last known to be read to its end."""
+        return time.monotonic() - self._at_end_at
 
     async def run(self) -> None:
         """Read until cancelled. A broker that is away is waited for; the state that was read stays in force."""
@@ -69,13 +80,26 @@ class ControlReader:
         partition = TopicPartition(topics.CONTROL, 0)
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
-        end = (await consumer.end_offsets([partition]))[partition]
+        looked_at = float("-inf")
         while True:
-            if not self.ready.is_set() and await consumer.position(partition) >= end:
-                self.ready.set()
+            if time.monotonic() - looked_at >= LOOK_S:
+                await self._look(consumer, partition)
+                looked_at = time.monotonic()
             for records in (await consumer.getmany(timeout_ms=500, max_records=500)).values():
                 for record in records:
                     self._take(record)
+                    metrics.CONTROL_POSITION.set(record.offset + 1)
+
+    async def _look(self, consumer: Any, partition: TopicPartition) -> None:
+        """See whether the topic is read to its end: a broker that is away says nothing by itself."""
+        try:
+            async with asyncio.timeout(LOOK_BOUND_S):
+                end = (await consumer.end_offsets([partition]))[partition]
+                if await consumer.position(partition) >= end:
+                    self._at_end_at = time.monotonic()
+                    self.ready.set()
+        except (KafkaError, TimeoutError) as error:
+            log.warning("control_topic_silent", error=type(error).__name__, silent_s=round(self.silent_s))
 
     def _take(self, record: Any) -> None:
         if record.value is None:

@@ -29,6 +29,7 @@ REDRIVEN = Counter("tollbook_settlement_redriven_total", "Dead letters read agai
 OVERRUNS = Counter("tollbook_settlement_overruns_total", "Captures above their hold; the target is 0")
 CASES = Counter("tollbook_settlement_cases_total", "Cases opened, by kind", ["kind"])
 PUBLISHED = Counter("tollbook_settlement_published_total", "Records acknowledged by Kafka, by relay", ["relay"])
+CONTROL_POSITION = Gauge("tollbook_settlement_control_position", "Offset up to which the control topic is read and obeyed")
 LAG = Gauge("tollbook_settlement_consumer_lag", "Records between a partition's end and the ledger's offset", ["partition"])
 OUTBOX_ROWS = Gauge("tollbook_settlement_outbox_rows", "Events that wait in the outbox, as the relay last saw them")
 RUNS_CLOSED = Counter("tollbook_settlement_runs_closed_total", "Runs closed by their deadline or with their last hold")

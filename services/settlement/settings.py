@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     settle_linger_ms: float = Field(default=40.0, ge=0, le=1000, alias="TOLLBOOK_SETTLE_LINGER_MS")
     lease_seconds: float = Field(default=10.0, ge=1, alias="TOLLBOOK_LEASE_SECONDS")
     relay_batch: int = Field(default=1000, ge=1, le=5000, alias="TOLLBOOK_RELAY_BATCH")
+    control_silent_seconds: float = Field(default=60.0, gt=0, alias="TOLLBOOK_CONTROL_SILENT_SECONDS")
     silent_seconds: float = Field(default=SILENT_S, gt=0, alias="TOLLBOOK_SILENT_SECONDS")
     relay_interval_ms: float = Field(default=100.0, ge=1, alias="TOLLBOOK_RELAY_INTERVAL_MS")
     signing_key: SecretStr = Field(default=SecretStr(""), alias="TOLLBOOK_SIGNING_KEY")

@@ -92,3 +92,17 @@ def test_tokens_are_kept_under_a_hash_that_differs_by_process() -> None:
     assert first.handle("sk-tb-x") == first.handle("sk-tb-x") != first.handle("sk-tb-y")
     assert first.handle("sk-tb-x") != second.handle("sk-tb-x")
     assert b"sk-tb-x" not in first.handle("sk-tb-x")
+
+
+def test_what_is_in_memory_counts_for_a_second_while_changes_are_not_heard(cache: KeyCache, clock: Clock) -> None:
+    cache.keep(b"1", caller(), cache.generation)
+    cache.keep(b"2", None, cache.generation)
+    cache.listen(False)
+    assert cache.find(b"1") == (True, caller())
+    clock.now_s += 1.1
+    assert (cache.find(b"1"), cache.find(b"2")) == ((False, None), (False, None))
+    cache.keep(b"1", caller(), cache.generation)
+    assert cache.find(b"1") == (True, caller())
+    cache.listen(True)
+    clock.now_s += 5
+    assert cache.find(b"1") == (True, caller())
