@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi prove-propagation schemas cli-docs logs clean distclean requirements
+.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi prove-propagation schemas cli-docs reference logs clean distclean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -124,6 +124,9 @@ schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events, and of th
 
 cli-docs: .venv/runtime.stamp  ## write the commands' reference into docs/cli.md
 	@$(PY) -m services.console.reference docs/cli.md
+
+reference: .venv/runtime.stamp  ## write the API reference in docs/api from the running stack's OpenAPI documents
+	@$(PY) -m deploy.reference
 
 logs:  ## follow the logs
 	@if [ -x $(PY) ]; then $(PY) -m deploy.local logs; fi

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from schemas.access import IDENTITY_UNAVAILABLE, ROLE_NOT_ALLOWED
+from services.analytics.allowed_methods import allowed_methods
 from services.analytics.errors import (
     IdentityUnavailableError,
     QueryRefusedError,
@@ -90,14 +91,23 @@ def install(app: FastAPI) -> None:
     async def away(_: Request, error: TransientError) -> Response:
         return error_response(503, str(error), code="unavailable")
 
+    _install_frameworks(app)
+
+
+def _install_frameworks(app: FastAPI) -> None:
+    """What the framework itself refuses, and faults."""
+
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         return error_response(400, str(first["msg"]), param=".".join(str(part) for part in first["loc"][1:]))
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
-        return error_response(error.status_code, str(error.detail))
+    async def http(request: Request, error: HTTPException) -> Response:
+        reply = error_response(error.status_code, str(error.detail))
+        if error.status_code == 405:
+            reply.headers["allow"] = ", ".join(allowed_methods(request))
+        return reply
 
     @app.exception_handler(Exception)
     async def bug(_: Request, __: Exception) -> Response:

@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 import psycopg
 import structlog
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
 
 from schemas.access import ANY_TOKEN, PERMISSION_FIELD, Permission
 from schemas.plans import PlanAsk
 from services.router.admin_models import ErrorBody
+from services.router.allowed_methods import allowed_methods
 from services.router.answers import error_document
 from services.router.errors import (
     AdminError,
@@ -62,7 +64,8 @@ class AdminRoutes:
     ) -> None:
         """One route. Without a permission whoever has a token may call it. `errors` are those beside 401, 403 and 503."""
         check = self._guard.anybody if permission is None else self._guard.needs(permission)
-        statuses = sorted({401, 403, 503, *errors} if permission is not None else {401, 503, *errors})
+        common = {401, 503} | ({403} if permission is not None else set()) | (set() if method == "GET" else {400})
+        statuses = sorted(common | set(errors))
         self._app.add_api_route(
             path,
             handler,
@@ -81,8 +84,6 @@ def told_as(app: FastAPI) -> None:
         app.add_exception_handler(kind, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(404, _http_error)
-    app.add_exception_handler(405, _http_error)
     app.add_exception_handler(psycopg.Error, _database_error)
     app.add_exception_handler(Exception, _internal_error)
 
@@ -142,10 +143,13 @@ async def _invalid(_: Request, exc: Exception) -> Response:
     return error(422, "invalid_value", f"{place or 'The body'}: {first['msg']}.", place or None)
 
 
-async def _http_error(_: Request, exc: Exception) -> Response:
+async def _http_error(request: Request, exc: Exception) -> Response:
     status = getattr(exc, "status_code", 500)
     codes = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
-    return error(status, codes.get(status, "invalid_request"), str(getattr(exc, "detail", "")))
+    reply = error(status, codes.get(status, "invalid_request"), str(getattr(exc, "detail", "")))
+    if status == 405:
+        reply.headers["allow"] = ", ".join(allowed_methods(request))
+    return reply
 
 
 async def _database_error(_: Request, exc: Exception) -> Response:

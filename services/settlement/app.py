@@ -22,10 +22,10 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from starlette.exceptions import HTTPException
 
 from schemas.calls import HoldRequest
-from schemas.release import alive
 from services.settlement import ingress, metrics
 from services.settlement.admin_api import admin_router
 from services.settlement.admin_calls import AdminCall, Door, require_permissions
+from services.settlement.allowed_methods import allowed_methods
 from services.settlement.audit.audit_store import AuditLog
 from services.settlement.audit.process import AuditProcesses
 from services.settlement.audit_api import audit_router
@@ -267,11 +267,12 @@ def _errors(app: FastAPI) -> None:
         }
         return JSONResponse({"error": body}, status_code=status)
 
-    async def plain(_: Request, error: Exception) -> Response:
+    async def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = "not_found" if error.status_code == 404 else "invalid_request"
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
         body = {"message": error.detail, "type": "invalid_request_error", "param": None, "code": code}
-        return JSONResponse({"error": body}, status_code=error.status_code)
+        headers = {"allow": ", ".join(allowed_methods(request))} if error.status_code == 405 else None
+        return JSONResponse({"error": body}, status_code=error.status_code, headers=headers)
 
     for kind in (ApiError, psycopg.Error, PoolTimeout, Exception):
         app.add_exception_handler(kind, ours)
@@ -281,8 +282,8 @@ def _errors(app: FastAPI) -> None:
 
 def _health(app: FastAPI, service: SettlementApi) -> None:
     @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> dict[str, Any]:
-        return alive()
+    async def healthz() -> dict[str, bool]:
+        return {"ok": True}
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:

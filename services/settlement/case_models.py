@@ -1,10 +1,10 @@
 """What admin calls answer about cases, dead letters, checks and attempts, as OpenAPI shows it."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from services.settlement.admin_models import Page
 
@@ -83,14 +83,14 @@ class LettersPage(Page[LetterRow]):
     """Dead letters in the order of their places; `next` is the last place, in parts."""
 
     reasons: list[LetterReason]
-    next: tuple[str, int, int] | None
+    next: Annotated[list[str | int], Field(min_length=3, max_length=3)] | None
 
 
 class Redriven(BaseModel):
     """What the letters came to; `next` is the place to go on from."""
 
     outcomes: dict[str, int]
-    next: tuple[int, int] | None
+    next: Annotated[list[int], Field(min_length=2, max_length=2)] | None
 
 
 class AuditRow(BaseModel):

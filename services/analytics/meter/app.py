@@ -38,7 +38,8 @@ def build(settings: MeterSettings) -> Any:
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         # A killed meter that starts again takes its old place at once; one that stays away is given up after six seconds.
-        consumer_group_instance_id=f"{APP_ID}-{socket.gethostname()}",
+        # A place belongs to an address: Faust refuses one that was given to another port's, and would never become ready.
+        consumer_group_instance_id=f"{APP_ID}-{socket.gethostname()}-{settings.port or 0}",
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=SESSION_TIMEOUT_S / 3,
         web_enabled=settings.port is not None,

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from deploy.local.ports import free_port
 from schemas import topics
 from schemas.alerts import VelocityAlert
 from schemas.samples import UsageSample, UsageSampleData
@@ -110,6 +111,19 @@ async def test_a_killed_meter_fires_nothing_twice_and_still_resolves(meter: Anal
         assert [alert.data.state for alert in await alerts_of(meter, key_id)] in (["firing"], ["firing", "resolved"])
         _, resolved = await states(meter, key_id, ["firing", "resolved"])
     assert resolved.data.alert_id == fired.data.alert_id
+
+
+async def test_a_meter_that_comes_back_at_another_port_goes_on(meter: Analytics, key_id: str) -> None:
+    first, second = free_port(), free_port()
+    meter.environment |= {"TOLLBOOK_HOST": "127.0.0.1", "TOLLBOOK_PORT": str(first)}
+    with running(meter):
+        meter.wait_until_ready()
+        meter.stop(signal.SIGKILL)
+        meter.environment["TOLLBOOK_PORT"] = str(second)
+        meter.start()
+        meter.wait_until_ready()
+        await publish(meter.environment["KAFKA_BOOTSTRAP_SERVERS"], [sample(key_id, 5 * THRESHOLD)])
+        await states(meter, key_id, ["firing"])
 
 
 async def test_a_record_that_is_no_sample_is_set_aside(meter: Analytics, key_id: str) -> None:

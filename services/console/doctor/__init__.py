@@ -1,1 +1,0 @@
-"""`tollbook doctor`: what is wrong with an installation, and what to do about it."""
