@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+from schemas.release import alive
 from services.analytics import admin_api, dashboard_api, http_errors, internal_api, live_api
 from services.analytics.admin_calls import Door, require_permissions
 from services.analytics.identity import Identity
@@ -83,7 +84,7 @@ async def _stop(loader: Loader, task: asyncio.Task[None]) -> None:
 def _add_health(app: FastAPI, loader: Loader) -> None:
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
-        return admin_api.json_response({"ok": True})
+        return admin_api.json_response(alive())
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:

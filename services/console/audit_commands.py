@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from services.console.bar import Bar
 from services.console.errors import FOUND_WRONG, ConsoleError
 from services.console.loaded_counts import loaded_counts
 from services.console.service_client import ServiceClient
@@ -67,19 +68,18 @@ def _audit(session: Session, order: dict[str, Any], *, quiet: bool) -> dict[str,
     """Start an audit and follow it to its end. Raises ConsoleError when it could not be done."""
     with session.connect("settlement") as settlement:
         started = settlement.post("/admin/ledger/checks", order)
-        audit = _follow(settlement, session.terminal, started["id"], quiet=quiet)
+        with session.terminal.working("auditing the ledger", quiet=quiet) as bar:
+            audit = _follow(settlement, bar, started["id"])
     if audit["state"] == "failed":
         raise ConsoleError(f"the audit {audit['id']} could not be done: {audit['error']}")
     return audit
 
 
-def _follow(settlement: ServiceClient, terminal: Terminal, audit_id: str, *, quiet: bool) -> dict[str, Any]:
-    told = ""
+def _follow(settlement: ServiceClient, bar: Bar, audit_id: str) -> dict[str, Any]:
     while True:
         audit: dict[str, Any] = settlement.get(f"/admin/ledger/checks/{audit_id}")
-        if audit["progress"] != told and not quiet:
-            told = audit["progress"]
-            terminal.progress(f"  {told} …")
+        if audit["progress"]:
+            bar.news(audit["progress"])
         if audit["state"] != "running":
             return audit
         time.sleep(POLL_S)

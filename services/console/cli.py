@@ -23,6 +23,7 @@ from services.console import (
 from services.console.addresses import Given
 from services.console.chat_command import chat
 from services.console.connections import session
+from services.console.doctor.command import doctor
 from services.console.entities import (
     account_commands,
     alert_commands,
@@ -42,6 +43,7 @@ from services.console.entities.audit_log_command import audit_log
 from services.console.errors import ConsoleError
 from services.console.margin_command import margin
 from services.console.reconcile.command import reconcile
+from services.console.setup.command import init
 from services.console.spoken import SpokenError
 from services.console.status_command import status
 from services.console.tail_command import tail
@@ -85,7 +87,9 @@ app.add_typer(alert_commands.app, name="alerts")
 app.add_typer(channel_commands.app, name="channels")
 app.add_typer(channel_commands.catalog_app, name="catalog")
 app.command("audit-log")(audit_log)
+app.command()(init)
 app.command()(status)
+app.command()(doctor)
 app.command()(chat)
 app.command()(tail)
 app.add_typer(ledger_commands.app, name="ledger")

@@ -30,7 +30,7 @@ def rotate(context: typer.Context, *, json: Json = False) -> None:
     them again. After: the old key may be left out.
     """
     session = session_of(context)
-    with session.connect("router") as router:
+    with session.connect("router") as router, session.terminal.working("sealing every secret anew", quiet=json):
         done = router.post("/admin/secrets/reseal")
     if json:
         session.terminal.json(done)

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.plain_text import shown
+from services.console.bar import Bar
 
 
 class Terminal:
@@ -56,6 +57,10 @@ class Terminal:
     def progress(self, text: str) -> None:
         """Tell a person who waits how far the work is."""
         self._err.print(_lines(text), style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    def working(self, text: str, *, quiet: bool = False) -> Bar:
+        """A long work, shown on stderr while it lasts; `quiet` where a program reads the result."""
+        return Bar(self._err, None if quiet else self.progress, text)
 
     def error(self, text: str) -> None:
         """Why the command ends."""

@@ -6,6 +6,7 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Receive, Scope, Send
 
+from schemas.release import alive
 from services.edge import metrics
 from services.edge.broker import Broker
 from services.edge.control_feed import ControlFeed
@@ -32,7 +33,7 @@ class Health:
 
     async def healthz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """200 as soon as the process runs."""
-        await send_reply(send, 200, b'{"ok":true}')
+        await send_reply(send, 200, orjson.dumps(alive()))
 
     async def readyz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """200 when Postgres answers, Kafka was reached and the control topic is read to its end; else 503 with the reason."""

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 
 from schemas.plans import PlanAsk
+from schemas.release import alive
 from services.router.admin_models import ChannelStates, Resealing, RoutePlan, SecretsHeld, StoredTable, TableDiff, TableInForce
 from services.router.admin_routes import AdminRoutes, body_of, bounded_body, described, told_as
 from services.router.catalog import Channel, Model
@@ -145,7 +146,7 @@ class AdminDesk:
 
     async def healthz(self) -> Response:
         """The process runs."""
-        return JSONResponse({"status": "ok"})
+        return JSONResponse(alive())
 
     async def readyz(self) -> Response:
         """The process can do its work."""

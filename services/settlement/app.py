@@ -22,6 +22,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from starlette.exceptions import HTTPException
 
 from schemas.calls import HoldRequest
+from schemas.release import alive
 from services.settlement import ingress, metrics
 from services.settlement.admin_api import admin_router
 from services.settlement.admin_calls import AdminCall, Door, require_permissions
@@ -282,8 +283,8 @@ def _errors(app: FastAPI) -> None:
 
 def _health(app: FastAPI, service: SettlementApi) -> None:
     @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> dict[str, bool]:
-        return {"ok": True}
+    async def healthz() -> dict[str, Any]:
+        return alive()
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:

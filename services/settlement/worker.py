@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from schemas import topics
 from schemas.envelope import now
+from schemas.release import alive
 from services.settlement.batch import Posting
 from services.settlement.book_store import BookStore
 from services.settlement.checkpoint_file import CheckpointFile
@@ -162,7 +163,7 @@ def health(worker: Worker) -> Starlette:
     """`/healthz`, `/readyz` and `/metrics` of the worker."""
 
     async def healthz(_: Request) -> Response:
-        return JSONResponse({"ok": True})
+        return JSONResponse(alive())
 
     async def readyz(_: Request) -> Response:
         reason = worker.not_ready()

@@ -41,7 +41,8 @@ def get(
         raise SpokenError(f"--format {format_!r}: write one of {', '.join(FORMATS)}")
     if form == "pdf" and output is None and sys.stdout.isatty():
         raise SpokenError("a PDF is no text for a terminal: give --output FILE")
-    content = _statement(session, account, month, bucket, "json" if form == "text" else form)
+    with session.terminal.working("adding the statement up", quiet=as_json or output is None):
+        content = _statement(session, account, month, bucket, "json" if form == "text" else form)
     if form == "text" and output is None:
         _say(session, json.loads(content))
     elif form == "text":

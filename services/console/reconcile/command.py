@@ -70,8 +70,8 @@ def reconcile(
         raise BadFileError(f"{file} has no column of ids: name it with --column ids=NAME, or match --by day")
     days = by == "day" or not invoice.has_ids
     begin, end = _period(file, invoice.lines, since, until, days=days)
-    with session.connect("settlement") as settlement:
-        ledger = read_ledger(settlement, begin - MARGIN, end + MARGIN, channels=channel or [], brand=provider)
+    with session.connect("settlement") as settlement, session.terminal.working("reading the ledger", quiet=as_json) as bar:
+        ledger = read_ledger(settlement, begin - MARGIN, end + MARGIN, channels=channel or [], brand=provider, news=bar.news)
     if not ledger.attempts and not channel:
         say_absent(session.terminal, provider, ledger.brands)
     report = (match_days if days else match_lines)(invoice.lines, ledger, begin, end)

@@ -1,6 +1,6 @@
 """What the ledger has of a provider: attempts, and holds of requests that never completed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -10,6 +10,7 @@ from services.console.reconcile.invoice import plain_model
 from services.console.service_client import ServiceClient
 
 MOST_UNKNOWN = 10_000
+TOLD_EVERY = 500
 REFUSALS = range(400, 500)
 REQUEST_TIMEOUT = 408
 """The one refusal that comes after a provider has waited, and may have worked."""
@@ -123,10 +124,20 @@ class LedgerSide:
 
 
 def read_ledger(
-    settlement: ServiceClient, since: datetime, until: datetime, *, channels: Sequence[str], brand: str
+    settlement: ServiceClient,
+    since: datetime,
+    until: datetime,
+    *,
+    channels: Sequence[str],
+    brand: str,
+    news: Callable[[str], None] = lambda _: None,
 ) -> LedgerSide:
-    """What the ledger has of the channels or, without any, of the provider's brand."""
-    rows = list(_pages(settlement, since, until, channels))
+    """What the ledger has of the channels or, without any, of the provider's brand. `news` is told of every page."""
+    rows: list[Mapping[str, Any]] = []
+    for row in _pages(settlement, since, until, channels):
+        rows.append(row)
+        if len(rows) % TOLD_EVERY == 0:
+            news(f"{len(rows)} attempts of the ledger read")
     chosen = [row for row in rows if channels or row["brand"] == brand]
     named = set(channels) or {row["channel"] for row in chosen}
     bounds = {"since": since.isoformat(), "until": until.isoformat()}

@@ -11,6 +11,7 @@ import pytest
 from schemas import topics
 from schemas.control import ControlRecord
 from schemas.envelope import new_id
+from schemas.release import release
 from services.settlement.migrate import migrate
 from tests.integration.settlement.processes import PRICES, Service, contents, publish, running, until
 from tests.integration.settlement.requests_made import hold_for
@@ -275,7 +276,8 @@ def test_ingress_takes_events_for_the_logs_of_requests_only(api: Service) -> Non
 
 
 def test_the_api_ends_cleanly(module_database_url: str, kafka_bootstrap_servers: str, tmp_path: Path, api: Service) -> None:
-    assert api.client.get("/healthz").json() == {"ok": True}
+    alive = api.client.get("/healthz").json()
+    assert (alive["ok"], alive["version"], alive["contracts"]) == (True, *release().values())
     with running("services.settlement", tmp_path / "log", module_database_url, kafka_bootstrap_servers) as second:
         assert second.stop() == 0
     assert contents(kafka_bootstrap_servers, topics.LEDGER) == []

@@ -1,0 +1,1 @@
+"""`tollbook doctor`: what is wrong with an installation, and what to do about it."""
