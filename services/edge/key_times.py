@@ -1,10 +1,11 @@
 """When a key expires, and for how long its former secret goes on after a rotation."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from services.edge.deadlines import read_duration, read_time
 from services.edge.errors import UnprocessableError
 
+LATEST_EXPIRY = datetime(2100, 1, 1, tzinfo=UTC)
 LONGEST_OVERLAP = timedelta(days=90)
 EXPIRY_PARAM = "expires_at"
 OVERLAP_PARAM = "overlap"
@@ -17,6 +18,8 @@ def parse_expiry(text: str, now: datetime) -> datetime:
         raise _invalid(EXPIRY_PARAM, "is neither a duration such as 12h or 30d nor an instant such as 2027-01-01T00:00:00Z")
     if instant <= now:
         raise _invalid(EXPIRY_PARAM, "lies in the past; to end a key at once, revoke it")
+    if instant > LATEST_EXPIRY:
+        raise _invalid(EXPIRY_PARAM, f"lies after {LATEST_EXPIRY:%Y-%m-%d}; null is never")
     return instant
 
 

@@ -24,7 +24,21 @@ def test_an_expiry_is_a_duration_or_an_instant(text: str, expires_at: datetime) 
     assert parse_expiry(text, NOW) == expires_at
 
 
-@pytest.mark.parametrize("text", ["", "0s", "soon", "30", "-1d", "2026-11-25T12:00:00Z", "2027-13-01T00:00:00Z", "999999999mo"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0s",
+        "soon",
+        "30",
+        "-1d",
+        "2026-11-25T12:00:00Z",
+        "2027-13-01T00:00:00Z",
+        "999999999mo",
+        "9999-12-31T23:59:59Z",
+        "36500d",
+    ],
+)
 def test_what_is_no_time_to_come_is_no_expiry(text: str) -> None:
     with pytest.raises(UnprocessableError) as refused:
         parse_expiry(text, NOW)
