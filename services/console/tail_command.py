@@ -1,17 +1,17 @@
 """`tollbook tail`: requests as they end."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Annotated, Any
 
 import typer
 
+from services.console.entities.naming import ACCOUNT, KEY, PROJECT, Kind, id_of
 from services.console.errors import ConsoleError
-from services.console.route_commands import key_id_of
 from services.console.server_events import events_of
 from services.console.service_client import ServiceClient
-from services.console.session import Json, session_of
+from services.console.session import Json, Session, session_of
 
 LIVE = "/admin/requests/live"
 
@@ -19,9 +19,9 @@ LIVE = "/admin/requests/live"
 def tail(
     context: typer.Context,
     *,
-    account: Annotated[str | None, typer.Option(metavar="ID", help="Only requests of this account.")] = None,
-    project: Annotated[str | None, typer.Option(metavar="ID", help="Only requests of this project.")] = None,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only requests with this API key, or key id.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="Only requests of this account, by id or name.")] = None,
+    project: Annotated[str | None, typer.Option(metavar="NAME", help="Only requests of this project, by id or name.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="NAME", help="Only requests with this key, by id, name or itself.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only what asked for this model, or got it.")] = None,
     errors: Annotated[bool, typer.Option("--errors", help="Only what did not succeed.")] = False,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many requests.")] = None,
@@ -32,8 +32,8 @@ def tail(
     `--json` prints one JSON document per line.
     """
     session = session_of(context)
-    asked = {"account_id": account, "project_id": project, "key_id": key_id_of(key) if key else None, "model": model}
-    query = {name: value for name, value in asked.items() if value is not None} | ({"errors": "true"} if errors else {})
+    query = _ids(session, ((ACCOUNT, account), (PROJECT, project), (KEY, key)))
+    query |= ({"model": model} if model else {}) | ({"errors": "true"} if errors else {})
     with session.connect("analytics") as analytics, closing(_watched(analytics, query)) as events:
         seen = 0
         for name, data in events:
@@ -50,6 +50,15 @@ def tail(
             if seen == count:
                 return
     raise ConsoleError("analytics ended the stream without a word: see `tollbook status`, and watch again")
+
+
+def _ids(session: Session, named: Sequence[tuple[Kind, str | None]]) -> dict[str, str]:
+    """The ids of what was named; edge is asked only where something was."""
+    given = [(kind, text) for kind, text in named if text is not None]
+    if not given:
+        return {}
+    with session.connect("edge") as edge:
+        return {kind.id_field: id_of(edge, kind, text) for kind, text in given}
 
 
 def said(line: dict[str, Any]) -> str:

@@ -103,7 +103,7 @@ def test_requests_are_watched_as_they_end_without_a_word_of_theirs(
     start: Start, own_key: tuple[str, str], described: dict[str, Any]
 ) -> None:
     everything = start("tail", "--key", own_key[1], "--json", "--count", "2")
-    refused = start("tail", "--key", own_key[0], "--errors", "--count", "1")
+    refused = start("tail", "--account", "demo", "--key", own_key[0], "--errors", "--count", "1")
     watchers = f"{described['analytics_url']}/metrics"
     until(lambda: "tollbook_analytics_watchers 2.0" in httpx.get(watchers).text, "both watch")
     key = {"authorization": f"Bearer {own_key[1]}"}

@@ -9,9 +9,9 @@ import typer
 
 from schemas.topics import topics
 from services.console.connections import find_source
-from services.console.doctor import engine_verdicts, kafka_look, machine_look, postgres_look
+from services.console.doctor import engine_verdicts, machine_look
+from services.console.doctor.expected import SERVICES, migration_files, role_of
 from services.console.doctor.findings import Finding, Status, count, fail, skip
-from services.console.doctor.postgres_look import SERVICES, migration_files, role_of
 from services.console.doctor.service_look import Check, ServiceLook
 from services.console.doctor.service_verdicts import clock
 from services.console.errors import FOUND_WRONG, ConsoleError, HintedError
@@ -98,7 +98,10 @@ def _postgres(dsn: str | None) -> list[Finding]:
         return [
             skip("postgres", "nobody said where Postgres is", "give --database-url or DATABASE_URL, with its owner's login")
         ]
-    seen = postgres_look.Seen.at(dsn)
+    # Here, so that no other command waits for the drivers of engines that it does not ask.
+    from services.console.doctor.postgres_look import Seen  # noqa: PLC0415
+
+    seen = Seen.at(dsn)
     return [
         *engine_verdicts.postgres_settings(seen.settings),
         *engine_verdicts.migrations(migration_files(CHECKOUT / "services"), seen.applied),
@@ -110,7 +113,9 @@ def _postgres(dsn: str | None) -> list[Finding]:
 def _kafka(servers: str | None) -> list[Finding]:
     if servers is None:
         return [skip("kafka", "nobody said where Kafka is", "give --kafka or KAFKA_BOOTSTRAP_SERVERS")]
-    seen, brokers = kafka_look.look(servers, topics())
+    from services.console.doctor.kafka_look import look  # noqa: PLC0415 - as above
+
+    seen, brokers = look(servers, topics())
     return engine_verdicts.kafka_topics(topics(), seen, brokers)
 
 

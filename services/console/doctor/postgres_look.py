@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 
 import psycopg
@@ -11,24 +10,14 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from services.console.doctor.engine_verdicts import DURABLE, Roles
+from services.console.doctor.expected import SERVICES, role_of
 from services.console.errors import UnreachableError
 
-SERVICES = ("edge", "router", "settlement", "analytics")
 SETTINGS = ("server_version_num", "synchronous_commit", *DURABLE)
 WRITTEN_ONCE = ("txn", "posting", "balance_move", "price_book", "inbox")
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT = "-c statement_timeout=10000"
 Connection = psycopg.Connection[TupleRow]
-
-
-def role_of(service: str) -> str:
-    """The role that holds a service's privileges."""
-    return f"tollbook_{service}"
-
-
-def migration_files(services_dir: Path) -> dict[str, list[str]]:
-    """The migrations of this Tollbook, by service."""
-    return {name: sorted(path.stem for path in (services_dir / name / "migrations").glob("*.sql")) for name in SERVICES}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,7 @@ def merged_routes(current: Json, own: Ready) -> Merged:
             known["candidates"].append(wanted)
             beside.append(model["id"])
     if added:
-        notes.append(f"added {added} models")
+        notes.append(f"added {added} model{'' if added == 1 else 's'}")
     if beside:
         notes.append(f"{', '.join(beside)}: asked where they were before, and at {channel['id']} last")
     return Merged(document=document, added=added, notes=tuple(notes))

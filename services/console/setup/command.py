@@ -86,7 +86,7 @@ def init(
         owner=_named(questions.text(owner, "Name of a user who owns the account (- for none)", NOTHING)),
         topups=questions.amounts(topup, "First payment (- for none)", f"{bucket}=20", "--topup", windows=False),
         budgets=questions.amounts(budget, "Limit (- for none)", f"{bucket}=50/month", "--budget", windows=True),
-        routes=_how(questions, routes, current),
+        routes=_how(session, questions, routes, current),
         prices=prices,
         check=_yes_no(questions, check, own),
     )
@@ -119,12 +119,18 @@ def _base_url(questions: Questions, own: Ready | None, given: str | None) -> str
     return questions.text(None, "Where it is", own.channel["base_url"])
 
 
-def _how(questions: Questions, given: How | None, current: dict[str, Any] | None) -> How | None:
+def _how(session: Session, questions: Questions, given: How | None, current: dict[str, Any] | None) -> How | None:
     """What becomes of a table that is there. Nothing is asked where there is none."""
     if given is not None or current is None or not current["table"]["channels"]:
         return given
     names = ", ".join(channel["id"] for channel in current["table"]["channels"][:6])
     typer.echo(f"Routes are in force already (version {current['version']}: {names}).", err=True)
+    simulator = session.names().get("TOLLBOOK_PROVIDER_URL")
+    if simulator and any(channel["base_url"].startswith(simulator) for channel in current["table"]["channels"]):
+        typer.echo(
+            "Some are the demo's simulator. Where you merge, it goes on answering its models, first and at its prices.",
+            err=True,
+        )
     question = "Put the new ones beside them, in their place, or keep them as they are"
     found = questions.choice(None, question, ["merge", "replace", "keep"], "merge")
     return "replace" if found == "replace" else "keep" if found == "keep" else "merge"

@@ -11,7 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.topics import Topic
 from services.console.doctor import engine_verdicts, kafka_look, machine_look
-from services.console.doctor.postgres_look import Seen, migration_files, role_of
+from services.console.doctor.expected import migration_files, role_of
+from services.console.doctor.postgres_look import Seen
 from services.console.errors import UnreachableError
 from services.router.migrate import migrate as migrate_router
 from services.settlement.migrate import migrate
