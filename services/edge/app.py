@@ -293,6 +293,8 @@ class Edge:
         return route_plan_routes(plans, rules)
 
     def _hear(self, record: ControlRecord) -> None:
+        if record.kind == "price":
+            self.settlement.forget_prices()
         self.cache.invalidate(record)
         self.announcer.hear(record)
 

@@ -28,6 +28,7 @@ class Settlement:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._prices: tuple[float, list[dict[str, Any]]] | None = None
+        self._price_changes = 0
         self._keys: tuple[float, dict[str, Any]] | None = None
 
     async def balances(self, account_id: str) -> list[dict[str, Any]]:
@@ -82,11 +83,20 @@ class Settlement:
 
     async def prices(self) -> list[dict[str, Any]]:
         """The price book's items, remembered for a few seconds, and never beyond the instant at which the next book counts."""
-        if self._prices is None or self._prices[0] <= time.monotonic():
-            book = json_object(await self._get("/internal/price-book"))
-            left = [PRICE_BOOK_TTL_S, *(each["starts_in_ms"] / 1000 for each in book.get("next", ()))]
-            self._prices = (time.monotonic() + min(left), list(book["items"]))
-        return self._prices[1]
+        if self._prices is not None and self._prices[0] > time.monotonic():
+            return self._prices[1]
+        changes = self._price_changes
+        book = json_object(await self._get("/internal/price-book"))
+        left = [PRICE_BOOK_TTL_S, *(each["starts_in_ms"] / 1000 for each in book.get("next", ()))]
+        items = list(book["items"])
+        if changes == self._price_changes:
+            self._prices = (time.monotonic() + min(left), items)
+        return items
+
+    def forget_prices(self) -> None:
+        """The price book has changed: what is remembered, or on its way, is old."""
+        self._price_changes += 1
+        self._prices = None
 
     async def webhook(self, provider: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
         """Settlement's reply to what a payment provider sent, whose bytes pass unchanged: its signature is over them."""

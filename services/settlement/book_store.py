@@ -196,6 +196,11 @@ def _announce(connection: Connection, book: PriceBook, effective_from: datetime 
     event = PriceBookPublished(account_id="operator", data=data)
     outbox = Outbox()
     outbox.add(topics.LEDGER, "operator", event.type, event.event_id, event.to_json().decode())
-    control = ControlRecord(kind="price", entity_id="book", version=book.version)
-    outbox.add(topics.CONTROL, control.key, "ControlRecord", new_id(), control.to_json().decode())
+    nudge(outbox, book.version)
     connection.execute(statements("settle.sql")["write_outbox"], outbox.parameters())
+
+
+def nudge(outbox: Outbox, version: int) -> None:
+    """Tell every router and edge to read the price books anew; `version` is the newest."""
+    control = ControlRecord(kind="price", entity_id="book", version=version)
+    outbox.add(topics.CONTROL, control.key, "ControlRecord", new_id(), control.to_json().decode())

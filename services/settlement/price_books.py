@@ -5,7 +5,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow, dict_row
 
-from services.settlement.book_store import LEAD_S
+from services.settlement.book_store import LEAD_S, nudge
+from services.settlement.entries import Outbox
 from services.settlement.errors import ConflictError, NotFoundError
 from services.settlement.refusals import utc_text
 from services.settlement.statements import statements
@@ -45,6 +46,9 @@ def withdraw(connection: Connection, version: int, *, reason: str, author: str) 
                 code="price_book_counts",
                 param="version",
             )
+        outbox = Outbox()
+        nudge(outbox, listed(connection, after=None, limit=1)[0]["version"])
+        connection.execute(statements("settle.sql")["write_outbox"], outbox.parameters())
         return described(connection, version), True
 
 
