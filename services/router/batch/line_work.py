@@ -47,8 +47,8 @@ from services.router.settling import Settler
 from services.router.tightening import MONEY_CODES
 
 FROZEN = frozenset({"key_frozen", "project_frozen", "account_frozen"})
-LATER = frozenset({"upstream_unavailable", "rate_limited", "log_unavailable", "ledger_unavailable"})
-"""Refusals under no hold's id, which a moment lifts."""
+LATER = frozenset({"upstream_unavailable", "channel_frozen", "rate_limited", "log_unavailable", "ledger_unavailable"})
+"""Refusals under no hold's id, which a moment lifts, or an operator."""
 UNPAID = MONEY_CODES | {"run_closed"}
 STORE_TRIES = 8
 STORE_PAUSE_S = 2.0

@@ -15,7 +15,7 @@ from tests.reliability.propagation.twins import running
 from tests.reliability.propagation.watching import watching
 
 
-def main(times: Annotated[int, typer.Option(help="changes of each kind, there and back")] = 20) -> None:
+def main(times: Annotated[int, typer.Option(help="how often each change is made, there and back")] = 20) -> None:
     """Freezes, prices, routes, rotated keys and budgets, each obeyed by every instance; then restarts and a compacted topic."""
     with tempfile.TemporaryDirectory(prefix="tollbook-propagation-") as name, ground(kafka=True) as on:
         directory = Path(name)

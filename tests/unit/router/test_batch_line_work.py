@@ -160,7 +160,10 @@ async def test_a_refused_line_is_an_error_with_a_record_and_stops_the_batch_wher
     assert (entry["response"]["status_code"], entry["response"]["body"]["error"]["left"]) == (402, "0")
 
 
-@pytest.mark.parametrize(("code", "stopped"), [("ledger_unavailable", None), ("rate_limited", None), ("key_frozen", "failed")])
+@pytest.mark.parametrize(
+    ("code", "stopped"),
+    [("ledger_unavailable", None), ("rate_limited", None), ("channel_frozen", None), ("key_frozen", "failed")],
+)
 async def test_a_refusal_that_a_moment_lifts_keeps_the_line_and_a_freeze_stops_the_batch(
     code: str, stopped: str | None
 ) -> None:
