@@ -55,13 +55,16 @@ def tollbook(running: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Ran(done.exit_code, done.stdout, done.stderr)
 
+    _demo(run)
     yield run
-    for done in (run("routes", "apply", str(CATALOG / "routes.yaml"), "--yes"), _prices(run, "prices.yaml")):
+    _demo(run)
+
+
+def _demo(run: Tollbook) -> None:
+    """Put the demo's routes and prices in force."""
+    for kind in ("routes", "prices"):
+        done = run(kind, "apply", str(CATALOG / f"{kind}.yaml"), "--yes")
         assert done.code == 0, done.err
-
-
-def _prices(run: Tollbook, file: str) -> Ran:
-    return run("prices", "apply", str(CATALOG / file), "--yes")
 
 
 def init(tollbook: Tollbook, described: dict[str, Any], account: str, *more: str) -> Ran:
