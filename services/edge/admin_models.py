@@ -108,6 +108,7 @@ class _Entity(BaseModel):
     policy: EnvelopePolicy | None
     effective_policy: Policy
     frozen: bool
+    frozen_by_operator: bool
     version: int
     requests_per_minute: int | None
     tokens_per_minute: int | None

@@ -17,6 +17,7 @@ from services.edge.admin_models import Because, PolicyChange
 from services.edge.announcing import Kind, announce
 from services.edge.audit import record
 from services.edge.database import Connection, Database, Row, rows_of
+from services.edge.errors import ForbiddenError
 from services.edge.policies import EnvelopePolicy, effective, read_policy
 
 PARENTS: dict[Kind, str] = {"project": "account", "key": "project"}
@@ -80,7 +81,7 @@ class AdminStore:
         """Freeze or unfreeze."""
         verb, what = ("freeze", "frozen") if frozen else ("unfreeze", "unfrozen")
         change = EntityChange(kind, entity_id, f"freeze_{kind}", verb, why, what)
-        return await self._carry_out(change, by, frozen=frozen)
+        return await self._carry_out(change, by, frozen=frozen, by_operator=by.principal.of_installation)
 
     async def set_policy(self, kind: Kind, entity_id: str, asked: PolicyChange, by: Actor) -> tuple[Row, ControlRecord]:
         """Put a policy in place of the one that there is; None leaves everything to the envelopes around and within."""
@@ -109,6 +110,9 @@ class AdminStore:
         kind, why = change.kind, change.why
         parameters = {"id": change.entity_id, "author": by.author(why.author), **values}
         before = await _locked(connection, kind, change.entity_id)
+        if change.verb == "unfreeze" and before["frozen_by_operator"] and not by.principal.of_installation:
+            message = f"An operator froze this {kind}: only an operator can unfreeze it."
+            raise ForbiddenError("frozen_by_operator", message)
         await rows_of(connection, change.statement, parameters)
         row = await _read(connection, kind, change.entity_id)
         named = {"kind": kind, "version": row["version"], "what": change.what, "reason": why.reason}

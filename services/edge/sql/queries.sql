@@ -19,19 +19,20 @@ INSERT INTO edge.account (account_id, name, policy, requests_per_minute, tokens_
 VALUES (%(id)s, %(name)s, %(policy)s, %(requests_per_minute)s, %(tokens_per_minute)s);
 
 -- name: get_account
-SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by,
+SELECT account_id, name, policy, frozen, frozen_by_operator, version, created_at, updated_at, updated_by,
        requests_per_minute, tokens_per_minute
 FROM edge.account WHERE account_id = %(id)s;
 
 -- name: list_accounts
-SELECT account_id, name, policy, frozen, version, created_at, updated_at, updated_by,
+SELECT account_id, name, policy, frozen, frozen_by_operator, version, created_at, updated_at, updated_by,
        requests_per_minute, tokens_per_minute
 FROM edge.account
 WHERE account_id > %(after)s AND (%(accounts)s::text[] IS NULL OR account_id = ANY(%(accounts)s))
 ORDER BY account_id LIMIT %(limit)s;
 
 -- name: freeze_account
-UPDATE edge.account SET frozen = %(frozen)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE account_id = %(id)s
+UPDATE edge.account SET frozen = %(frozen)s,
+       frozen_by_operator = %(frozen)s AND (frozen_by_operator OR %(by_operator)s), version = version + 1, updated_at = now(), updated_by = %(author)s WHERE account_id = %(id)s
 RETURNING account_id;
 
 -- name: set_policy_of_account
@@ -43,13 +44,13 @@ INSERT INTO edge.project (project_id, account_id, name, policy, requests_per_min
 VALUES (%(id)s, %(account_id)s, %(name)s, %(policy)s, %(requests_per_minute)s, %(tokens_per_minute)s);
 
 -- name: get_project
-SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, p.updated_by,
+SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.frozen_by_operator, p.version, p.created_at, p.updated_at, p.updated_by,
        p.requests_per_minute, p.tokens_per_minute, a.policy AS account_policy
 FROM edge.project p JOIN edge.account a USING (account_id)
 WHERE p.project_id = %(id)s;
 
 -- name: list_projects
-SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.version, p.created_at, p.updated_at, p.updated_by,
+SELECT p.project_id, p.account_id, p.name, p.policy, p.frozen, p.frozen_by_operator, p.version, p.created_at, p.updated_at, p.updated_by,
        p.requests_per_minute, p.tokens_per_minute, a.policy AS account_policy
 FROM edge.project p JOIN edge.account a USING (account_id)
 WHERE p.project_id > %(after)s AND (%(parent)s::text IS NULL OR p.account_id = %(parent)s)
@@ -57,7 +58,8 @@ WHERE p.project_id > %(after)s AND (%(parent)s::text IS NULL OR p.account_id = %
 ORDER BY p.project_id LIMIT %(limit)s;
 
 -- name: freeze_project
-UPDATE edge.project SET frozen = %(frozen)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE project_id = %(id)s
+UPDATE edge.project SET frozen = %(frozen)s,
+       frozen_by_operator = %(frozen)s AND (frozen_by_operator OR %(by_operator)s), version = version + 1, updated_at = now(), updated_by = %(author)s WHERE project_id = %(id)s
 RETURNING project_id;
 
 -- name: set_policy_of_project
@@ -71,7 +73,7 @@ VALUES (%(id)s, %(project_id)s, %(name)s, %(environment)s, %(policy)s, %(secret_
         %(allowed_ips)s, %(requests_per_minute)s, %(tokens_per_minute)s);
 
 -- name: get_key
-SELECT k.key_id, k.project_id, p.account_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
+SELECT k.key_id, k.project_id, p.account_id, k.name, k.environment, k.policy, k.frozen, k.frozen_by_operator, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
        k.expires_at, k.allowed_ips, k.rotated_at, CASE WHEN k.previous_expires_at > now() THEN k.previous_expires_at END AS previous_expires_at,
        k.requests_per_minute, k.tokens_per_minute,
        p.policy AS project_policy, a.policy AS account_policy
@@ -79,7 +81,7 @@ FROM edge.api_key k JOIN edge.project p USING (project_id) JOIN edge.account a U
 WHERE k.key_id = %(id)s;
 
 -- name: list_keys
-SELECT k.key_id, k.project_id, p.account_id, k.name, k.environment, k.policy, k.frozen, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
+SELECT k.key_id, k.project_id, p.account_id, k.name, k.environment, k.policy, k.frozen, k.frozen_by_operator, k.revoked, k.version, k.created_at, k.updated_at, k.updated_by,
        k.expires_at, k.allowed_ips, k.rotated_at, CASE WHEN k.previous_expires_at > now() THEN k.previous_expires_at END AS previous_expires_at,
        k.requests_per_minute, k.tokens_per_minute,
        p.policy AS project_policy, a.policy AS account_policy
@@ -89,7 +91,8 @@ WHERE k.key_id > %(after)s AND (%(parent)s::text IS NULL OR k.project_id = %(par
 ORDER BY k.key_id LIMIT %(limit)s;
 
 -- name: freeze_key
-UPDATE edge.api_key SET frozen = %(frozen)s, version = version + 1, updated_at = now(), updated_by = %(author)s WHERE key_id = %(id)s
+UPDATE edge.api_key SET frozen = %(frozen)s,
+       frozen_by_operator = %(frozen)s AND (frozen_by_operator OR %(by_operator)s), version = version + 1, updated_at = now(), updated_by = %(author)s WHERE key_id = %(id)s
 RETURNING key_id;
 
 -- name: set_policy_of_key

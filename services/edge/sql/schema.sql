@@ -198,3 +198,8 @@ ALTER TABLE edge.api_key ADD COLUMN tokens_per_minute bigint CHECK (tokens_per_m
 
 ALTER TABLE edge.change DROP CONSTRAINT change_what_check;
 ALTER TABLE edge.change ADD CONSTRAINT change_what_check CHECK (what IN ('frozen', 'unfrozen', 'policy', 'revoked', 'changed', 'rotated'));
+
+-- Whoever runs the installation freezes for its own reasons: an owner cannot lift that.
+ALTER TABLE edge.account ADD COLUMN frozen_by_operator boolean NOT NULL DEFAULT false;
+ALTER TABLE edge.project ADD COLUMN frozen_by_operator boolean NOT NULL DEFAULT false;
+ALTER TABLE edge.api_key ADD COLUMN frozen_by_operator boolean NOT NULL DEFAULT false;

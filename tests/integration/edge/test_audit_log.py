@@ -30,7 +30,8 @@ def test_what_is_made_is_written_down_whole_and_without_its_secret(edge: EdgePro
 def test_a_change_tells_what_differs_who_made_it_why_and_under_which_request(edge: EdgeProcess, key: Key) -> None:
     reply = edge.admin(f"/keys/{key.key_id}/freeze", {"author": "ada", "reason": "burns money"})
     newest = entries(edge, entity_kind="key", entity_id=key.key_id)[0]
-    assert (newest["action"], newest["before"], newest["after"]) == ("key.freeze", {"frozen": False}, {"frozen": True})
+    before, after = ({"frozen": state, "frozen_by_operator": state} for state in (False, True))
+    assert (newest["action"], newest["before"], newest["after"]) == ("key.freeze", before, after)
     assert (newest["actor"], newest["actor_name"], newest["reason"]) == ("root", "ada", "burns money")
     assert (newest["account_id"], newest["request_id"]) == (key.account_id, reply.headers["x-request-id"])
     edge.admin(f"/accounts/{key.account_id}/policy", {"policy": {"models": ["gpt-4o"]}})

@@ -288,3 +288,20 @@ def test_a_user_is_recorded_as_the_author_whatever_the_call_names(edge: EdgeProc
 def test_a_user_that_does_not_fit_is_refused_by_the_field(edge: EdgeProcess, body: dict[str, Any], param: str) -> None:
     reply = edge.admin("/users", body)
     assert (code(reply), reply.json()["error"]["param"]) == ((422, "invalid_value"), param)
+
+
+@pytest.mark.parametrize("kind", ["account", "project", "key"])
+@pytest.mark.parametrize("role", ["operator", "on-call"])
+def test_what_an_operator_froze_no_owner_unfreezes(edge: EdgeProcess, key: Key, kind: str, role: str) -> None:
+    owner, brake = new_person(edge, ("owner", key.account_id)), new_person(edge, (role, None))
+    path = f"/{kind}s/{getattr(key, f'{kind}_id')}"
+    assert owner.post(f"{path}/freeze").json()["frozen_by_operator"] is False
+    assert owner.post(f"{path}/unfreeze").json()["frozen"] is False
+    owner.post(f"{path}/freeze")
+    assert brake.post(f"{path}/freeze").json()["frozen_by_operator"] is True
+    assert owner.post(f"{path}/freeze").json()["frozen_by_operator"] is True
+    assert code(owner.post(f"{path}/unfreeze")) == (403, "frozen_by_operator")
+    assert edge.chat(key).status_code == 403
+    freed = brake.post(f"{path}/unfreeze").json()
+    assert (freed["frozen"], freed["frozen_by_operator"]) == (False, False)
+    assert edge.chat(key).status_code == 200
