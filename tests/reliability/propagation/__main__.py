@@ -14,6 +14,8 @@ from tests.reliability.propagation.restarts import compacts, restarts
 from tests.reliability.propagation.twins import running
 from tests.reliability.propagation.watching import watching
 
+SECOND_MS = 1_000
+
 
 def main(times: Annotated[int, typer.Option(help="how often each change is made, there and back")] = 20) -> None:
     """Freezes, prices, routes, rotated keys and budgets, each obeyed by every instance; then restarts and a compacted topic."""
@@ -39,7 +41,8 @@ def main(times: Annotated[int, typer.Option(help="how often each change is made,
 def _say(kind: str, delays_ms: list[float]) -> None:
     ordered = sorted(delays_ms)
     middle, most = ordered[len(ordered) // 2], ordered[-1]
-    typer.echo(f"{kind:<10} {len(ordered):>4} observations   p50 {middle:6.0f} ms   max {most:6.0f} ms")
+    late = sum(delay > SECOND_MS for delay in delays_ms)
+    typer.echo(f"{kind:<10} {len(ordered):>4} observations   p50 {middle:6.0f} ms   max {most:6.0f} ms   over a second {late}")
 
 
 if __name__ == "__main__":
