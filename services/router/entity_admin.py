@@ -208,7 +208,7 @@ def _may_see(principal: Principal, account_id: str | None) -> bool:
     if account_id is not None:
         verdict = principal.verdict(AUDIT, account_id)
         if verdict is Verdict.UNKNOWN:
-            raise AdminError(404, "not_found", f"There is no account {account_id!r}.", "account_id")
+            raise AdminError(404, "account_not_found", f"There is no account {account_id!r}.", "account_id")
         refused = verdict is Verdict.REFUSED
     else:
         refused = not principal.accounts_with(AUDIT)

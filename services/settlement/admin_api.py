@@ -27,6 +27,7 @@ from services.settlement.book_store import BookStore
 from services.settlement.changes import Made, Reply, change, page_of
 from services.settlement.correction_store import CaseTerms
 from services.settlement.cost_centres import CostCentre, open_cost_centre
+from services.settlement.entities import Entities
 from services.settlement.history_api import history_routes
 from services.settlement.money_api import money_routes, posted
 from services.settlement.money_in import LimitChange, Name, TopUp
@@ -43,11 +44,11 @@ class EndOffsets(Protocol):
         ...
 
 
-def admin_router(*, connect: Connect, books: BookStore, ends: EndOffsets, terms: CaseTerms) -> APIRouter:
+def admin_router(*, connect: Connect, books: BookStore, entities: Entities, ends: EndOffsets, terms: CaseTerms) -> APIRouter:
     """The routes under `/admin`. Handlers that block run in FastAPI's threads."""
     router = APIRouter(prefix="/admin")
     _payment_routes(router, connect, books)
-    _limit_routes(router, connect, books)
+    _limit_routes(router, connect, books, entities)
     money_routes(router, connect, books, terms)
     history_routes(router, connect)
     _reading_routes(router, connect, ends)
@@ -72,13 +73,14 @@ def _payment_routes(router: APIRouter, connect: Connect, books: BookStore) -> No
         return change(connect, call, make)
 
 
-def _limit_routes(router: APIRouter, connect: Connect, books: BookStore) -> None:
+def _limit_routes(router: APIRouter, connect: Connect, books: BookStore, entities: Entities) -> None:
     @router.post(
         "/limits", response_model=LimitReply, **operation("budget.write", "Set a limit", about="body", errors=CHANGING)
     )
     def set_limit(asked: LimitChange, call: Repeatable) -> Response:
-        """A limit of null removes it; what is spent goes on being counted."""
+        """A limit of null removes it; what is spent goes on being counted. What is limited must exist, in that account."""
         author = call.author(asked.author)
+        entities.require(asked)
 
         def make(connection: Connection) -> Made:
             before = limit_store.limit_under_lock(connection, asked)
@@ -97,6 +99,7 @@ def _limit_routes(router: APIRouter, connect: Connect, books: BookStore) -> None
         """A bucket that its limit funds; asked again, the limit is set anew."""
         books.refresh()
         author = call.author(asked.author)
+        entities.require_account(asked.account_id)
 
         def make(connection: Connection) -> Made:
             limit = asked.as_limit(books.in_force)

@@ -37,6 +37,7 @@ from services.settlement.coalescer import Coalescer
 from services.settlement.control import ControlReader, Frozen
 from services.settlement.correction_store import CaseTerms
 from services.settlement.database import configure_json, options
+from services.settlement.entities import Entities
 from services.settlement.errors import ApiError
 from services.settlement.garbage import calm
 from services.settlement.hold_store import HoldLane
@@ -85,7 +86,8 @@ class SettlementApi:
         )
         self.books = BookStore(self.pool.connection)
         self.frozen = Frozen()
-        self.control = ControlReader(settings.kafka_bootstrap_servers, self.frozen)
+        self.entities = Entities()
+        self.control = ControlReader(settings.kafka_bootstrap_servers, self.frozen.apply, self.entities.apply)
         self.gate = ingress.IngressGate(max_age_seconds=settings.ingress_max_age_seconds, max_rows=settings.ingress_max_rows)
         self._lanes = [
             HoldLane(
@@ -235,7 +237,7 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
     )
     terms = CaseTerms(owner=settings.case_owner, max_age_days=settings.case_max_age_days)
     connect = service.pool.connection
-    app.include_router(admin_router(connect=connect, books=service.books, ends=service, terms=terms))
+    app.include_router(admin_router(connect=connect, books=service.books, entities=service.entities, ends=service, terms=terms))
     app.include_router(price_router(connect=connect, books=service.books))
     app.include_router(report_router(connect))
     app.include_router(case_router(connect=connect, redriver=service.redriver))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -50,9 +51,9 @@ class Frozen:
 class ControlReader:
     """Reads the control topic from its beginning and goes on reading. `ready` is set once its end was reached."""
 
-    def __init__(self, bootstrap_servers: str, frozen: Frozen) -> None:
+    def __init__(self, bootstrap_servers: str, *listeners: Callable[[ControlRecord], None]) -> None:
         self._bootstrap_servers = bootstrap_servers
-        self._frozen = frozen
+        self._listeners = listeners
         self._at_end_at = time.monotonic()
         self.ready = asyncio.Event()
 
@@ -105,7 +106,10 @@ class ControlReader:
         if record.value is None:
             return
         try:
-            self._frozen.apply(ControlRecord.model_validate_json(record.value))
+            told = ControlRecord.model_validate_json(record.value)
         except ValidationError:
             # Compaction keeps a broken record for ever: it freezes nobody, and says nothing that could be retried.
             log.warning("control_record_unreadable", key=str(record.key), offset=record.offset)
+            return
+        for listener in self._listeners:
+            listener(told)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from schemas.calls import CONTEXT_HEADER
+from tests.announced import announce, records
 from tests.integration.router.rig import EDGE, Asker, Rig
 
 
@@ -66,6 +67,7 @@ async def test_a_limit_that_a_clock_lifts_tells_when(rig: Rig, asker: Asker) -> 
         "window": "day",
         "limit": "0.000001",
     }
+    await announce(rig.kafka, *records(lane.account_id))
     rig.post("settlement", "/admin/limits", json=limit)
     _, reply = await asker.ask(lane)
     assert_refused(rig, reply, lane.main, 429, "budget_exceeded")

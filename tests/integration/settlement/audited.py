@@ -16,6 +16,7 @@ from schemas.calls import HoldRequest
 from schemas.envelope import new_id, now
 from schemas.money import Usage
 from schemas.topics import topics as described
+from tests.announced import announce, records
 from tests.integration.settlement.processes import PRICES, Service, complete, publish, until
 from tests.integration.settlement.requests_made import KEY, attempt_on, candidate, completion, hold_for
 from tests.integration.settlement.topic_tampering import records_of
@@ -37,6 +38,8 @@ class Story:
 
     def tell(self) -> None:
         """Live the whole past; returns once the ledger has settled all of it."""
+        known = [*records("a", project_id=KEY.project_id, key_id=KEY.key_id), *records("b"), *records("centre")]
+        asyncio.run(announce(self.kafka, *known))
         for account in ("a", "b"):
             self.api.top_up(account)
             self.api.top_up(account, "20", "wallet")

@@ -1,5 +1,6 @@
 """Who may do what in settlement, what is written down of it, and what a repeated call is answered."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -8,11 +9,12 @@ import psycopg
 import pytest
 
 from services.settlement.migrate import migrate
+from tests.announced import announce, records
 from tests.edge_of_users import SERVICE_TOKEN, EdgeOfUsers, running_edge
 from tests.integration.settlement.processes import PRICES, Service, running, until
 from tests.logins import as_service
 
-MINE, OTHER = "acc_mine", "acc_other"
+MINE, OTHER, LOGGED, PAGED = "acc_mine", "acc_other", "acc_logged", "acc_paged"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,8 @@ def api(
     log = tmp_path_factory.mktemp("settlement") / "api.log"
     settings = {"TOLLBOOK_EDGE_URL": edge.url, "TOLLBOOK_SETTLEMENT_TOKEN": SERVICE_TOKEN}
     with running("services.settlement", log, module_database_url, kafka_bootstrap_servers, **settings) as service:
-        for account in (MINE, OTHER):
+        for account in (MINE, OTHER, LOGGED, PAGED):
+            asyncio.run(announce(kafka_bootstrap_servers, *records(account)))
             service.top_up(account)
         yield service
 
@@ -141,8 +144,7 @@ def test_a_role_that_is_taken_counts_no_longer_within_a_second(api: Service, edg
 
 
 def test_a_change_stands_in_the_log_with_what_was_before(api: Service) -> None:
-    account = f"acc_{uuid4().hex[:8]}"
-    api.top_up(account)
+    account = LOGGED
     for amount in ("5", "6"):
         api.call("POST", "/admin/limits", json=limit(account, amount) | {"author": "grace"}).raise_for_status()
     second, first, paid = entries(api, account_id=account)
@@ -208,8 +210,7 @@ def test_a_repeated_call_is_answered_as_before_and_changes_nothing(api: Service,
 
 
 def test_lists_of_limits_have_pages(api: Service) -> None:
-    account = f"acc_{uuid4().hex[:8]}"
-    api.top_up(account)
+    account = PAGED
     for window in ("day", "month", "total"):
         api.call("POST", "/admin/limits", json=limit(account) | {"window": window}).raise_for_status()
     asked: dict[str, Any] = {"account_id": account, "limit": 2}

@@ -1,5 +1,6 @@
 """The API process as its callers see it."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from schemas.control import ControlRecord
 from schemas.envelope import new_id
 from schemas.release import release
 from services.settlement.migrate import migrate
+from tests.announced import announce, records
 from tests.integration.settlement.processes import PRICES, Service, contents, publish, running, until
 from tests.integration.settlement.requests_made import hold_for
 
@@ -155,7 +157,8 @@ def test_postings_prove_a_balance_page_by_page(api: Service, account: str) -> No
     assert api.call("GET", path, params={"bucket": "credit", "limit": 0}).status_code == 422
 
 
-def test_a_limit_is_set_shown_and_removed(api: Service, account: str) -> None:
+def test_a_limit_is_set_shown_and_removed(api: Service, account: str, kafka_bootstrap_servers: str) -> None:
+    asyncio.run(announce(kafka_bootstrap_servers, *records(account, key_id="key-1")))
     body = {"account_id": account, "kind": "key", "id": "key-1", "currency": "USD", "window": "day", "limit": "5.00"}
     assert api.call("POST", "/admin/limits", json=body).json()["version"] == 1
     assert api.call("POST", "/admin/limits", json={**body, "limit": None, "author": "ada"}).json()["limit"] is None
@@ -165,6 +168,27 @@ def test_a_limit_is_set_shown_and_removed(api: Service, account: str) -> None:
     assert api.call("POST", "/admin/limits", json={**body, "kind": "account"}).status_code == 422
     assert api.call("POST", "/admin/limits", json={**body, "limit": "-1"}).status_code == 422
     assert api.call("POST", "/admin/limits", json={**body, "window": "week"}).status_code == 422
+
+
+def test_what_does_not_exist_in_the_account_cannot_be_limited(api: Service, account: str, kafka_bootstrap_servers: str) -> None:
+    theirs = f"{account}-other"
+    told = records(account, project_id=f"{account}-p", key_id=f"{account}-k") + records(theirs, project_id=f"{theirs}-p")
+    asyncio.run(announce(kafka_bootstrap_servers, *told))
+
+    def limit(kind: str, entity: str, holder: str = account, amount: str | None = "5.00") -> Any:
+        body = {"account_id": holder, "kind": kind, "id": entity, "currency": "USD", "window": "day", "limit": amount}
+        return api.call("POST", "/admin/limits", json=body)
+
+    for kind, entity in (("account", account), ("project", f"{account}-p"), ("key", f"{account}-k"), ("bucket", "credit")):
+        assert limit(kind, entity).status_code == 200, kind
+    foreign, unknown = limit("project", f"{theirs}-p"), limit("project", f"{account}-x")
+    assert (foreign.status_code, error_of(foreign)["code"], error_of(foreign)["param"]) == (404, "project_not_found", "id")
+    assert error_of(unknown)["message"] == error_of(foreign)["message"].replace(f"{theirs}-p", f"{account}-x")
+    assert error_of(limit("key", f"{account}-p"))["code"] == "key_not_found"
+    assert error_of(limit("account", "nobody", "nobody"))["code"] == "account_not_found"
+    centre = {"account_id": "nobody", "bucket": "credit", "limit": "5"}
+    assert error_of(api.call("POST", "/admin/cost-centres", json=centre))["code"] == "account_not_found"
+    assert limit("project", f"{account}-x", amount=None).status_code == 200
 
 
 @pytest.mark.parametrize(
