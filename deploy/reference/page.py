@@ -44,7 +44,9 @@ def _area(path: str) -> str:
 def _call(method: str, path: str, operation: Json) -> Iterator[str]:
     yield f"### `{method.upper()} {path}`"
     yield ""
-    yield _sentence(operation.get("summary") or operation.get("description") or "")
+    for text in dict.fromkeys((operation.get("summary"), operation.get("description"))):
+        if text:
+            yield _sentence(text)
     if permission := operation.get("x-tollbook-permission"):
         yield f"Needs `{permission}`."
     yield ""
