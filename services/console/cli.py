@@ -53,6 +53,7 @@ HELP = """Tollbook from the command line: everything that an operator and a cust
 
 The running stack of this checkout is found by itself; an installation elsewhere is named by a profile
 (`tollbook profile add`, `tollbook login`), by flags or by variables. Completion of the shell: `tollbook --install-completion`.
+Backups of the stack on this machine: `tollbook backup create|verify|restore`.
 
 Exit codes: 0 done and right, 1 done and something is wrong with the books, 2 wrong usage, 3 could not be done."""
 
