@@ -90,8 +90,11 @@ class Away(Database):
         raise StoreUnavailableError("away")
 
 
+# The ids are named, because a minted token is another one in each session of tests.
 @pytest.mark.parametrize(
-    ("token", "status"), [("the admin token", 204), (PresentedToken.mint().token(), 503), ("tbu-nonsense", 401), ("", 401)]
+    ("token", "status"),
+    [("the admin token", 204), (PresentedToken.mint().token(), 503), ("tbu-nonsense", 401), ("", 401)],
+    ids=["admin", "well-formed", "nonsense", "none"],
 )
 async def test_while_postgres_is_away_the_admin_token_works_and_no_user_is_told_that_their_token_is_bad(
     token: str, status: int
