@@ -3,15 +3,19 @@
 from datetime import datetime
 from typing import Any
 
+from schemas.access import ALL, Grant
 from services.edge.access_guard import Actor
 from services.edge.access_rules import missing
 from services.edge.admin_models import Because
 from services.edge.api_keys import Peppers
 from services.edge.audit import record
 from services.edge.database import Connection, Database, Row, rows_of
+from services.edge.errors import InvalidApiKeyError
 from services.edge.identities import PresentedToken
-from services.edge.users import account_told
+from services.edge.user_rules import require_over
+from services.edge.users import account_told, locked_user, read_user
 
+EVERY_ROLE = "*"
 TOLD = ("user_id", "name", "expires_at")
 
 
@@ -26,6 +30,8 @@ class AccessTokenStore:
         self, connection: Connection, user_id: str, name: str, expires_at: datetime | None, by: Actor
     ) -> tuple[Row, str]:
         """A new token of the user within the caller's transaction: the row, and the text that is shown once."""
+        await locked_user(connection, user_id)
+        vouched_for = await _vouched_for(connection, user_id, by)
         minted = PresentedToken.mint()
         values = {
             "token_id": minted.key_id,
@@ -35,6 +41,7 @@ class AccessTokenStore:
             "pepper_version": self._peppers.current,
             "created_by": by.author("admin"),
             "expires_at": expires_at,
+            "vouched_for": vouched_for,
         }
         row = (await rows_of(connection, "insert_access_token", values))[0]
         after, account_id = {each: row[each] for each in TOLD}, await account_told(connection, user_id)
@@ -59,3 +66,24 @@ class AccessTokenStore:
                 told |= {"account_id": await account_told(connection, user_id), "reason": why.reason, "author": why.author}
                 await record(connection, by, "token.revoke", entity_id=token_id, **told)
         return row
+
+
+async def _vouched_for(connection: Connection, user_id: str, by: Actor) -> list[str]:
+    """The accounts whose roles the maker of a token may give, no more of them than the maker's own token is vouched for.
+
+    The user's row is locked: the call was allowed before that, and a role that was given since counts here.
+    """
+    if by.identity is None:
+        return [EVERY_ROLE]
+    held = await rows_of(connection, "standing_of_token", {"token_id": by.identity.token_id})
+    if not held:
+        raise InvalidApiKeyError("The access token of this call was revoked meanwhile.")
+    own: list[str] = held[0]["vouched_for"]
+    if by.principal.user_id == user_id:
+        return own
+    grants = [Grant.model_validate(each) for each in (await read_user(connection, user_id))["grants"]]
+    require_over(by.principal, grants)
+    accounts = by.principal.accounts_with("user.write")
+    if accounts is ALL:
+        return own
+    return sorted(accounts if EVERY_ROLE in own else accounts & set(own))

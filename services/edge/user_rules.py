@@ -83,6 +83,12 @@ class UserRules:
         return None if accounts is ALL else sorted(accounts)
 
 
+def require_over(principal: Principal, grants: Sequence[Grant]) -> None:
+    """Raise where this one may not give every role that the user has."""
+    if verdict_on(principal, grants, "user.write") is not Verdict.ALLOWED:
+        raise ForbiddenError(ROLE_NOT_ALLOWED, TOO_WIDE)
+
+
 def require_may_give(principal: Principal, grant: Grant) -> None:
     """Raise where the role is wider than what the giver, or taker, may do."""
     if not principal.may_give(grant):

@@ -32,7 +32,7 @@ class UserStore:
         await record(connection, by, "user.create", entity_id=user_id, account_id=sole_account(grants), after=after)
         for grant in grants:
             await self.give(connection, user_id, grant, by)
-        return await _read(connection, user_id)
+        return await read_user(connection, user_id)
 
     async def get(self, user_id: str, accounts: Accounts) -> Row:
         """A user, with the roles in these accounts alone where they are given."""
@@ -52,8 +52,8 @@ class UserStore:
     ) -> Row:
         """Another name, or whether the user's tokens count. Nobody but an operator ends an account's last owner."""
         async with self._database.transaction() as connection:
-            before = await _locked(connection, user_id)
-            grants = (await _read(connection, user_id))["grants"]
+            before = await locked_user(connection, user_id)
+            grants = (await read_user(connection, user_id))["grants"]
             if active is False:
                 owned = sorted(each["account_id"] for each in grants if each["role"] == "owner")
                 for account_id in owned:
@@ -64,11 +64,11 @@ class UserStore:
                 told: dict[str, Any] = {"before": before, "after": {"user_id": user_id, **after}, "reason": why.reason}
                 account_id = await account_told(connection, user_id)
                 await record(connection, by, action, entity_id=user_id, account_id=account_id, author=why.author, **told)
-            return await _read(connection, user_id)
+            return await read_user(connection, user_id)
 
     async def give(self, connection: Connection, user_id: str, grant: Grant, by: Actor) -> Row:
         """Give a role within the caller's transaction; one that the user has already stays as it is."""
-        await _locked(connection, user_id)
+        await locked_user(connection, user_id)
         asked = {"user_id": user_id, "role": grant.role, "account_id": grant.account_id}
         new = {"grant_id": GRANT_PREFIX + random_text(ID_LENGTH), "given_by": by.author("admin")}
         given = await rows_of(connection, "give_role", asked | new)
@@ -76,6 +76,7 @@ class UserStore:
             return (await rows_of(connection, "find_role", asked))[0]
         grant_id = given[0]["grant_id"]
         await record(connection, by, "grant.give", entity_id=grant_id, account_id=grant.account_id, after=asked)
+        await _end_unvouched_tokens(connection, user_id, grant, by)
         return given[0]
 
     async def grant(self, grant_id: str) -> Row | None:
@@ -115,14 +116,25 @@ def sole_account(grants: Sequence[Grant]) -> str | None:
 
 async def account_told(connection: Connection, user_id: str) -> str | None:
     """The account whose owners are told of a change of the user."""
-    return sole_account([Grant.model_validate(each) for each in (await _read(connection, user_id))["grants"]])
+    return sole_account([Grant.model_validate(each) for each in (await read_user(connection, user_id))["grants"]])
 
 
-async def _read(connection: Connection, user_id: str) -> Row:
+async def _end_unvouched_tokens(connection: Connection, user_id: str, grant: Grant, by: Actor) -> None:
+    """End the tokens by whose copies somebody who could not give the role would now have it."""
+    reason = f"The user was given the role {grant.role}, which whoever made this token could not give."
+    account_id = await account_told(connection, user_id)
+    for row in await rows_of(connection, "end_unvouched_tokens", {"user_id": user_id, "account_id": grant.account_id}):
+        told: dict[str, Any] = {"before": {"revoked_at": None}, "after": {"revoked_at": row["revoked_at"]}}
+        await record(connection, by, "token.revoke", entity_id=row["token_id"], account_id=account_id, reason=reason, **told)
+
+
+async def read_user(connection: Connection, user_id: str) -> Row:
+    """The user with all roles."""
     return (await rows_of(connection, "get_user", {"user_id": user_id, "accounts": None}))[0]
 
 
-async def _locked(connection: Connection, user_id: str) -> Row:
+async def locked_user(connection: Connection, user_id: str) -> Row:
+    """The user, whom nobody else changes or makes a token for meanwhile."""
     found = await rows_of(connection, "lock_user", {"user_id": user_id})
     if not found:
         raise missing("user", user_id)

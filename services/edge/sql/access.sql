@@ -100,9 +100,18 @@ SELECT count(*) AS left_over FROM edge.role_grant g JOIN edge.admin_user u USING
 WHERE g.account_id = %(account_id)s AND g.role = 'owner' AND u.active AND u.user_id <> %(user_id)s;
 
 -- name: insert_access_token
-INSERT INTO edge.access_token (token_id, user_id, name, secret_hmac, pepper_version, created_by, expires_at)
-VALUES (%(token_id)s, %(user_id)s, %(name)s, %(secret_hmac)s, %(pepper_version)s, %(created_by)s, %(expires_at)s)
+INSERT INTO edge.access_token (token_id, user_id, name, secret_hmac, pepper_version, created_by, expires_at, vouched_for)
+VALUES (%(token_id)s, %(user_id)s, %(name)s, %(secret_hmac)s, %(pepper_version)s, %(created_by)s, %(expires_at)s, %(vouched_for)s)
 RETURNING token_id, user_id, name, created_by, created_at, expires_at, revoked_at, last_used_on;
+
+-- name: standing_of_token
+SELECT vouched_for FROM edge.access_token WHERE token_id = %(token_id)s AND revoked_at IS NULL;
+
+-- name: end_unvouched_tokens
+-- Those whose makers could not have given the role that the user is given now (account_id null: one of the installation).
+UPDATE edge.access_token SET revoked_at = now()
+WHERE user_id = %(user_id)s AND revoked_at IS NULL AND NOT coalesce(%(account_id)s, '*') = ANY(vouched_for) AND NOT '*' = ANY(vouched_for)
+RETURNING token_id, revoked_at;
 
 -- name: list_access_tokens
 SELECT token_id, user_id, name, created_by, created_at, expires_at, revoked_at, last_used_on FROM edge.access_token

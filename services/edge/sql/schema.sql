@@ -203,3 +203,8 @@ ALTER TABLE edge.change ADD CONSTRAINT change_what_check CHECK (what IN ('frozen
 ALTER TABLE edge.account ADD COLUMN frozen_by_operator boolean NOT NULL DEFAULT false;
 ALTER TABLE edge.project ADD COLUMN frozen_by_operator boolean NOT NULL DEFAULT false;
 ALTER TABLE edge.api_key ADD COLUMN frozen_by_operator boolean NOT NULL DEFAULT false;
+
+-- The accounts whose roles the maker of a token could give when it was made, '*' for every role of the installation: a role elsewhere ends it.
+ALTER TABLE edge.access_token ADD COLUMN vouched_for text[] NOT NULL DEFAULT '{}';
+-- Whoever runs the installation ends a user for its own reasons: an owner cannot lift that.
+ALTER TABLE edge.admin_user ADD COLUMN deactivated_by_operator boolean NOT NULL DEFAULT false;
