@@ -12,6 +12,7 @@ AnalyticsError
 ├── QueryRefusedError      answer 400: the caller asked for an impossible range
 ├── RoleNotAllowedError    answer 403: the caller's roles do not have the permission that the call needs
 ├── UnknownAccountError    answer 404: there is no such account, or the caller has nothing to do with it
+├── TooManyOfYoursError     answer 429: the caller, or their account, watches as often as one may
 └── IdentityUnavailableError  answer 503: edge does not say whose an access token is
 """
 
@@ -74,6 +75,10 @@ class UnknownAccountError(AnalyticsError):
 
     def __init__(self, account_id: str) -> None:
         super().__init__(f"There is no account {account_id!r}.")
+
+
+class TooManyOfYoursError(AnalyticsError):
+    """The caller, or the users of their account, hold as many streams as they may: answer 429."""
 
 
 class IdentityUnavailableError(AnalyticsError):

@@ -15,6 +15,7 @@ from services.analytics.errors import (
     IdentityUnavailableError,
     QueryRefusedError,
     RoleNotAllowedError,
+    TooManyOfYoursError,
     TransientError,
     UnknownAccountError,
 )
@@ -25,6 +26,7 @@ TYPES = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    429: "rate_limit_error",
 }
 CODES = {400: "invalid_request", 401: "invalid_token", 404: "not_found", 405: "method_not_allowed"}
 
@@ -82,6 +84,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(IdentityUnavailableError)
     async def nobody(_: Request, error: IdentityUnavailableError) -> Response:
         return error_response(503, str(error), code=IDENTITY_UNAVAILABLE)
+
+    @app.exception_handler(TooManyOfYoursError)
+    async def enough(_: Request, error: TooManyOfYoursError) -> Response:
+        return error_response(429, str(error), code="too_many_watchers")
 
     @app.exception_handler(QueryRefusedError)
     async def refused(_: Request, error: QueryRefusedError) -> Response:

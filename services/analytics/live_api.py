@@ -11,13 +11,17 @@ from starlette.responses import Response, StreamingResponse
 from schemas.access import Principal
 from services.analytics.admin_calls import Caller, operation, same_caller
 from services.analytics.errors import IdentityUnavailableError
-from services.analytics.live_feed import LiveFeed, Watcher
+from services.analytics.http_errors import ErrorReply
+from services.analytics.live_feed import Holder, LiveFeed, Watcher
 from services.analytics.live_line import Watch
 
 HEARTBEAT_S = 10.0
 CHECK_S = 0.5
 """How often it is asked whether the one who watches may still do so."""
-SHOWN = {200: {"description": "Events `watching`, `request`, `ended`.", "content": {"text/event-stream": {}}}}
+SHOWN = {
+    200: {"description": "Events `watching`, `request`, `ended`.", "content": {"text/event-stream": {}}},
+    429: {"model": ErrorReply, "description": "You, or the users of the account, watch as often as one may."},
+}
 Name = Annotated[str | None, Query(min_length=1, max_length=128)]
 
 
@@ -72,7 +76,7 @@ def router(feed: LiveFeed) -> APIRouter:
             accounts=accounts, account_id=account_id, project_id=project_id, key_id=key_id, model=model, errors=errors
         )
         async with AsyncExitStack() as stack:
-            watcher = await stack.enter_async_context(feed.watching(watch))
+            watcher = await stack.enter_async_context(feed.watching(watch, Holder.of(caller, watch)))
             headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
             return StreamingResponse(told(watcher, stack.pop_all(), may), media_type="text/event-stream", headers=headers)
 

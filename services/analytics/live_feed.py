@@ -1,23 +1,27 @@
 """Requests as they end, from Kafka to whoever watches. Kafka is read only while somebody does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from schemas.access import ALL, Principal
 from schemas.envelope import TYPE_HEADER
 from services.analytics import metrics
 from services.analytics.closing import close
-from services.analytics.errors import TransientError
+from services.analytics.errors import TooManyOfYoursError, TransientError
 from services.analytics.live_line import FOLLOWED, Line, Watch, line_of
 from services.analytics.rows.decode import UNFIT
 
 WATCHERS_MAX = 32
+WATCHERS_OF_ONE = 4
+WATCHERS_OF_ACCOUNT = 8
+"""As many as one user and the users of one account may hold: no one of them shuts the others out."""
 LINES_KEPT = 1_000
 """How far a watcher may fall behind before it is dropped."""
 START_TIMEOUT_S = 10.0
@@ -30,10 +34,28 @@ class TooManyWatchersError(TransientError):
     """As many watch as this process serves: try again when one has left."""
 
 
+class Holder(NamedTuple):
+    """Who watches: a user with the accounts that they watch as one of. The installation's own stand for no account."""
+
+    user_id: str
+    accounts: frozenset[str]
+
+    @classmethod
+    def of(cls, principal: Principal, watch: Watch) -> "Holder | None":
+        """The holder of a watch; None for the admin token, which many may share and which may take what there is."""
+        if principal.root:
+            return None
+        if principal.of_installation:
+            return cls(principal.user_id, frozenset())
+        seen = frozenset() if watch.accounts is ALL else watch.accounts
+        return cls(principal.user_id, seen if watch.account_id is None else frozenset({watch.account_id}))
+
+
 class Watcher:
     """One who watches: lines wait here until they are read, so many and no more."""
 
-    def __init__(self, watch: Watch, kept: int = LINES_KEPT) -> None:
+    def __init__(self, watch: Watch, kept: int = LINES_KEPT, holder: Holder | None = None) -> None:
+        self.holder = holder
         self._watch = watch
         self._kept = kept
         self._lines: list[Line] = []
@@ -67,6 +89,20 @@ class Watcher:
         return found
 
 
+def refuse_too_many(holder: Holder, others: Sequence[Holder]) -> None:
+    """Raise :class:`TooManyOfYoursError` for a watcher more than a user, or the users of one account, may hold."""
+    if sum(each.user_id == holder.user_id for each in others) >= WATCHERS_OF_ONE:
+        raise TooManyOfYoursError(
+            f"You watch {WATCHERS_OF_ONE} times already, which is as often as one user may: end one first."
+        )
+    for account_id in sorted(holder.accounts):
+        if sum(account_id in each.accounts for each in others) >= WATCHERS_OF_ACCOUNT:
+            raise TooManyOfYoursError(
+                f"{WATCHERS_OF_ACCOUNT} watch account {account_id} already, which is as many as an account may have:"
+                " try again when one has left."
+            )
+
+
 class LiveFeed:
     """One consumer for all watchers of this process: begun with the first, ended with the last."""
 
@@ -78,12 +114,17 @@ class LiveFeed:
         self._closed = False
 
     @asynccontextmanager
-    async def watching(self, watch: Watch) -> AsyncIterator[Watcher]:
-        """A watcher who sees every request that ends from now on. Raises :class:`TransientError` where that cannot be."""
-        watcher = Watcher(watch)
+    async def watching(self, watch: Watch, holder: Holder | None = None) -> AsyncIterator[Watcher]:
+        """A watcher who sees every request that ends from now on.
+
+        Raises :class:`TooManyOfYoursError` where the holder has enough, :class:`TransientError` where it cannot be now.
+        """
+        watcher = Watcher(watch, holder=holder)
         async with self._turn:
             if self._closed:
                 raise TransientError("This process is ending: watch again.")
+            if holder is not None:
+                refuse_too_many(holder, [each.holder for each in self._watchers if each.holder is not None])
             if len(self._watchers) >= WATCHERS_MAX:
                 raise TooManyWatchersError(f"{WATCHERS_MAX} watch already, which is as many as this process serves.")
             if self._following is None or self._following.done():

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -89,6 +89,7 @@ async def test_a_watcher_sees_every_request_once_as_it_ends_and_nothing_from_bef
             metrics = analytics.get("/metrics").text
             until(lambda: len(own.lines()) == len(one_account.lines()) > 0, "a user sees the own account")
             assert analytics.get(LIVE, token=member, account_id="acc_2").status_code == 404
+            refuses_one_more(analytics, member)
             edge.users[member] = edge.users[member].model_copy(update={"active": False})
             until(lambda: own.named("ended"), "the stream ends with the token")
             assert analytics.get(LIVE, account_id="").json()["error"]["param"] == "account_id"
@@ -101,6 +102,21 @@ async def test_a_watcher_sees_every_request_once_as_it_ends_and_nothing_from_bef
         assert {line["account_id"] for line in own.lines()} == {"acc_1"}
         check_lines(everything.lines(), expected)
         check_filters(everything.lines(), {"account_id": one_account, "key_id": one_key, "errors": errors, "model": model})
+
+
+def refuses_one_more(analytics: Analytics, member: str) -> None:
+    """A user who watches as often as one may is refused with words, others are not."""
+    with ExitStack() as held:
+        while True:
+            stream = held.enter_context(
+                httpx.stream("GET", analytics.url + LIVE, headers={"authorization": f"Bearer {member}"})
+            )
+            if stream.status_code != 200:
+                break
+        error = orjson.loads(stream.read())["error"]
+        assert (stream.status_code, error["code"], error["type"]) == (429, "too_many_watchers", "rate_limit_error")
+        with httpx.stream("GET", analytics.url + LIVE, headers={"authorization": f"Bearer {ADMIN_TOKEN}"}) as other:
+            assert other.status_code == 200
 
 
 def check_lines(lines: list[dict[str, Any]], expected: dict[str, RequestCompleted | RequestRejected]) -> None:

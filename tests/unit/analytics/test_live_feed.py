@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.analytics.live_feed import Watcher
+from schemas.access import ALL, ROOT, Grant, Principal
+from services.analytics.errors import TooManyOfYoursError
+from services.analytics.live_feed import WATCHERS_MAX, WATCHERS_OF_ACCOUNT, WATCHERS_OF_ONE, Holder, Watcher, refuse_too_many
 from services.analytics.live_line import Watch
 
 
@@ -71,3 +73,40 @@ async def test_one_who_waits_is_woken_by_a_line_and_by_the_end() -> None:
     await asyncio.sleep(0)
     watcher.end("over")
     assert (await taking, watcher.ended) == ([], "over")
+
+
+def member(name: str, *accounts: str) -> Principal:
+    return Principal(user_id=name, name=name, grants=tuple(Grant(role="member", account_id=each) for each in accounts))
+
+
+def held(user: Principal, account_id: str | None = None) -> Holder:
+    """The holder of what the user watches, as the call makes it."""
+    found = Holder.of(user, Watch(accounts=user.accounts_with("usage.read"), account_id=account_id))
+    assert found is not None
+    return found
+
+
+def test_one_user_watches_so_often_and_no_more_while_others_of_the_account_still_may() -> None:
+    mine = [held(member("usr_a", "acc_1"))] * WATCHERS_OF_ONE
+    refuse_too_many(mine[0], mine[1:])
+    with pytest.raises(TooManyOfYoursError, match="You watch 4 times"):
+        refuse_too_many(mine[0], mine)
+    refuse_too_many(held(member("usr_b", "acc_1")), mine)
+
+
+def test_the_users_of_one_account_hold_so_many_and_those_of_another_are_not_shut_out() -> None:
+    full = [held(member(f"usr_{number}", "acc_1")) for number in range(WATCHERS_OF_ACCOUNT)]
+    for user in (member("usr_z", "acc_1"), member("usr_y", "acc_1", "acc_2")):
+        with pytest.raises(TooManyOfYoursError, match="account acc_1"):
+            refuse_too_many(held(user), full)
+    refuse_too_many(held(member("usr_y", "acc_1", "acc_2"), "acc_2"), full)
+    refuse_too_many(held(member("usr_x", "acc_2")), full)
+    assert WATCHERS_OF_ONE < WATCHERS_OF_ACCOUNT < WATCHERS_MAX
+
+
+def test_an_operator_takes_no_place_of_an_account_and_the_admin_token_counts_for_nobody() -> None:
+    operator = Principal(user_id="usr_op", name="op", grants=(Grant(role="operator", account_id=None),))
+    assert held(operator, "acc_1").accounts == frozenset()
+    with pytest.raises(TooManyOfYoursError, match="You watch"):
+        refuse_too_many(held(operator), [held(operator, "acc_1")] * WATCHERS_OF_ONE)
+    assert Holder.of(ROOT, Watch(accounts=ALL)) is None
