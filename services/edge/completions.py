@@ -149,7 +149,7 @@ class Completions:
         admitted = admit_call(payload, caller, self._api.content)
         call.stream = admitted.stream
         if call.paced is not None:
-            await self._pacer.tokens(call.paced, caller.minute_limits, estimate(payload, body, output=self._api.writes))
+            await self._pacer.tokens(call.paced, caller.minute_limits, estimate(payload, body, self._api.output_caps))
         return caller, body
 
     async def _forward(self, call: Call, caller: Caller, body: bytes, receive: Receive, send: Send) -> int:

@@ -27,8 +27,8 @@ class ModelApi:
     path: str = "/v1/chat/completions"
     content: str = "messages"
     """The parameter without which there is nothing to answer."""
-    writes: bool = True
-    """Whether its replies are written by a model, token by token."""
+    output_caps: tuple[str, ...] = ("max_tokens", "max_completion_tokens")
+    """Its parameters that cap what a model writes; none where nothing is written."""
 
     @property
     def router_path(self) -> str:
@@ -50,6 +50,7 @@ class MessagesApi(ModelApi):
 
     name: str = "messages"
     path: str = "/v1/messages"
+    output_caps: tuple[str, ...] = ("max_tokens",)
 
     def error(self, status: int, body: bytes, request_id: str) -> bytes:
         """The error in Anthropic's shape; what OpenAI's has beside message and type stays in it."""
@@ -73,6 +74,7 @@ class ResponsesApi(ModelApi):
     name: str = "responses"
     path: str = "/v1/responses"
     content: str = "input"
+    output_caps: tuple[str, ...] = ("max_output_tokens",)
 
     def broke_off(self) -> bytes:
         """An `error` event; clients that look for an error object find one too."""
@@ -91,5 +93,5 @@ def anthropic_error(status: int, message: str, rest: dict[str, Any]) -> dict[str
 CHAT_COMPLETIONS = ModelApi()
 MESSAGES = MessagesApi()
 RESPONSES = ResponsesApi()
-EMBEDDINGS = ModelApi("embeddings", "/v1/embeddings", "input", writes=False)
+EMBEDDINGS = ModelApi("embeddings", "/v1/embeddings", "input", output_caps=())
 MODEL_APIS = (CHAT_COMPLETIONS, MESSAGES, RESPONSES, EMBEDDINGS)

@@ -15,7 +15,6 @@ UNCAPPED_OUTPUT_TOKENS = 4_096
 """What a request counts for its output until its end where it gives no cap, and a quarter of the limit at the most."""
 TOKENS_A_FILE = 1_500
 MAX_CHOICES = 128
-OUTPUT_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 PACE_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 
@@ -136,20 +135,23 @@ class Estimate(NamedTuple):
         return min(limit, self.prompt + output)
 
 
-def estimate(payload: Mapping[str, Any], body: bytes, *, output: bool = True) -> Estimate:
-    """What a call may need. Four characters of ASCII count as a token, and any other character as about one.
+def estimate(payload: Mapping[str, Any], body: bytes, caps: Sequence[str]) -> Estimate:
+    """What a call may need; `caps` are its API's own names for the cap, none where nothing is written.
+
+    Four characters of ASCII count as a token, and any other character as about one.
 
     Pictures and files that lie in the body are not counted by their length. What is no number or no cap is router's to refuse.
     """
     inline = [*_inline(payload.get("messages")), *_inline(payload.get("input"))]
     characters = len(body) if body.isascii() else len(body.decode("utf-8", "replace"))
     prompt = max(0, characters - sum(inline)) / 4 + (len(body) - characters) * 3 / 8
-    return Estimate(ceil(prompt) + TOKENS_A_FILE * len(inline), _capped(payload) if output else 0)
+    return Estimate(ceil(prompt) + TOKENS_A_FILE * len(inline), _capped(payload, caps) if caps else 0)
 
 
-def _capped(payload: Mapping[str, Any]) -> int | None:
-    caps = [cap for name in OUTPUT_CAPS if (cap := _count(payload.get(name)))]
-    return min(caps) * min(_count(payload.get("n")) or 1, MAX_CHOICES) if caps else None
+def _capped(payload: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    """By the largest of several: a small one beside it, which router may not read, must not make a call look small."""
+    cap = max(_count(payload.get(name)) for name in names)
+    return cap * min(_count(payload.get("n")) or 1, MAX_CHOICES) if cap else None
 
 
 def _count(value: object) -> int:

@@ -6,13 +6,14 @@ from typing import Any
 import orjson
 import pytest
 
+from services.edge.model_apis import CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, ModelApi
 from services.edge.pace import Estimate, Standing, Standings, Window, estimate, wait_s
 
 TEXT = "x" * 4000
 
 
-def estimated(payload: dict[str, Any], *, output: bool = True) -> Estimate:
-    return estimate(payload, orjson.dumps(payload), output=output)
+def estimated(payload: dict[str, Any], api: ModelApi = CHAT_COMPLETIONS) -> Estimate:
+    return estimate(payload, orjson.dumps(payload), api.output_caps)
 
 
 def asking(content: object, **more: Any) -> dict[str, Any]:
@@ -24,8 +25,8 @@ def asking(content: object, **more: Any) -> dict[str, Any]:
     [
         ({}, None),
         ({"max_tokens": 100}, 100),
-        ({"max_completion_tokens": 70, "max_tokens": 100}, 70),
-        ({"max_output_tokens": 30}, 30),
+        ({"max_completion_tokens": 70, "max_tokens": 100}, 100),
+        ({"max_completion_tokens": 30}, 30),
         ({"max_tokens": 100, "n": 3}, 300),
         ({"max_tokens": 100, "n": 10**9}, 12_800),
         ({"max_tokens": True}, None),
@@ -38,8 +39,18 @@ def test_the_output_counts_by_the_clients_cap(more: dict[str, Any], output: int 
     assert estimated(asking("hi", **more)).output == output
 
 
+@pytest.mark.parametrize(
+    ("api", "own"), [(CHAT_COMPLETIONS, "max_tokens"), (MESSAGES, "max_tokens"), (RESPONSES, "max_output_tokens")]
+)
+def test_no_cap_of_another_api_makes_a_call_look_small(api: ModelApi, own: str) -> None:
+    others = {"max_tokens": 1, "max_completion_tokens": 1, "max_output_tokens": 1}
+    assert estimated(asking("hi", **(others | {own: 900})), api).output == 900
+    foreign = {name: 1 for name in others if name not in api.output_caps}
+    assert estimated(asking("hi", **foreign), api).output is None
+
+
 def test_embeddings_have_no_output() -> None:
-    assert estimated({"model": "m", "input": TEXT, "max_tokens": 5}, output=False).output == 0
+    assert estimated({"model": "m", "input": TEXT, "max_tokens": 5}, EMBEDDINGS).output == 0
 
 
 def test_a_prompt_counts_by_its_characters_whatever_their_script() -> None:
