@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from json import JSONDecodeError
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.routing import APIRoute
@@ -26,7 +27,7 @@ Named = Literal["installation", "path", "query", "body"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminCall:
-    """One call: who makes it, from where; and for a call that may be repeated its key and the digest of its body."""
+    """One call: who makes it, from where; and for a call that may be repeated its key and the digest of its body and query."""
 
     principal: Principal
     request_id: str
@@ -123,12 +124,20 @@ async def repeatable(
             alias="idempotency-key",
             min_length=1,
             max_length=128,
-            description="Asked again under the same key, the same call gives the same answer; another body is a conflict.",
+            description="Under the same key the same call gives the same answer; another body or query is a conflict.",
         ),
     ] = None,
 ) -> AdminCall:
-    """The call, with the key under which it may be repeated."""
-    return replace(the_call(request), key=key, body_hash=sha256(await request.body()).digest())
+    """The call, with the key under which it may be repeated: for the same body and query, whatever the order of its words."""
+    digest = asked_digest(await request.body(), request.query_params.multi_items())
+    return replace(the_call(request), key=key, body_hash=digest)
+
+
+def asked_digest(body: bytes, query: Sequence[tuple[str, str]]) -> bytes:
+    """What a key stands for. Without a query it is the body's own digest, as keys of an older release were stored."""
+    if not query:
+        return sha256(body).digest()
+    return sha256(sha256(body).digest() + urlencode(sorted(query)).encode()).digest()
 
 
 Calling = Annotated[AdminCall, Depends(the_call)]

@@ -42,8 +42,8 @@ class Made:
 def change(connect: Connect, call: AdminCall, make: Callable[[Connection], Made]) -> Response:
     """Let `make` do its work and write it down, all or nothing.
 
-    A call that comes again under its key gets the stored answer. Raises ConflictError where the key came with another body,
-    and whatever `make` raises.
+    A call that comes again under its key gets the stored answer. Raises ConflictError where the key came with another body or
+    query, and whatever `make` raises.
     """
     with connect() as connection, connection.transaction():
         if (stored := _stored(connection, call)) is not None:
@@ -75,7 +75,9 @@ def _stored(connection: Connection, call: AdminCall) -> Response | None:
         return None
     request_hash, status, text = found
     if bytes(request_hash) != call.body_hash:
-        raise ConflictError(f"the idempotency key {call.key} came before with another body: nothing was done, use a new key")
+        raise ConflictError(
+            f"the idempotency key {call.key} came before with another body or query: nothing was done, use a new key"
+        )
     return Response(text, status_code=status, media_type="application/json")
 
 

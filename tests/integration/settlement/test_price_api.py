@@ -56,6 +56,14 @@ def test_a_file_is_compared_before_it_changes_anything_and_published_only_in_pla
     published = answer(api.client.post(path, content=priced("250"), headers=headers), 201)
     assert (published["status"], published["author"], published["new"]) == ("in_force", "ann", True)
     assert answer(api.client.post(path, content=priced("250"), headers=headers), 201) == published
+    for other in (
+        f"{path}&effective_from=2999-01-01",
+        f"/admin/price-books?expected_version={published['version']}&author=ann",
+    ):
+        error = answer(api.client.post(other, content=priced("250"), headers=headers), 409)["error"]
+        assert error["code"] == "idempotency_conflict"
+    turned = f"/admin/price-books?author=ann&expected_version={before}"
+    assert answer(api.client.post(turned, content=priced("250"), headers=headers), 201) == published
     moved = api.call("POST", path, content=priced("12"))
     assert answer(moved, 409)["error"] | {"message": ""} == {
         "message": "", "type": "invalid_request_error", "param": "expected_version", "code": "price_book_moved",
