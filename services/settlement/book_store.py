@@ -1,6 +1,6 @@
 """Price books in Postgres, and those that were read: a version never changes, and the database's clock says which counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,7 +129,7 @@ class BookStore:
         if there.book is not None and there.book.sha256 == document.sha256:
             return there.book, there.book, False
         _require_expected(there.book, publication.expected_version)
-        _require_free(there, document, self.ahead_within(connection))
+        _require_free(there, document, _beginning_at(connection, document.effective_from))
         return there.book, _insert(connection, document, publication.author), True
 
     def ahead(self) -> list[Following]:
@@ -160,7 +160,13 @@ def _require_expected(there: PriceBook | None, expected: int | None) -> None:
         )
 
 
-def _require_free(there: Standing, document: BookDocument, following: Sequence[Following]) -> None:
+def _beginning_at(connection: Connection, at: datetime | None) -> int | None:
+    """The version that comes into force at this very instant, however many are scheduled."""
+    row = connection.execute(statements("prices.sql")["book_beginning_at"], {"at": at}).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _require_free(there: Standing, document: BookDocument, taken: int | None) -> None:
     if document.effective_from is None:
         return
     if not there.ahead:
@@ -170,7 +176,7 @@ def _require_free(there: Standing, document: BookDocument, following: Sequence[F
             code="effective_from_passed",
             param="effective_from",
         )
-    if (taken := next((each.book.version for each in following if each.at == document.effective_from), None)) is not None:
+    if taken is not None:
         raise ConflictError(
             f"version {taken} comes into force at {utc_text(there.at)} already: withdraw it first, or choose another instant",
             code="effective_from_taken",

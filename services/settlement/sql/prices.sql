@@ -15,6 +15,12 @@ left join lateral (
     order by coalesce(b.effective_from, b.published_at) desc, b.version desc limit 1
 ) b on true;
 
+-- name: book_beginning_at
+-- Of one that is withdrawn, the instant is free again. Publishing waits for `lock_price_books`, so that the answer holds.
+select b.version from price_book b
+where b.effective_from = %(at)s::timestamptz and not exists (select from price_withdrawal w where w.version = b.version)
+order by b.version limit 1;
+
 -- name: publish_price_book
 -- A book without a date is newer than every other that counts by now, whatever the clock says.
 insert into price_book (version, sha256, document, published_at, effective_from, author)

@@ -138,6 +138,16 @@ def test_two_books_do_not_begin_at_one_instant(ledger: Ledger) -> None:
     assert (refused.value.code, refused.value.facts) == ("effective_from_taken", {"version": 2})
 
 
+def test_an_instant_is_taken_however_many_books_are_scheduled_and_free_once_its_book_is_withdrawn(ledger: Ledger) -> None:
+    dates = [soon(3600 + number) for number in range(22)]
+    versions = [ledger.books.publish(priced(f"2{number:02}", at))[0].version for number, at in enumerate(dates)]
+    with pytest.raises(ConflictError) as refused:
+        ledger.books.publish(priced("30", dates[-1]))
+    assert (refused.value.code, refused.value.facts) == ("effective_from_taken", {"version": versions[-1]})
+    price_books.withdraw(ledger.connection, versions[-1], reason="a slip", author="ann")
+    assert ledger.books.publish(priced("30", dates[-1]))[0].version == versions[-1] + 1
+
+
 def test_an_update_that_does_not_know_of_the_last_one_is_refused(ledger: Ledger) -> None:
     expect: Any = lambda version: Publication(author="ann", expected_version=version)  # noqa: E731
     assert ledger.books.publish(priced("11"), expect(1))[0].version == 2
