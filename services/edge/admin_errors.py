@@ -27,7 +27,7 @@ SAID = {
     400: "The request cannot be used as it is: JSON that cannot be read, a text that cannot be stored.",
     401: "No token, or one that does not count.",
     402: "The run that is named has no money left.",
-    403: "`role_not_allowed`: the caller's roles lack the permission that this operation needs; or `frozen_by_operator`.",
+    403: "`role_not_allowed`: the caller's roles lack what this operation needs; or an operator decided it (`…_by_operator`).",
     404: "There is none, or none that the caller may know of.",
     409: "`idempotency_conflict`: the idempotency key was used with another body; or the state of things forbids it.",
     422: "A value does not fit; `param` names it.",

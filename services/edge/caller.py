@@ -135,7 +135,10 @@ class Caller:
             subject = {"account": "account of this API key", "project": "project of this API key", "key": "API key"}[
                 self.frozen
             ]
-            raise ForbiddenError(f"{self.frozen}_frozen", f"The {subject} is frozen. An operator can unfreeze it.")
+            message = (
+                f"The {subject} is frozen. An owner of the account can unfreeze it, or an operator if an operator froze it."
+            )
+            raise ForbiddenError(f"{self.frozen}_frozen", message)
 
     def require_unrevoked(self, clock: Callable[[], float] = time.time) -> None:
         """Raise what a revoked or expired key deserves. What only gives money back, a frozen one may do too."""

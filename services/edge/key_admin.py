@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from schemas.access import ROLE_NOT_ALLOWED, Principal
 from schemas.control import ControlRecord
 from schemas.envelope import now
 from services.edge.access_guard import Actor, By
@@ -17,7 +18,7 @@ from services.edge.admin_store import AdminStore, EntityChange
 from services.edge.announcing import Kind
 from services.edge.api_keys import Peppers, PresentedKey
 from services.edge.database import Connection, Row
-from services.edge.errors import ConflictError
+from services.edge.errors import ConflictError, ForbiddenError
 from services.edge.key_models import EntityPatch, KeyPatch, RotatedKey, Rotation
 from services.edge.key_times import parse_expiry, parse_overlap
 from services.edge.labels import refuse_repeated
@@ -85,6 +86,17 @@ class KeyAdmin:
         return row, record, minted.token()
 
 
+def require_may_pace(principal: Principal, patch: EntityPatch) -> None:
+    """Raise where an owner asks for another pace of the account: that is what the installation grants it."""
+    rates = patch.model_fields_set & {"requests_per_minute", "tokens_per_minute"}
+    if rates and not principal.may("account.create", None):
+        message = (
+            f"Only an operator changes {' and '.join(sorted(rates))} of an account, which share out the installation:"
+            " ask for the role operator, or limit the account's projects and keys."
+        )
+        raise ForbiddenError(ROLE_NOT_ALLOWED, message)
+
+
 def key_admin_routes(admin: KeyAdmin, rules: AccessRules) -> APIRouter:
     """The routes: PATCH of the three kinds, and rotation."""
     routes = APIRouter()
@@ -92,7 +104,8 @@ def key_admin_routes(admin: KeyAdmin, rules: AccessRules) -> APIRouter:
 
     @routes.patch("/accounts/{entity_id}", response_model=Account, summary="Change an account", **may)
     async def patch_account(entity_id: str, patch: EntityPatch, by: By) -> Row:
-        """Rename an account, or change what its calls may come to in a minute."""
+        """Rename an account, or, as an operator, change what its calls may come to in a minute."""
+        require_may_pace(by.principal, patch)
         return await admin.patch("account", entity_id, patch, by)
 
     may = rules.entity("project.write", "project")

@@ -61,6 +61,7 @@ class User(BaseModel):
     user_id: str
     name: str
     active: bool
+    deactivated_by_operator: bool
     created_at: datetime
     updated_at: datetime
     grants: list[GivenRole]

@@ -10,7 +10,7 @@ from services.edge.admin_models import Because
 from services.edge.api_keys import random_text
 from services.edge.audit import record
 from services.edge.database import Connection, Database, Row, rows_of
-from services.edge.errors import ConflictError
+from services.edge.errors import ConflictError, ForbiddenError
 
 USER_PREFIX = "usr_"
 GRANT_PREFIX = "grt_"
@@ -58,8 +58,8 @@ class UserStore:
                 owned = sorted(each["account_id"] for each in grants if each["role"] == "owner")
                 for account_id in owned:
                     await _require_other_owner(connection, account_id, user_id, by)
-            after = {"name": name or before["name"], "active": before["active"] if active is None else active}
-            if after["name"] != before["name"] or after["active"] != before["active"]:
+            after = {"name": name or before["name"], **_standing(before, active, by)}
+            if any(after[each] != before[each] for each in after):
                 await rows_of(connection, "change_user", {"user_id": user_id, **after})
                 told: dict[str, Any] = {"before": before, "after": {"user_id": user_id, **after}, "reason": why.reason}
                 account_id = await account_told(connection, user_id)
@@ -117,6 +117,16 @@ def sole_account(grants: Sequence[Grant]) -> str | None:
 async def account_told(connection: Connection, user_id: str) -> str | None:
     """The account whose owners are told of a change of the user."""
     return sole_account([Grant.model_validate(each) for each in (await read_user(connection, user_id))["grants"]])
+
+
+def _standing(before: Row, active: bool | None, by: Actor) -> dict[str, bool]:
+    """Whether the user's tokens count after the change, and whether only an operator can let them count again."""
+    by_operator: bool = before["deactivated_by_operator"]
+    if active and by_operator and not by.principal.of_installation:
+        raise ForbiddenError("deactivated_by_operator", "An operator deactivated this user: only an operator can activate it.")
+    if active is None:
+        return {"active": before["active"], "deactivated_by_operator": by_operator}
+    return {"active": active, "deactivated_by_operator": not active and (by_operator or by.principal.of_installation)}
 
 
 async def _end_unvouched_tokens(connection: Connection, user_id: str, grant: Grant, by: Actor) -> None:

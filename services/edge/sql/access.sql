@@ -50,20 +50,20 @@ ORDER BY id DESC LIMIT %(limit)s;
 INSERT INTO edge.admin_user (user_id, name) VALUES (%(user_id)s, %(name)s);
 
 -- name: lock_user
-SELECT user_id, name, active FROM edge.admin_user WHERE user_id = %(user_id)s FOR NO KEY UPDATE;
+SELECT user_id, name, active, deactivated_by_operator FROM edge.admin_user WHERE user_id = %(user_id)s FOR NO KEY UPDATE;
 
 -- name: change_user
-UPDATE edge.admin_user SET name = %(name)s, active = %(active)s, updated_at = now() WHERE user_id = %(user_id)s;
+UPDATE edge.admin_user SET name = %(name)s, active = %(active)s, deactivated_by_operator = %(deactivated_by_operator)s, updated_at = now() WHERE user_id = %(user_id)s;
 
 -- name: get_user
 -- The roles of these accounts alone, where they are given.
-SELECT u.user_id, u.name, u.active, u.created_at, u.updated_at,
+SELECT u.user_id, u.name, u.active, u.deactivated_by_operator, u.created_at, u.updated_at,
        (SELECT coalesce(jsonb_agg(to_jsonb(g) ORDER BY g.grant_id), '[]') FROM edge.role_grant g
         WHERE g.user_id = u.user_id AND (%(accounts)s::text[] IS NULL OR g.account_id = ANY(%(accounts)s))) AS grants
 FROM edge.admin_user u WHERE u.user_id = %(user_id)s;
 
 -- name: list_users
-SELECT u.user_id, u.name, u.active, u.created_at, u.updated_at,
+SELECT u.user_id, u.name, u.active, u.deactivated_by_operator, u.created_at, u.updated_at,
        (SELECT coalesce(jsonb_agg(to_jsonb(g) ORDER BY g.grant_id), '[]') FROM edge.role_grant g
         WHERE g.user_id = u.user_id AND (%(accounts)s::text[] IS NULL OR g.account_id = ANY(%(accounts)s))) AS grants
 FROM edge.admin_user u
