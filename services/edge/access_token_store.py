@@ -48,9 +48,10 @@ class AccessTokenStore:
         await record(connection, by, "token.create", entity_id=minted.key_id, account_id=account_id, after=after)
         return row, minted.token()
 
-    async def page(self, user_id: str, *, after: str, limit: int) -> tuple[list[Row], str | None]:
-        """The user's tokens in id order, and the id to go on from."""
-        rows = await self._database.rows("list_access_tokens", {"user_id": user_id, "after": after, "limit": limit + 1})
+    async def page(self, user_id: str, *, after: str, limit: int, made_by: str | None = None) -> tuple[list[Row], str | None]:
+        """The user's tokens in id order, and the id to go on from; those alone that one user made, where that is given."""
+        asked = {"user_id": user_id, "after": after, "limit": limit + 1, "made_by": made_by}
+        rows = await self._database.rows("list_access_tokens", asked)
         return rows[:limit], rows[limit - 1]["token_id"] if len(rows) > limit else None
 
     async def revoke(self, user_id: str, token_id: str, why: Because, by: Actor) -> Row:

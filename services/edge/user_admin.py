@@ -193,9 +193,10 @@ def _add_tokens(routes: APIRouter, admin: UserAdmin) -> None:
     may = admin.may.user("user.read")
 
     @routes.get(path, response_model=Page[AccessToken], summary="List the access tokens of a user", **may)
-    async def list_tokens(entity_id: str, after: After = "", limit: Limit = 100) -> dict[str, Any]:
-        """List in id order, without their secrets."""
-        rows, next_after = await admin.tokens.page(entity_id, after=after, limit=limit)
+    async def list_tokens(entity_id: str, by: By, after: After = "", limit: Limit = 100) -> dict[str, Any]:
+        """List in id order, without their secrets. Whoever may not give every role of the user sees the tokens they made."""
+        made_by = await admin.may.sees_tokens_made_by(by.principal, entity_id)
+        rows, next_after = await admin.tokens.page(entity_id, after=after, limit=limit, made_by=made_by)
         return {"data": rows, "next_after": next_after}
 
     may = admin.may.user("user.write")

@@ -56,6 +56,14 @@ class UserRules:
             may_at_all = any(principal.may(permission, grant.account_id) for grant in grants)
             raise ForbiddenError(ROLE_NOT_ALLOWED, TOO_WIDE if may_at_all else refusal(permission))
 
+    async def sees_tokens_made_by(self, principal: Principal, user_id: str) -> str | None:
+        """Whose tokens of the user this one sees, None: all. Their names and makers tell of the user's other accounts."""
+        if principal.of_installation or principal.user_id == user_id:
+            return None
+        row = await self._database.row("get_user", {"user_id": user_id, "accounts": None})
+        grants = [] if row is None else [Grant.model_validate(each) for each in row["grants"]]
+        return None if verdict_on(principal, grants, "user.write") is Verdict.ALLOWED else principal.user_id
+
     async def require_giving(self, principal: Principal, grant: Grant) -> None:
         """Raise what giving the role is refused with."""
         if grant.account_id is not None:

@@ -114,8 +114,11 @@ WHERE user_id = %(user_id)s AND revoked_at IS NULL AND NOT coalesce(%(account_id
 RETURNING token_id, revoked_at;
 
 -- name: list_access_tokens
+-- Those alone that `made_by` made, where it is given: `created_by` begins with the id.
 SELECT token_id, user_id, name, created_by, created_at, expires_at, revoked_at, last_used_on FROM edge.access_token
-WHERE user_id = %(user_id)s AND token_id > %(after)s ORDER BY token_id LIMIT %(limit)s;
+WHERE user_id = %(user_id)s AND token_id > %(after)s
+  AND (%(made_by)s::text IS NULL OR split_part(created_by, ' ', 1) = %(made_by)s)
+ORDER BY token_id LIMIT %(limit)s;
 
 -- name: revoke_access_token
 -- Revoking again changes nothing: `was_revoked_at` tells.

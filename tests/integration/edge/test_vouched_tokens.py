@@ -81,3 +81,23 @@ def test_no_token_slips_in_while_a_role_is_given(edge: EdgeProcess, owner: Perso
             assert reply.status_code in {201, 403}, reply.text
             if reply.status_code == 201:
                 assert Person(edge, user_id, "", reply.json()["access_token"]).get("/me").status_code == 401
+
+
+def test_the_people_of_one_account_see_no_token_that_those_of_another_made(
+    edge: EdgeProcess, owner: Person, account_id: str
+) -> None:
+    member, other = member_of(owner, account_id), new_account(edge)
+    edge.admin(f"/users/{member.user_id}/grants", {"role": "member", "account_id": other}).raise_for_status()
+    user = another_token(new_person(edge, ("operator", None)), member.user_id)
+    everything = {member.token_id, user.token_id}
+
+    def seen(person: Person) -> set[str]:
+        listed = person.get(f"/users/{member.user_id}/tokens").raise_for_status().json()["data"]
+        return {each["token_id"] for each in listed}
+
+    for role in ("billing", "member", "owner"):
+        assert seen(new_person(edge, (role, other))) == set()
+    assert seen(owner) == {member.token_id}
+    both = new_person(edge, ("owner", account_id), ("owner", other))
+    for person in (user, both, new_person(edge, ("on-call", None)), new_person(edge, ("operator", None))):
+        assert seen(person) == everything
