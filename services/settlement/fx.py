@@ -17,6 +17,7 @@ from services.settlement.money_in import Name
 LATEST_DAYS = 7
 """A day without a rate (a weekend, a holiday) takes the last one before it, of so many days at most."""
 FIRST_DAY = date(2000, 1, 1)
+LEAST, MOST = Fraction(1, 10**9), Fraction(10**9)
 _RATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?", re.ASCII)
 
 
@@ -30,7 +31,16 @@ def _exact(text: str) -> str:
     return (units.lstrip("0") or "0") + (f".{places}" if places else "")
 
 
-RateText = Annotated[str, Field(min_length=1, max_length=31), AfterValidator(_exact)]
+def _sensible(text: str) -> str:
+    if not LEAST <= Fraction(text) <= MOST:
+        raise ValueError(
+            "a rate lies between 0.000000001 and 1000000000: further apart no two currencies are. Look at its places, "
+            "and at which of the two it is for one unit of"
+        )
+    return text
+
+
+RateText = Annotated[str, Field(min_length=1, max_length=31), AfterValidator(_exact), AfterValidator(_sensible)]
 Day = Annotated[date, Field(ge=FIRST_DAY)]
 
 

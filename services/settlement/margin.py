@@ -14,6 +14,8 @@ from schemas.money import format_amount
 from services.settlement.fx import Rates, Used, rounded
 
 By = Literal["day", "model", "channel", "account"]
+MOST_NANO = 2**62
+"""Half of what a reply's 64 bits hold, so that no rounding passes them. A rate of an older release may lead beyond it."""
 FIGURES = ("charged", "refunded", "cost", "uncosted")
 HUNDREDTHS_OF_A_PERCENT = 10_000
 
@@ -48,14 +50,30 @@ class _Row:
             self.exact[name] += money.figure(name) * factor
 
 
+@dataclass(slots=True)
+class _Room:
+    """What a report's figures may still come to, all taken as positive: within it, no sum of them passes `MOST_NANO`."""
+
+    taken: Fraction = Fraction(0)
+
+    def has(self, money: Money, factor: Fraction) -> bool:
+        """Whether a day's money has room, which it then takes."""
+        more = sum(abs(money.figure(name)) for name in FIGURES) * factor
+        if self.taken + more > MOST_NANO:
+            return False
+        self.taken += more
+        return True
+
+
 def report(money: Iterable[Money], rates: Rates, currency: str) -> dict[str, Any]:
     """Rows by key, their total, what could not be converted, and the rates that were used."""
     rows: dict[str | None, _Row] = {}
     unconverted: list[Money] = []
+    room = _Room()
     used: dict[tuple[str, date], Used] = {}
     for each in money:
         found = rates.on(each.currency, currency, each.day)
-        if found is None:
+        if found is None or not room.has(each, found.factor):
             unconverted.append(each)
             continue
         if found.stored is not None:

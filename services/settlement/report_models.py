@@ -64,7 +64,7 @@ class MarginRow(MarginFigures):
 
 
 class Unconverted(Figures):
-    """A day's money in a currency for which no rate is known: it is in no row and in no total."""
+    """A day's money in a currency without a known rate, or by whose rate it is more than can be shown: it is in no total."""
 
     key: str | None
     date: date_of

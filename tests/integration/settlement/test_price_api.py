@@ -154,7 +154,17 @@ def test_a_rate_is_set_once_superseded_and_used_by_the_report(api: Service) -> N
 
 
 @pytest.mark.parametrize(
-    "change", [{"rate": "0"}, {"rate": 0.14}, {"to": "CNY"}, {"date": "2999-01-01"}, {"date": "x"}, {"source": ""}, {"more": 1}]
+    "change",
+    [
+        {"rate": "0"},
+        {"rate": "0.000000000000000001"},
+        {"rate": 0.14},
+        {"to": "CNY"},
+        {"date": "2999-01-01"},
+        {"date": "x"},
+        {"source": ""},
+        {"more": 1},
+    ],
 )
 def test_a_rate_that_makes_no_sense_is_refused(api: Service, change: dict[str, Any]) -> None:
     line = {"from": "CNY", "to": "USD", "date": now().date().isoformat(), "rate": "0.14", "source": "bank"}

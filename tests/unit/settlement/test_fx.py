@@ -34,7 +34,25 @@ def test_a_rate_is_kept_as_the_decimal_that_it_is(written: str, kept: str) -> No
 
 
 @pytest.mark.parametrize(
-    "written", ["0", "0.00", "-1", "+1", "1e3", ".5", "7,1", "NaN", "1" * 13, "0." + "1" * 19, "\u0667", " 7", ""]
+    "written",
+    [
+        "0.000000000000000001",
+        "0.0000000009",
+        "1000000000.1",
+        "0",
+        "0.00",
+        "-1",
+        "+1",
+        "1e3",
+        ".5",
+        "7,1",
+        "NaN",
+        "1" * 13,
+        "0." + "1" * 19,
+        "\u0667",
+        " 7",
+        "",
+    ],
 )
 def test_what_is_no_exact_positive_rate_is_refused(written: str) -> None:
     with pytest.raises(ValidationError):

@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal, localcontext
 from typing import Any
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,23 @@ def test_what_has_no_rate_is_told_as_it_is_and_is_in_no_total() -> None:
         "5.00",
         "1.00",
     )
+
+
+def test_what_a_stored_rate_makes_too_much_of_is_told_as_it_is_and_the_rest_is_reported() -> None:
+    odd = Rates([Rate("XAU", "USD", FIRST, "0.000000000000000001", "old"), Rate("CNY", "XAU", FIRST, "2", "bank")])
+    dollars = [money(key=key, charged=UNIT, cost=UNIT) for key in ("a", "b")]
+    found = report([*dollars, money(currency="CNY", charged=UNIT)], odd, "XAU")
+    assert [(each["currency"], each["charged_nano"]) for each in found["unconverted"]] == [("USD", UNIT)] * 2
+    assert found["total"]["charged_nano"] == 2 * UNIT
+    assert {rate["currency"] for rate in found["rates"]} == {"CNY"}
+
+
+def test_many_days_that_fit_alone_are_shown_only_as_far_as_their_sum_fits() -> None:
+    half = [money(key=str(number), charged=2**61, cost=2**60) for number in range(9)]
+    found = report(half, RATES, "USD")
+    assert len(found["data"]) == 1
+    assert len(found["unconverted"]) == 8
+    orjson.dumps(found)
 
 
 def test_a_loss_is_negative_and_nothing_charged_has_no_percentage() -> None:
