@@ -24,6 +24,8 @@ from services.analytics.timerange import TimeRange
 from services.analytics.warehouse import Warehouse
 
 ALERTS_SHOWN = 500
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+"""What a query may name: ClickHouse keeps instants to the year 2299, and another offset moves one by a day at most."""
 After = Annotated[str | None, Query(max_length=200, description="The next_after of the page before.")]
 Since = Annotated[datetime | None, Query(alias="from")]
 Until = Annotated[datetime | None, Query(alias="to")]
@@ -33,10 +35,12 @@ class NotLoadingError(TransientError):
     """The loader has no connection to Kafka at the moment: ask again."""
 
 
-def as_utc(instant: datetime | None) -> datetime | None:
-    """The instant in UTC; one without an offset is taken to be in UTC."""
+def as_utc(instant: datetime | None, param: str) -> datetime | None:
+    """The instant in UTC; one without an offset is taken to be in UTC. Raises QueryRefusedError for one of no use here."""
     if instant is None:
         return None
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise QueryRefusedError(param, f"`{param}` lies between the years {FIRST_YEAR} and {LAST_YEAR}")
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
@@ -47,8 +51,8 @@ def micros_of(instant: datetime) -> int:
 
 def time_range(since: datetime | None, until: datetime | None, step_s: int | None = None) -> TimeRange:
     """The range that a call asks for: the last hour if it says nothing."""
-    end = as_utc(until) or datetime.now(UTC)
-    return TimeRange.of(as_utc(since) or end - timedelta(hours=1), end, step_s)
+    end = as_utc(until, "to") or datetime.now(UTC)
+    return TimeRange.of(as_utc(since, "from") or end - timedelta(hours=1), end, step_s)
 
 
 def json_response(value: Any) -> Response:
@@ -158,9 +162,9 @@ def router(warehouse: Warehouse, state: LoaderState) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=ALERTS_SHOWN)] = ALERTS_SHOWN,
     ) -> Response:
         """Those under way in the time asked for (the last week), of one account or of all that the caller may see."""
-        end = as_utc(until) or datetime.now(UTC) + timedelta(minutes=1)
+        end = as_utc(until, "to") or datetime.now(UTC) + timedelta(minutes=1)
         accounts = frozenset({account_id}) if account_id else caller.accounts_with("usage.read")
-        begin = as_utc(since) or end - timedelta(days=7)
+        begin = as_utc(since, "from") or end - timedelta(days=7)
         return json_response(await alerts(warehouse, begin, end, accounts, after, limit))
 
     return routes

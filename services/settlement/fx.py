@@ -41,7 +41,9 @@ def _sensible(text: str) -> str:
 
 
 RateText = Annotated[str, Field(min_length=1, max_length=31), AfterValidator(_exact), AfterValidator(_sensible)]
-Day = Annotated[date, Field(ge=FIRST_DAY)]
+LAST_DAY = date(9000, 1, 1)
+"""Far enough from the end of the calendar for the day after, and for what a transaction's id can say."""
+Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 
 
 class RateLine(BaseModel):

@@ -171,3 +171,16 @@ def test_a_rate_that_makes_no_sense_is_refused(api: Service, change: dict[str, A
     assert api.call("POST", "/admin/fx-rates", json={"rates": [line | change]}).status_code == 422
     assert api.call("POST", "/admin/fx-rates", json={"rates": [line, line]}).status_code == 422
     assert api.call("GET", "/admin/reports/margin?from=2026-01-02&to=2026-01-01").status_code == 422
+
+
+@pytest.mark.parametrize("days", ["from=9999-12-31&to=9999-12-31", "from=0001-01-01&to=0001-01-01"])
+def test_days_at_the_ends_of_the_calendar_are_refused(api: Service, days: str) -> None:
+    assert api.call("GET", f"/admin/reports/margin?{days}").status_code == 422
+
+
+def test_a_date_beyond_the_calendar_in_utc_is_refused_in_words(api: Service) -> None:
+    for path in ("/admin/price-books/diff", "/admin/price-books"):
+        refused = api.call("POST", f"{path}?effective_from=9999-12-31T23:59:59-14:00", content=priced("11"))
+        assert "beyond the calendar" in answer(refused, 422)["error"]["message"]
+    in_file = api.call("POST", "/admin/price-books/diff", content=priced("11", "9999-12-31T23:59:59-14:00"))
+    assert "beyond the calendar" in answer(in_file, 422)["error"]["message"]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.analytics.admin_api import as_utc
 from services.analytics.errors import QueryRefusedError
 from services.analytics.timerange import MOST_BUCKETS, WANTED_BUCKETS, TimeRange
 
@@ -37,3 +38,26 @@ def test_a_range_that_makes_no_sense_is_refused(since: datetime, step_s: int | N
     with pytest.raises(QueryRefusedError) as refused:
         TimeRange.of(since, NOON, step_s)
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("param", "text"),
+    [
+        ("from", "0001-01-01T00:00:00+14:00"),
+        ("to", "9999-12-31T23:59:59-14:00"),
+        ("to", "9999-12-31T23:59:59"),
+        ("from", "1969-12-31T23:59:59Z"),
+    ],
+)
+def test_an_instant_at_the_ends_of_the_calendar_is_refused_by_its_parameter(param: str, text: str) -> None:
+    with pytest.raises(QueryRefusedError) as refused:
+        as_utc(datetime.fromisoformat(text), param)
+    assert refused.value.param == param
+
+
+def test_an_instant_is_taken_to_utc_from_any_offset_and_without_one() -> None:
+    noon = datetime(2026, 3, 14, 12, tzinfo=UTC)
+    assert as_utc(datetime.fromisoformat("2026-03-14T14:00:00+02:00"), "from") == noon
+    assert as_utc(datetime.fromisoformat("2026-03-14T12:00:00"), "from") == noon
+    assert as_utc(datetime.fromisoformat("1970-01-01T00:00:00+14:00"), "from") == datetime(1969, 12, 31, 10, tzinfo=UTC)
+    assert as_utc(None, "from") is None
