@@ -7,22 +7,35 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from schemas.envelope import now
 from services.console.entities.options import Limit
 from services.console.errors import FOUND_WRONG, BadFileError, ConsoleError
 from services.console.paging import listed
-from services.console.price_routes import mismatches
+from services.console.price_routes import mismatches, worth_saying
 from services.console.session import Author, Json, Session, Yes, confirm, session_of
+from services.console.spoken import SpokenError, duration, instant
 from services.console.terminal import Terminal
 
 app = typer.Typer(help="Prices: what a million tokens cost, from when, and in which currency.", no_args_is_help=True)
 File = Annotated[Path, typer.Argument(help="A price file (YAML or JSON).", show_default=False)]
 Version = Annotated[int | None, typer.Argument(min=1, help="A version; by default the one in force.", show_default=False)]
+
+
+def _when(text: str | None) -> str | None:
+    """A duration counts from now, once for the comparison and the publication; settlement reads everything else."""
+    try:
+        return None if text is None else instant(text, now()) if duration(text) else text
+    except SpokenError:
+        return text
+
+
 From = Annotated[
     str | None,
     typer.Option(
         "--effective-from",
-        metavar="INSTANT",
-        help="From when, such as 2026-01-01 (UTC) or 2026-01-01T00:00:00Z, in place of what the file says.",
+        metavar="TIME",
+        callback=_when,
+        help="From when, such as 2h (from now), 2026-01-01 (UTC) or 2026-01-01T00:00:00Z, in place of what the file says.",
         show_default=False,
     ),
 ]
@@ -98,15 +111,16 @@ def diff(
     session = session_of(context)
     if (file is None) == (to is None) or (to is not None and beside is None):
         raise typer.BadParameter("give a file, or two versions: --beside 3 --to 4")
+    look: list[str] = []
     if file is None:
         with session.connect("settlement") as settlement:
             found = settlement.get("/admin/price-books/diff", before=beside, after=to)
     else:
-        found = _compared(session, _content(file), effective_from, beside)
+        found, look = _compared(session, _content(file), effective_from, beside)
     if as_json:
         session.terminal.json(found)
     else:
-        _say_changes(session.terminal, found)
+        _say_changes(session.terminal, found, look)
     if exit_code and found["changes"]:
         raise typer.Exit(FOUND_WRONG)
 
@@ -124,9 +138,9 @@ def apply(
     """Publish a file as the whole price book: shows what changes, asks, and does it only if nothing else changed meanwhile."""
     session = session_of(context)
     content = _content(file)
-    found = _compared(session, content, effective_from)
+    found, look = _compared(session, content, effective_from)
     if not as_json:
-        _say_changes(session.terminal, found)
+        _say_changes(session.terminal, found, look)
     if found["changes"]:
         when = f"from {found['effective_from']}" if found["effective_from"] else "now"
         confirm(f"Replace version {found['version']} {when}?", yes=yes)
@@ -173,8 +187,10 @@ def _content(file: Path) -> bytes:
         raise BadFileError(f"{file} cannot be read: {error}") from error
 
 
-def _compared(session: Session, content: bytes, effective_from: str | None, beside: int | None = None) -> dict[str, Any]:
-    """The difference, and what the routes and the prices do not have of each other; None where router cannot say."""
+def _compared(
+    session: Session, content: bytes, effective_from: str | None, beside: int | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """The difference, what routes and prices do not have of each other (None where router cannot say), and words for people."""
     with session.connect("settlement") as settlement:
         query = _query(effective_from=effective_from, beside=beside)
         found: dict[str, Any] = settlement.send("/admin/price-books/diff", content, "application/yaml", **query)
@@ -183,9 +199,11 @@ def _compared(session: Session, content: bytes, effective_from: str | None, besi
             table = router.get("/admin/routes/export")["table"]
     except ConsoleError as error:
         session.terminal.progress(f"not compared with the routes: {error}")
-        return {**found, "unmatched": None}
+        return {**found, "unmatched": None}, []
     # What settlement took for valid YAML is read here as it reads it.
-    return {**found, "unmatched": mismatches(yaml.safe_load(content)["prices"], table)}
+    prices = yaml.safe_load(content)["prices"]
+    changed = {each["id"] for each in found["changes"] if each["kind"] == "price"}
+    return {**found, "unmatched": mismatches(prices, table)}, worth_saying(prices, table, changed)
 
 
 def _query(**named: str | int | None) -> dict[str, str]:
@@ -197,7 +215,7 @@ def _yaml(found: dict[str, Any]) -> str:
     return head + yaml.safe_dump(found["book"], sort_keys=False, allow_unicode=True, width=200, default_flow_style=None)
 
 
-def _say_changes(terminal: Terminal, found: dict[str, Any]) -> None:
+def _say_changes(terminal: Terminal, found: dict[str, Any], look: list[str]) -> None:
     if not found["changes"]:
         terminal.say(f"nothing changes: version {found['version']} has the same prices")
     else:
@@ -207,7 +225,7 @@ def _say_changes(terminal: Terminal, found: dict[str, Any]) -> None:
         if change["change"] == "changed":
             for name, values in change["fields"].items():
                 terminal.say(f"  {name}: {_shown(values['before'])} -> {_shown(values['after'])}")
-    for warning in (*found["warnings"], *(found.get("unmatched") or ())):
+    for warning in (*found["warnings"], *look):
         terminal.say(f"look twice: {warning}", style="yellow")
     for each in found.get("scheduled", ()):
         terminal.say(

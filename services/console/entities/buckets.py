@@ -1,5 +1,6 @@
 """Which currency a bucket is in, so that an amount in another one is refused before anything is posted."""
 
+from services.console.errors import RefusedError
 from services.console.service_client import ServiceClient
 from services.console.spoken import SpokenError, amount, currency_in, signed_amount
 
@@ -12,12 +13,21 @@ def currencies(settlement: ServiceClient, account_id: str) -> dict[str, str]:
 def spoken_amount(settlement: ServiceClient, account_id: str, bucket: str, text: str, *, signed: bool = False) -> str:
     """The exact amount; where the text names a currency it has to be the bucket's."""
     said = currency_in(text.strip().removeprefix("-"))
-    own = currencies(settlement, account_id).get(bucket) if said else None
+    own = (currencies(settlement, account_id).get(bucket) or _priced_currency(settlement, bucket)) if said else None
     if said and own is None:
         raise SpokenError(
-            f"{account_id} has no bucket {bucket} yet whose currency {text!r} could be held to: write the amount alone"
+            f"neither {account_id} nor a price book knows the currency of {bucket} to hold {text!r} to: write the amount alone"
         )
     return signed_amount(text, own) if signed else amount(text, own)
+
+
+def _priced_currency(settlement: ServiceClient, bucket: str) -> str | None:
+    """The currency that the price book in force gives a bucket; None where there is none, or it may not be read."""
+    try:
+        book = settlement.get("/admin/price-books/current")["book"]
+    except RefusedError:
+        return None
+    return next((each["currency"] for each in book["buckets"] if each["id"] == bucket), None)
 
 
 def currency_of(settlement: ServiceClient, account_id: str, bucket: str | None, text: str, given: str | None) -> str:

@@ -1,6 +1,7 @@
 """`tollbook prices` as a person meets it: what is shown before anything changes, and what is sent."""
 
 import io
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from schemas.envelope import now
 from services.console import price_commands
 from services.console.addresses import Address
 from services.console.errors import NobodyAskedError, RefusedError
-from services.console.price_routes import mismatches
+from services.console.price_routes import mismatches, worth_saying
 from services.console.service_client import ServiceClient
 from services.console.session import Session
 from services.console.terminal import Terminal
@@ -93,6 +95,25 @@ def test_a_file_is_published_in_place_of_the_version_that_it_was_compared_with(f
     query = {"effective_from": "2026-02-01", "expected_version": "3", "author": "ann"}
     assert dict(done.sent[1].url.params) == query
     assert done.sent[1].content.decode() == FILE
+
+
+@pytest.mark.parametrize(("said", "ahead"), [("15m", 900), ("2h", 7200), ("1d", 86_400)])
+def test_a_duration_is_counted_from_now_once_for_comparing_and_publishing(file: str, said: str, ahead: int) -> None:
+    before = now().replace(microsecond=0)
+    done = Ran("apply", file, "--yes", "--effective-from", said)
+    compared, published = (request.url.params["effective_from"] for request in done.sent)
+    assert compared == published
+    assert before <= datetime.fromisoformat(published) - timedelta(seconds=ahead) <= now()
+
+
+def test_prices_that_nothing_asks_for_are_named_where_they_change_and_counted_where_not() -> None:
+    prices = [{"route_type": "pooled", "model": name} for name in ("other-1", "one", "two", "three")]
+    assert worth_saying(prices, TABLE, {"pooled one"}) == [
+        "gpt-4o on direct has no price: gpt-4o cannot be asked for there (`no_price`)",
+        "one on pooled has a price, and no route asks for it: is the name right?",
+        "2 prices that do not change are of models that no route asks for (--json names them)",
+    ]
+    assert len(mismatches(prices, TABLE)) == 4
 
 
 def test_every_mistake_of_a_file_is_said_on_a_line_of_its_own(file: str) -> None:
