@@ -2,11 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from schemas.envelope import Contract, Identifier, UtcDatetime, now
 
 ControlKind = Literal["account", "project", "key", "routes", "limit", "channel", "price"]
+
+
+def _of_a_database(version: int) -> int:
+    """Raise ValueError for a version that no column of a database holds: it would be the newest for ever."""
+    if not 0 <= version < 2**63:
+        raise ValueError("a version is a number from 0 to 2^63 - 1")
+    return version
+
+
+Version = Annotated[int, AfterValidator(_of_a_database)]
 
 
 class ControlRecord(Contract):
@@ -22,7 +32,7 @@ class ControlRecord(Contract):
 
     kind: ControlKind
     entity_id: Identifier
-    version: int
+    version: Version
     changed_at: UtcDatetime = Field(default_factory=now)
     frozen: bool = False
     revoked: bool = False

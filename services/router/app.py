@@ -20,7 +20,6 @@ from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 
 from schemas.control import ControlRecord
-from services.router import metrics
 from services.router.admin import AdminDesk, build_admin
 from services.router.affinity import Affinity
 from services.router.attempts import AttemptLoop, AttemptRules
@@ -173,6 +172,7 @@ class Router:
             tables=self._tables,
             freezes=self._freezes,
             freeze_store=self._freeze_store,
+            obey=self._watch.load_freezes,
             change_log=ChangeLog(s.database_url),
         )
         rest = build_admin(desk, entities, guard)
@@ -243,9 +243,8 @@ class Router:
             await self._tables.try_reload(record.version)
         elif record.kind == "price":
             self._price_feed.nudge()
-        elif record.kind == "channel" and self._freezes.apply(announced(record)):
-            metrics.CHANNELS_FROZEN.set(len(self._freezes.channels))
-            log.info("channel_freeze_in_force", channel=record.entity_id, frozen=record.frozen, author=record.author)
+        elif record.kind == "channel":
+            await self._watch.hear_freeze(announced(record))
 
     async def _until_done(self, what: str, step: Step) -> None:
         self._waiting_for = what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -12,7 +13,6 @@ from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from schemas.access import ALL, ROLE_NOT_ALLOWED, Permission, Principal, Verdict, refusal
-from services.router import metrics
 from services.router.admin_models import (
     AuditEntry,
     Because,
@@ -56,6 +56,7 @@ class EntityDesk:
         tables: Tables,
         freezes: Freezes,
         freeze_store: FreezeStore,
+        obey: Callable[[], Awaitable[None]],
         change_log: ChangeLog,
     ) -> None:
         self._store = store
@@ -64,6 +65,7 @@ class EntityDesk:
         self._tables = tables
         self._freezes = freezes
         self._freeze_store = freeze_store
+        self._obey = obey
         self._change_log = change_log
 
     async def get_channel(self, channel_id: str) -> Response:
@@ -166,8 +168,7 @@ class EntityDesk:
             raise EntityMissingError(f"The route table in force has no channel {channel_id!r}.")
         who = who_of(request, why.author, why.reason)
         decided = await self._freeze_store.decide(channel_id, who, frozen=frozen)
-        self._freezes.apply(decided)
-        metrics.CHANNELS_FROZEN.set(len(self._freezes.channels))
+        await self._obey()
         await self._writer.announce()
         return JSONResponse(_freeze_shown(shown(decided)))
 

@@ -24,8 +24,7 @@ class FreezeStore:
     async def load(self) -> list[Freeze]:
         """The latest decision on every channel on which there is one."""
         async with await connect(self._database_url) as connection:
-            rows = await (await connection.execute(queries("control.sql")["freezes"])).fetchall()
-        return [Freeze(**row) for row in rows]
+            return await decisions(connection)
 
     async def decide(self, channel_id: str, who: Who, *, frozen: bool) -> Freeze:
         """Freeze or unfreeze a channel. The same decision for the same reason again changes nothing."""
@@ -43,6 +42,12 @@ class FreezeStore:
             entry = Entry(who, action, CHANNEL, channel_id, None if before is None else shown(before), shown(after))
             await record(connection, entry)
         return after
+
+
+async def decisions(connection: Connection) -> list[Freeze]:
+    """The latest decision on every channel on which there is one."""
+    rows = await (await connection.execute(queries("control.sql")["freezes"])).fetchall()
+    return [Freeze(**row) for row in rows]
 
 
 def announcement(decided: Freeze) -> ControlRecord:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+MAX_SAID: Final = 1000
 
 
 class Freeze(NamedTuple):
@@ -23,25 +26,29 @@ class Freeze(NamedTuple):
 
 
 class Freezes:
-    """The decisions by channel. `channels` are those that are frozen: the hot path looks there."""
+    """The decisions by channel, as Postgres has them. `channels` are those that are frozen: the hot path looks there."""
 
     def __init__(self) -> None:
         self._decided: dict[str, Freeze] = {}
+        self._ahead: set[tuple[str, int]] = set()
         self.channels: dict[str, Freeze] = {}
 
-    def apply(self, decided: Freeze) -> bool:
-        """Obey a decision, unless a newer one is known. Whether it changed anything."""
-        known = self._decided.get(decided.channel_id)
-        if known is not None and known.version >= decided.version:
-            return False
-        self._decided[decided.channel_id] = decided
-        if decided.frozen:
-            self.channels[decided.channel_id] = decided
-        else:
-            self.channels.pop(decided.channel_id, None)
-        return True
+    def replace(self, decisions: Iterable[Freeze]) -> list[Freeze]:
+        """Obey these and forget all others, whatever their versions: a database that was restored counts, too. What changed."""
+        decided = {each.channel_id: each for each in decisions}
+        changed = [each for each in decided.values() if self._decided.get(each.channel_id) != each]
+        self._decided = decided
+        self.channels = {each.channel_id: each for each in decided.values() if each.frozen}
+        return changed
 
-    @property
-    def stamp(self) -> int:
-        """Grows with every decision: equal to the database's where every decision is known."""
-        return sum(each.version for each in self._decided.values())
+    def knows(self, told: Freeze) -> bool:
+        """Whether that is the decision in force here."""
+        return self._decided.get(told.channel_id) == told
+
+    def found_ahead(self, told: Freeze) -> bool:
+        """Whether nobody decided that: its version is above the one in force. Says so once of each."""
+        known, seen = self._decided.get(told.channel_id), (told.channel_id, told.version)
+        if (known is not None and known.version >= told.version) or seen in self._ahead or len(self._ahead) >= MAX_SAID:
+            return False
+        self._ahead.add(seen)
+        return True

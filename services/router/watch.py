@@ -1,6 +1,6 @@
 """Looks at Postgres every second: for a table or a freeze that the control topic did not tell of, and for what is to be told.
 
-The topic tells at once. This is for when it cannot: an instance that does not hear asks.
+The topic tells at once that there is something. What was decided is what Postgres says: also where the topic says otherwise.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import structlog
 from services.router import metrics
 from services.router.change_log import Connection
 from services.router.control_outbox import ControlOutbox
-from services.router.freeze_store import FreezeStore
-from services.router.freezes import Freezes
+from services.router.freeze_store import FreezeStore, decisions
+from services.router.freezes import Freeze, Freezes
 from services.router.queries import queries
 from services.router.route_store import connect
 from services.router.tables import Tables
@@ -36,6 +36,8 @@ class Watch:
         self._store = store
         self._outbox = outbox
         self._connection: Connection | None = None
+        # One look after the other: what was read before a decision never replaces what was read after it.
+        self._loading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -51,10 +53,25 @@ class Watch:
 
     async def load_freezes(self) -> None:
         """Learn every decision on a channel. Raises psycopg.Error while the database is away."""
-        for decided in await self._store.load():
-            if self._freezes.apply(decided):
-                metrics.CHANNELS_FROZEN.set(len(self._freezes.channels))
-                log.info("channel_freeze_in_force", channel=decided.channel_id, frozen=decided.frozen, author=decided.author)
+        async with self._loading:
+            self._obey(await self._store.load())
+
+    async def hear_freeze(self, told: Freeze) -> None:
+        """Look at once at what the topic tells of: it says when to look, and only Postgres what was decided."""
+        if self._freezes.knows(told):
+            return
+        try:
+            await self.load_freezes()
+        except (psycopg.Error, OSError, TimeoutError) as exc:
+            log.warning("database_not_looked_at", reason=str(exc))
+            return
+        if self._freezes.found_ahead(told):
+            log.error("control_record_nobody_decided", channel=told.channel_id, version=told.version, author=told.author)
+
+    def _obey(self, decisions: list[Freeze]) -> None:
+        for decided in self._freezes.replace(decisions):
+            log.info("channel_freeze_in_force", channel=decided.channel_id, frozen=decided.frozen, author=decided.author)
+        metrics.CHANNELS_FROZEN.set(len(self._freezes.channels))
 
     async def _run(self) -> None:
         said = ""
@@ -77,8 +94,8 @@ class Watch:
         assert state is not None
         if state["table_version"] != self._tables.catalog.version:
             await self._tables.try_reload()
-        if state["freezes"] != self._freezes.stamp:
-            await self.load_freezes()
+        async with self._loading:
+            self._obey(await decisions(self._connection))
         if state["to_announce"]:
             await self._outbox.try_flush(FLUSH_S)
 

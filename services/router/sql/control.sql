@@ -1,7 +1,6 @@
 -- name: state
--- What every instance looks at each second: the table in force, the newest decision on a channel, and whether an announcement waits.
+-- What every instance looks at each second beside the decisions on channels: the table in force, and whether an announcement waits.
 SELECT (SELECT coalesce(max(version), 0) FROM router.route_table)::bigint AS table_version,
-    (SELECT coalesce(sum(version), 0) FROM router.channel_freeze)::bigint AS freezes,
     EXISTS (SELECT FROM router.control_outbox) AS to_announce
 
 -- name: freezes

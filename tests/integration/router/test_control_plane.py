@@ -11,6 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from schemas.access import PERMISSION_FIELD, PERMISSIONS
+from schemas.control import ControlRecord
+from schemas.envelope import now
 from services.router.admin_models import (
     AuditEntry,
     ChannelShown,
@@ -21,6 +23,7 @@ from services.router.admin_models import (
     TableInForce,
     TableVersion,
 )
+from tests.announced import announce
 from tests.integration.router.rig import EDGE, Asker, Rig, story
 from tests.logins import as_service
 
@@ -155,6 +158,22 @@ async def test_a_frozen_channel_is_used_by_nobody_whatever_table_comes_and_whoev
     assert (thawed.frozen, thawed.version) == (False, 2)
     assert (await asker.ask(lane))[1].headers["x-tollbook-channel"] == lane.main
     assert [each.action for each in log_of(rig, "channel", lane.main)] == ["channel.unfreeze", "channel.freeze"]
+
+
+@pytest.mark.parametrize("version", [2**63 - 1, 2**63])
+async def test_a_freeze_counts_whatever_the_control_topic_said_before_it(rig: Rig, asker: Asker, version: int) -> None:
+    lane = rig.lane()
+    forged = ControlRecord.model_construct(kind="channel", entity_id=lane.main, version=version, changed_at=now(), author="x")
+    for frozen in (True, False):
+        await announce(rig.kafka, forged.model_copy(update={"frozen": frozen}))
+    assert (await asker.ask(lane))[1].headers["x-tollbook-channel"] == lane.main
+    assert told(call(rig, "POST", f"/channels/{lane.main}/freeze"), FreezeShown).version == 1
+    assert (await asker.ask(lane))[1].headers["x-tollbook-channel"] == lane.backup
+    rig.router.stop()
+    rig.router.start(rig.urls["router"] + "/readyz")
+    assert (await asker.ask(lane))[1].headers["x-tollbook-channel"] == lane.backup
+    told(call(rig, "POST", f"/channels/{lane.main}/unfreeze"), FreezeShown)
+    assert (await asker.ask(lane))[1].headers["x-tollbook-channel"] == lane.main
 
 
 async def test_where_every_channel_is_frozen_the_refusal_says_which(rig: Rig, asker: Asker) -> None:

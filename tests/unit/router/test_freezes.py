@@ -1,11 +1,13 @@
-"""Frozen channels: the newest decision counts, a plan passes them over, and a refusal names them."""
+"""Frozen channels: what Postgres says counts, a plan passes them over, and a refusal names them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import ValidationError
 
+from schemas.control import ControlRecord
 from services.router.breaker import BreakerLimits
 from services.router.errors import RefusalError
 from services.router.explain import explain
@@ -29,19 +31,36 @@ def decided(version: int, *, frozen: bool, channel_id: str = "a") -> Freeze:
 def health(*decisions: Freeze) -> Health:
     """The state of channels under these decisions."""
     freezes = Freezes()
-    for each in decisions:
-        freezes.apply(each)
+    freezes.replace(decisions)
     return Health(BreakerLimits(), lambda: 0.0, freezes)
 
 
-def test_the_newest_decision_counts_in_whatever_order_they_come() -> None:
+def test_what_the_tables_say_counts_whatever_was_known_before() -> None:
     freezes = Freezes()
-    assert freezes.apply(decided(2, frozen=False))
-    assert not freezes.apply(decided(1, frozen=True))
-    assert not freezes.apply(decided(2, frozen=False))
-    assert (freezes.channels, freezes.stamp) == ({}, 2)
-    assert freezes.apply(decided(3, frozen=True))
+    assert freezes.replace([decided(9, frozen=True), decided(2, frozen=True, channel_id="b")])
+    # A database that was restored has an older decision on one channel and none on the other.
+    assert freezes.replace([decided(1, frozen=False)]) == [decided(1, frozen=False)]
+    assert freezes.channels == {}
+    assert freezes.replace([decided(1, frozen=False)]) == []
+    freezes.replace([decided(2, frozen=True)])
     assert list(freezes.channels) == ["a"]
+
+
+def test_a_record_that_nobody_decided_is_found_once() -> None:
+    freezes = Freezes()
+    freezes.replace([decided(3, frozen=True)])
+    assert freezes.knows(decided(3, frozen=True))
+    assert not freezes.knows(decided(3, frozen=False))
+    assert [freezes.found_ahead(decided(each, frozen=False)) for each in (2, 3, 2**62, 2**62)] == [False, False, True, False]
+    assert freezes.found_ahead(decided(1, frozen=True, channel_id="never-decided"))
+
+
+@pytest.mark.parametrize("version", [-1, 2**63, 10**30])
+def test_a_control_record_has_a_version_that_a_database_can_have(version: int) -> None:
+    record = announcement(decided(2**63 - 1, frozen=True)).model_dump_json()
+    assert ControlRecord.model_validate_json(record).version == 2**63 - 1
+    with pytest.raises(ValidationError):
+        ControlRecord.model_validate_json(record.replace(str(2**63 - 1), str(version)))
 
 
 def test_a_decision_is_the_same_after_it_was_announced() -> None:
@@ -59,9 +78,9 @@ def test_a_frozen_channel_is_passed_over_and_begins_no_call() -> None:
 def test_a_channel_that_is_frozen_after_the_plan_was_made_begins_no_call() -> None:
     of = health()
     make_plan(CATALOG, "gpt-4o", POLICY, of.condition, lambda: 0.5)
-    of.freezes.apply(decided(1, frozen=True))
+    of.freezes.replace([decided(1, frozen=True)])
     assert of.begin(CATALOG.channels["a"]) == "channel_frozen"
-    of.freezes.apply(decided(2, frozen=False))
+    of.freezes.replace([decided(2, frozen=False)])
     assert isinstance(of.begin(CATALOG.channels["a"]), Passage)
 
 

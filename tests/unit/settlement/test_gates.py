@@ -1,6 +1,7 @@
 """Tokens, freezes and the bound of the ingress table."""
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.control import ControlRecord
 from services.settlement.control import Frozen
@@ -35,6 +36,13 @@ def test_an_older_version_changes_nothing() -> None:
     assert frozen.code("a", "p", "k") == "key_frozen"
     frozen.apply(control("key", "k", 6))
     assert frozen.code("a", "p", "k") is None
+
+
+@pytest.mark.parametrize("version", [-1, 2**63])
+def test_a_record_with_a_version_that_no_database_has_is_none(version: int) -> None:
+    assert control("key", "k", 2**63 - 1).version == 2**63 - 1
+    with pytest.raises(ValidationError):
+        control("key", "k", version, frozen=True)
 
 
 def test_other_kinds_freeze_nobody() -> None:
