@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import structlog
@@ -36,6 +37,8 @@ from services.router.tokens import bears
 YAML, JSON = "application/yaml", "application/json"
 CHANNELS_MAX = 1_000
 """As many as a table may have: one page shows them all."""
+READER = ThreadPoolExecutor(1, "route-table")
+"""Reads posted tables; the loop's own threads belong to other work."""
 log = structlog.get_logger(__name__)
 
 
@@ -219,5 +222,6 @@ def _described(model: Model) -> dict[str, Any]:
 
 
 async def _table_of(request: Request) -> RouteTable:
-    """The table in the body, read beside the event loop: a large one takes seconds, and requests go on meanwhile."""
-    return await asyncio.to_thread(parse_table, await bounded_body(request))
+    """The table in the body, read beside the event loop, one at a time: requests go on meanwhile."""
+    text = await bounded_body(request)
+    return await asyncio.get_running_loop().run_in_executor(READER, parse_table, text)

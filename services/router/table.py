@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.attempts import RouteType
 from schemas.envelope import Identifier
+from schemas.yaml_text import YamlTextError, read_yaml
 from services.router.bounds import IMAGE_TOKENS
 from services.router.errors import TableRejectedError
 from services.router.key_rules import secret_fault, variable_fault
@@ -213,13 +214,9 @@ def parse_table(text: bytes) -> RouteTable:
     if len(text) > TABLE_BYTES_MAX:
         raise TableRejectedError(f"a route table has at most {TABLE_BYTES_MAX} bytes")
     try:
-        node = yaml.compose(text.decode("utf-8"), Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text.decode("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+        node, raw = read_yaml(text.decode("utf-8"))
+    except (YamlTextError, UnicodeDecodeError) as exc:
         raise TableRejectedError(f"neither YAML nor JSON: {exc}") from None
-    except (AttributeError, TypeError, ArithmeticError, LookupError) as exc:
-        # The library's own constructors break so on a tagged value that is none, such as `!!timestamp x`.
-        raise TableRejectedError(f"neither YAML nor JSON: a value is not what its tag says ({type(exc).__name__})") from None
     if not isinstance(raw, dict):
         said = "the file is empty" if raw is None else "this is no route table"
         raise TableRejectedError(f"line 1: {said}: a table has channels and models, as `tollbook routes export` shows them")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.router.bounds import IMAGE_TOKENS
 from services.router.errors import TableRejectedError
-from services.router.table import TABLE_BYTES_MAX, parse_table
+from services.router.table import TABLE_BYTES_MAX, RouteTable, parse_table
 
 CATALOG = Path(__file__).parents[3] / "deploy" / "catalog" / "routes.yaml"
 CHANNEL = (
@@ -91,13 +93,14 @@ def test_json_is_as_good_as_yaml() -> None:
         (table(CHANNEL % ", limits: {concurrency: 0}"), "line 3, channel a: limits.concurrency"),
         (b"channels: [\n", "neither YAML nor JSON"),
         (b"\xff\xfe", "neither YAML nor JSON"),
-        (b"a: !!timestamp x", "neither YAML nor JSON: a value is not what its tag says"),
+        (b"a: !!timestamp x", "neither YAML nor JSON: line 1, column 4: tags other than !!str are not read"),
         (b"a: !!int x", "neither YAML nor JSON"),
         (b"a: !!bool x", "neither YAML nor JSON"),
         (b"a: 0x" + b"f" * 5000, "line 1"),
         (b"{[]: 1}", "neither YAML nor JSON"),
         (b"<<: 1", "neither YAML nor JSON"),
-        (b"[" * 5000, "neither YAML nor JSON"),
+        (b"[" * 5000, "neither YAML nor JSON: line 1, column"),
+        (b"[" * 500, "neither YAML nor JSON: line 1, column 33: lists and mappings stand within each other more"),
         (b"just text", "line 1: this is no route table: a table has channels and models"),
         (b"", "line 1: the file is empty: a table has channels and models"),
         (b"# nothing yet\n", "line 1: the file is empty: a table has channels and models"),
@@ -110,7 +113,7 @@ def test_json_is_as_good_as_yaml() -> None:
         (b'{"version": 1, "channels": [],\n"channels": [], "models": []}', "line 2: channels stands twice in the same place"),
         (table(CHANNEL % ", brand: c"), "line 3: brand stands twice in the same place"),
         (table(CHANNEL.replace("{secret: s3cr3t}", "{s3cr3t, s3cr3t}") % ""), "line 3: a name stands twice in the same place"),
-        (b"models: &m [*m]\nmodels: []\nchannels: []", "line 2: models stands twice"),
+        (b"models: &m [*m]\nmodels: []\nchannels: []", "line 1, column 13: aliases (*name) are not read: write every"),
         (b" " * (TABLE_BYTES_MAX + 1), "at most"),
     ],
 )
@@ -133,3 +136,52 @@ def test_no_message_repeats_a_secret() -> None:
         parse_table(wrong)
     assert "s3cr3t" not in str(caught.value)
     assert "s3cr3t" not in repr(parse_table(table()))
+
+
+PIECES = [
+    "channels",
+    "models",
+    ":",
+    "-",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "!!int",
+    "!!bool",
+    "!!timestamp",
+    "&a",
+    "*a",
+    "<<",
+    "=",
+    "?",
+    "0x",
+    "1:9",
+    "2026-13-45",
+    ".inf",
+    "'",
+    '"',
+    "|",
+    "%",
+    "---",
+    "\x00",
+    "\ufeff",
+    "x",
+]
+TEXTS = st.one_of(st.text(), st.lists(st.sampled_from([*PIECES, "\n", " ", ": ", "- "])).map("".join))
+
+
+@given(text=TEXTS)
+def test_any_text_is_a_table_or_a_refusal(text: str) -> None:
+    try:
+        found: object = parse_table(text.encode("utf-8", "replace"))
+    except TableRejectedError as refused:
+        found = refused
+    assert isinstance(found, RouteTable | TableRejectedError)
+
+
+@pytest.mark.parametrize("value", ['!!int ""', "!!bool x", "2026-13-45", "0x_", "[" * 20_000])
+def test_a_value_that_breaks_a_loader_is_a_refusal(value: str) -> None:
+    with pytest.raises(TableRejectedError, match="neither YAML nor JSON"):
+        parse_table(f"channels: {value}".encode())
