@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Annotated, Any
@@ -30,6 +31,10 @@ from services.settlement.refusals import utc_text
 Connection = psycopg.Connection[TupleRow]
 Connect = Callable[[], AbstractContextManager[Connection]]
 MOST = 2**31 - 1
+BOOK_BYTES_MAX = 2 * 1024 * 1024
+"""Some fifteen thousand prices."""
+READER = ThreadPoolExecutor(1, "price-file")
+"""Reads posted files, one at a time; the loop's own threads serve what edge and router ask."""
 Version = Annotated[int, Path(ge=1, le=MOST)]
 Known = Annotated[int | None, Query(ge=0, le=MOST)]
 Named = Annotated[int, Query(ge=1, le=MOST)]
@@ -51,12 +56,14 @@ async def _file(
     effective_from: Annotated[Instant | None, Query(description="From when, in place of what the file says.")] = None,
 ) -> BookDocument:
     body = await request.body()
+    if len(body) > BOOK_BYTES_MAX:
+        raise BadInputError(f"a price book has at most {BOOK_BYTES_MAX} bytes", code="invalid_price_book")
     refuse_nul(body)
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadInputError("a price book is UTF-8 text", code="invalid_price_book") from error
-    document = await asyncio.to_thread(parse_book, text)
+    document = await asyncio.get_running_loop().run_in_executor(READER, parse_book, text)
     return document if effective_from is None else replace(document, effective_from=effective_from)
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from schemas.ledger import PriceItem
 from schemas.money import NANO_PER_UNIT, AmountError, Prices
 from schemas.price_file import PriceFile, PriceLine
+from schemas.yaml_text import YamlTextError, read_yaml
 from services.settlement.errors import InvalidError
 from services.settlement.pricebook import BookDocument, book_document
 
@@ -111,17 +112,11 @@ class _Reader:
 def _load(text: str) -> tuple[yaml.MappingNode, dict[Any, Any]]:
     """The document's nodes, which know where they stand, and its values."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise InvalidError("a price book has no aliases: write every line out", code=CODE)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        problem = str(error.problem) if error.context is None else f"{error.problem} ({error.context})"
-        raise _refused([Problem(mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, problem)]) from error
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        # A value under an explicit tag that it does not fit (`!!timestamp x`) breaks inside the loader in many ways.
-        raise InvalidError(f"the price book is not YAML: {error}", code=CODE) from error
+        node, data = read_yaml(text)
+    except YamlTextError as error:
+        if error.line is None or error.column is None:
+            raise InvalidError(f"the price book is not YAML: {error}", code=CODE) from error
+        raise _refused([Problem(error.line, error.column, error.reason)]) from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
         raise InvalidError("a price book is a mapping with `buckets` and `prices`", code=CODE)
     return node, data
