@@ -149,4 +149,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _terminal() -> Terminal:
-    return Terminal(Console(), Console(stderr=True))
+    return Terminal(Console(emoji=False), Console(stderr=True, emoji=False))
