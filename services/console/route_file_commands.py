@@ -1,9 +1,7 @@
 """`tollbook routes …`: the route table as a file, with its difference shown before anything changes."""
 
 import json
-import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +9,12 @@ import typer
 import yaml
 
 from services.console.errors import FOUND_WRONG, BadFileError
+from services.console.filling import filled
 from services.console.session import Json, Session, session_of
-from services.console.terminal import Terminal
+from services.console.terminal import Terminal, json_text
 
 app = typer.Typer(help="The route table: models, channels and how they are chosen.", no_args_is_help=True)
 File = Annotated[Path, typer.Argument(help="A route table (YAML or JSON); ${NAME} is filled in from the environment.")]
-PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 STYLES = {"added": "green", "removed": "red", "changed": "yellow"}
 CHANNEL_COLUMNS = ("channel", "circuit", "keys resting", "under way", "limits", "of late", "answered", "failed", "last failure")
 
@@ -35,7 +33,7 @@ def export(
     session = session_of(context)
     with session.connect("router") as router:
         found = router.get("/admin/routes/export")
-    text = json.dumps(found["table"], indent=2, ensure_ascii=False) if as_json else _yaml(found)
+    text = json_text(found["table"], indent=2) if as_json else _yaml(found)
     if output is None:
         session.terminal.say(text.rstrip("\n"))
         return
@@ -56,7 +54,7 @@ def diff(
 ) -> None:
     """Check a file, and show what it would change of the table in force."""
     session = session_of(context)
-    found = _compared(session, _filled(file, session.names()))
+    found = _compared(session, filled(file, session.names()).encode())
     if as_json:
         session.terminal.json(found)
     else:
@@ -76,7 +74,7 @@ def apply(
 ) -> None:
     """Put a file in force as the whole table: shows what changes, asks, and does it only if nothing else changed meanwhile."""
     session = session_of(context)
-    content = _filled(file, session.names())
+    content = filled(file, session.names()).encode()
     found = _compared(session, content)
     if not as_json:
         _say_changes(session.terminal, found)
@@ -111,22 +109,6 @@ def _compared(session: Session, content: bytes) -> dict[str, Any]:
     with session.connect("router") as router:
         found: dict[str, Any] = router.send("/admin/routes/diff", content, "application/yaml")
     return found
-
-
-def _filled(file: Path, names: Mapping[str, str]) -> bytes:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFileError(f"{file} cannot be read: {error}") from error
-    lines = text.splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
-        if line.lstrip().startswith("#"):
-            continue
-        missing = next((name for name in PLACEHOLDER.findall(line) if name not in names), None)
-        if missing is not None:
-            raise BadFileError(f"{file}, line {number}: {missing} is not set: set it in the environment")
-        lines[number - 1] = PLACEHOLDER.sub(lambda match: names[match[1]], line)
-    return "".join(lines).encode()
 
 
 def _yaml(found: dict[str, Any]) -> str:

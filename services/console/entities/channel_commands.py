@@ -1,5 +1,6 @@
 """`tollbook channels …` and `tollbook catalog …`: where requests may go, one by one; the whole table is `tollbook routes`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from services.console.completion import ids_of
 from services.console.entities.options import Limit, Reason
 from services.console.entities.verbs import because
 from services.console.errors import BadFileError
+from services.console.filling import filled
 from services.console.paging import listed
 from services.console.session import Author, Json, Session, Yes, confirm, session_of
 
@@ -24,7 +26,13 @@ Channel = Annotated[
     str, typer.Argument(help="The channel's id.", show_default=False, autocompletion=ids_of(CHANNELS, "id", service="router"))
 ]
 Model = Annotated[str, typer.Argument(help="The model's id.", show_default=False)]
-File = Annotated[Path, typer.Argument(help="One row as `show --json` prints it, YAML or JSON.", show_default=False)]
+File = Annotated[
+    Path,
+    typer.Argument(
+        help="One row as `show --json` prints it, YAML or JSON, or `-` for standard input; ${NAME} is filled in.",
+        show_default=False,
+    ),
+]
 Expected = Annotated[
     int | None,
     typer.Option(
@@ -158,7 +166,7 @@ def _decide(session: Session, channel: str, verb: str, body: dict[str, Any], *, 
 
 
 def _put(session: Session, path: str, kind: str, file: Path, expected: int | None, *, as_json: bool) -> None:
-    row = _read(file)
+    row = _read(file, session.names())
     row = row.get(kind, row)
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         raise BadFileError(f"{file} holds no {kind} with an id: `show --json` prints one as it has to be")
@@ -179,13 +187,14 @@ def _say(session: Session, done: dict[str, Any], what: str, *, as_json: bool) ->
         return
     session.terminal.say(f"{what}, in version {done['version']}")
     for fault in done.get("faults", []):
-        session.terminal.say(f"channel {fault['channel']} has a key that cannot be used: {fault['reason']}", style="red")
+        state = "is out of service" if fault.get("out_of_service") else "has a key that cannot be used"
+        session.terminal.say(f"channel {fault['channel']} {state}: {fault['reason']}", style="red")
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, names: Mapping[str, str]) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = yaml.safe_load(filled(file, names))
+    except yaml.YAMLError as error:
         raise BadFileError(f"{file} cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise BadFileError(f"{file} holds no row: `show --json` prints one as it has to be")

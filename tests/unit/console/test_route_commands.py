@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from services.console.errors import BadFileError
+from services.console.filling import filled
 from services.console.route_commands import key_id_of
-from services.console.route_file_commands import _filled, _shown, _yaml
+from services.console.route_file_commands import _shown, _yaml
 
 
 @pytest.mark.parametrize(
@@ -20,14 +21,14 @@ def test_only_the_public_part_of_a_key_is_sent(given: str, sent: str) -> None:
 def test_placeholders_are_filled_in_and_comments_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "routes.yaml"
     file.write_text("# ${NOT_SET} says nothing\nbase_url: ${URL}/a/${PART}\n")
-    assert _filled(file, {"URL": "http://x", "PART": "b"}) == b"# ${NOT_SET} says nothing\nbase_url: http://x/a/b\n"
+    assert filled(file, {"URL": "http://x", "PART": "b"}) == "# ${NOT_SET} says nothing\nbase_url: http://x/a/b\n"
 
 
 def test_a_placeholder_without_a_value_is_named_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "routes.yaml"
     file.write_text("version: 1\nbase_url: ${URL}\n")
     with pytest.raises(BadFileError, match=r"routes.yaml, line 2: URL is not set"):
-        _filled(file, {})
+        filled(file, {})
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
@@ -36,7 +37,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(BadFileError, match=r"routes.yaml cannot be read"):
-        _filled(file, {})
+        filled(file, {})
 
 
 def test_fingerprints_of_digits_alone_stay_texts() -> None:
