@@ -1,5 +1,6 @@
 """Where the services are and which token opens them: from flags, the environment, or a stack's own file."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,11 @@ from typing import Any
 from services.console.errors import UnknownAddressError
 
 SERVICES = ("edge", "router", "settlement", "analytics")
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be printed."""
+    return re.sub(r"//.*@", "//***@", url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +59,7 @@ class Addresses:
         token = self.token or (self.stack.get("admin_token") if url == own else None)
         if not token:
             raise UnknownAddressError(
-                f"{service} at {url} wants a token",
+                f"{service} at {without_password(url)} wants a token",
                 "log in (`tollbook login`), give --token, or set TOLLBOOK_TOKEN or TOLLBOOK_ADMIN_TOKEN",
             )
         return Address(url=url.rstrip("/"), token=token)
@@ -73,5 +79,7 @@ class Addresses:
         demo = self.stack.get("demo") or {}
         key = api_key or (demo.get("api_key") if url == own else None)
         if not key:
-            raise UnknownAddressError(f"edge at {url} wants an API key", "give --api-key or set TOLLBOOK_API_KEY")
+            raise UnknownAddressError(
+                f"edge at {without_password(url)} wants an API key", "give --api-key or set TOLLBOOK_API_KEY"
+            )
         return Address(url=url.rstrip("/"), token=key)

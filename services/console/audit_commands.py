@@ -86,7 +86,9 @@ def _follow(settlement: ServiceClient, bar: Bar, audit_id: str) -> dict[str, Any
 
 
 def _verdict(line: dict[str, Any], uncompared: Collection[str]) -> str:
-    verdict = "ok" if line["ok"] else f"{'NOT COMPARED' if line['name'] in uncompared else 'not asked'}: {line.get('skipped')}"
+    why = line.get("skipped")
+    left_out = "left out (--quick)" if why == "not asked for" else f"not asked: {why}"
+    verdict = "ok" if line["ok"] else f"NOT COMPARED: {why}" if line["name"] in uncompared else left_out
     if line["ok"] is False:
         verdict = f"VIOLATED by {line['violations']}, such as {line['first'][:1]}"
     return f"{line['name']:<4} {line['rule']}: {verdict}"

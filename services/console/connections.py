@@ -26,6 +26,8 @@ class Source:
     stack: Mapping[str, Any]
     named: str
     account: str | None = None
+    own_key: str | None = None
+    """How to call the API key, where it is not the stack's demo's."""
 
 
 def config_dir(environ: Mapping[str, str]) -> Path:
@@ -41,13 +43,21 @@ def session(given: Given, environ: Mapping[str, str], terminal: Terminal) -> Ses
         source = find_source(given, environ, read_profiles(settings / PROFILES))
         return Addresses(urls=given.urls, token=token, stack=source.stack, stack_file=source.named)
 
+    def customer(api_key: str | None) -> ServiceClient:
+        address, whose = addresses(None).of_customer(api_key), None
+        if api_key is None:
+            source = find_source(given, environ, read_profiles(settings / PROFILES))
+            whose = source.own_key or "the demo's key"
+            terminal.progress(f"with {whose}")
+        return ServiceClient("edge", address, asked_with=whose)
+
     def names() -> dict[str, str]:
         provider_url = find_source(given, environ, read_profiles(settings / PROFILES)).stack.get("provider_url")
         return {**({"TOLLBOOK_PROVIDER_URL": provider_url} if provider_url else {}), **environ}
 
     return Session(
         connect=lambda service: ServiceClient(service, addresses(given.token).of(service)),
-        connect_customer=lambda api_key: ServiceClient("edge", addresses(None).of_customer(api_key)),
+        connect_customer=customer,
         terminal=terminal,
         names=names,
         variables=environ,
@@ -71,7 +81,8 @@ def find_source(given: Given, environ: Mapping[str, str], profiles: Profiles) ->
         return Source(stack=read_stack(file), named=str(file))
     profile = profiles.of(name)
     own = read_stack(Path(profile.stack)) if profile.stack else {}
-    return Source(stack=profile.as_stack(own), named=f"profile {name}", account=profile.account)
+    own_key = f"the key of the profile {name}" if profile.api_key else None
+    return Source(stack=profile.as_stack(own), named=f"profile {name}", account=profile.account, own_key=own_key)
 
 
 def chosen_profile(given: Given, environ: Mapping[str, str], profiles: Profiles) -> str | None:

@@ -4,6 +4,7 @@ ConsoleError                 3, the message says what to do
 ├── HintedError              a fact, and a hint that may be the same for several services
 │   ├── UnknownAddressError  nobody said where a service is, or with which token
 │   └── UnreachableError     the service does not answer
+├── BadTokenError            a token or key with characters that none has
 ├── UnknownProfileError      no profile has this name
 ├── RefusedError             the service answered with an error: its own message
 ├── NotOneError              a name that nothing has, or several things
@@ -47,6 +48,10 @@ class RefusedError(ConsoleError):
         self.status = status
         self.code = code
         self.reason = reason
+
+
+class BadTokenError(ConsoleError):
+    """The token cannot be one: see where it was copied from."""
 
 
 class UnknownProfileError(ConsoleError):

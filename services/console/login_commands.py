@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.addresses import Address
+from services.console.addresses import Address, without_password
 from services.console.connections import chosen_profile
 from services.console.errors import ConsoleError, NobodyAskedError, RefusedError, UnknownAddressError
+from services.console.profile_commands import say_if_passed_over
 from services.console.profiles import STACK, URLS, Profile, read_profiles, require_name, write_profiles
 from services.console.service_client import ServiceClient
 from services.console.session import Json, Session, session_of
@@ -42,11 +43,15 @@ def login(
     with ServiceClient("edge", Address(url=known["edge_url"].rstrip("/"), token=token)) as edge:
         me = _me(edge)
     made = profiles.having(name, replace(profile, token=token, account=account or profile.account))
-    write_profiles(session.settings, replace(made, current=name))
+    made = replace(made, current=name)
+    write_profiles(session.settings, made)
+    say_if_passed_over(session, made)
     if as_json:
         session.terminal.json({"profile": name, "edge_url": known["edge_url"], "me": me})
     else:
-        session.terminal.say(f"logged in to {known['edge_url']} as {_named(me)}; the token is in the profile {name}")
+        session.terminal.say(
+            f"logged in to {without_password(known['edge_url'])} as {_named(me)}; the token is in the profile {name}"
+        )
 
 
 def whoami(context: typer.Context, *, as_json: Json = False) -> None:

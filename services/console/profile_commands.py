@@ -52,6 +52,7 @@ def list_profiles(context: typer.Context, *, as_json: Json = False) -> None:
     session = session_of(context)
     profiles = read_profiles(session.settings)
     used = chosen_profile(session.given, session.variables, profiles)
+    say_if_passed_over(session, profiles)
     rows = [{"name": STACK, "in_use": used is None, **Profile().shown()}]
     rows += [{"name": name, "in_use": name == used, **each.shown()} for name, each in sorted(profiles.by_name.items())]
     if as_json:
@@ -82,8 +83,7 @@ def use(context: typer.Context, name: Name, *, as_json: Json = False) -> None:
     made = replace(profiles, current=None if name == STACK else name)
     write_profiles(session.settings, made)
     _say(session, made, name, as_json=as_json)
-    if name != STACK and session.variables.get("TOLLBOOK_HOME"):
-        session.terminal.error("TOLLBOOK_HOME is set, and goes before the profile in use: unset it, or give --profile")
+    say_if_passed_over(session, made)
 
 
 @app.command()
@@ -93,6 +93,7 @@ def show(
     """Show a profile, by default the one in use. Its token is never printed."""
     session = session_of(context)
     profiles = read_profiles(session.settings)
+    say_if_passed_over(session, profiles)
     _say(session, profiles, name or chosen_profile(session.given, session.variables, profiles) or STACK, as_json=as_json)
 
 
@@ -108,6 +109,14 @@ def remove(context: typer.Context, name: Name, *, yes: Yes = False, as_json: Jso
         session.terminal.json({"name": name, "removed": True})
     else:
         session.terminal.say(f"profile {name} is forgotten")
+
+
+def say_if_passed_over(session: Session, profiles: Profiles) -> None:
+    """Say where a profile is in use and commands ask the stack of TOLLBOOK_HOME all the same."""
+    if profiles.current and not session.given.profile and session.variables.get("TOLLBOOK_HOME"):
+        session.terminal.error(
+            f"TOLLBOOK_HOME is set, and its stack goes before the profile {profiles.current}: unset it, or give --profile"
+        )
 
 
 def _say(session: Session, profiles: Profiles, name: str, *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """One service's admin API over HTTP."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -7,9 +8,10 @@ from typing import Any, Self
 
 import httpx
 
-from services.console.addresses import Address
-from services.console.errors import RefusedError, UnreachableError
+from services.console.addresses import Address, without_password
+from services.console.errors import BadTokenError, RefusedError, UnreachableError
 
+TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 TIMEOUT = httpx.Timeout(60, connect=5)
 
 
@@ -21,10 +23,19 @@ class ServiceClient:
         service: str,
         address: Address,
         transport: httpx.BaseTransport | None = None,
+        *,
+        asked_with: str | None = None,
     ) -> None:
+        if not TOKEN.fullmatch(address.token):
+            raise BadTokenError(
+                f"the token for {service} has characters that no token has (a space, a line break, a letter beyond ASCII): "
+                "copy it again, and see --token, TOLLBOOK_TOKEN or --api-key"
+            )
         self._service = service
+        self._at = without_password(address.url)
+        self._asked_with = asked_with
         self._http = httpx.Client(
-            base_url=address.url,
+            base_url=_url(service, address.url),
             headers={"authorization": f"Bearer {address.token}"},
             timeout=TIMEOUT,
             trust_env=False,
@@ -42,7 +53,7 @@ class ServiceClient:
     @property
     def where(self) -> str:
         """Which service it is, and at which address."""
-        return f"{self._service} {self._http.base_url}"
+        return f"{self._service} {self._at}"
 
     def answer_within(self, timeout: httpx.Timeout) -> None:
         """Wait no longer than this for every answer from now on."""
@@ -88,15 +99,13 @@ class ServiceClient:
         try:
             return self._answer(method, path, **sent).json()
         except ValueError as error:
-            raise UnreachableError(
-                f"what answers at {self._http.base_url} is not {self._service}: its reply is no JSON"
-            ) from error
+            raise UnreachableError(f"what answers at {self._at} is not {self._service}: its reply is no JSON") from error
 
     def _answer(self, method: str, path: str, **sent: Any) -> httpx.Response:
         try:
             reply = self._http.request(method, path, **sent)
-        except httpx.InvalidURL as error:
-            raise UnreachableError(f"{self._service}'s URL is not one: {error}") from error
+        except httpx.InvalidURL:
+            raise UnreachableError(f"{self._service}'s URL {self._at} is not one") from None
         except httpx.HTTPError as error:
             raise self._silent(error) from error
         if not reply.is_success:
@@ -105,7 +114,7 @@ class ServiceClient:
 
     def _silent(self, error: httpx.HTTPError) -> UnreachableError:
         return UnreachableError(
-            f"{self._service} does not answer at {self._http.base_url} ({type(error).__name__})",
+            f"{self._service} does not answer at {self._at} ({type(error).__name__})",
             "see that it runs (`make up`) and that the URL is right",
         )
 
@@ -113,10 +122,14 @@ class ServiceClient:
         said = _json_object(reply)
         error = said.get("error")
         fields = error if isinstance(error, dict) else {}
-        message = fields.get("message") or reply.text[:200] or reply.reason_phrase
-        return RefusedError(
+        message = fields.get("message") or (
             f"{self._service} answered {reply.status_code} to {reply.request.method} {reply.request.url.path}: "
-            f"{message}{_hint(reply.status_code, fields.get('code'))}{_problems(fields.get('problems'))}",
+            f"{reply.text[:200] or reply.reason_phrase}"
+        )
+        if self._asked_with and reply.status_code == NOT_FOUND:
+            message = f"{message.rstrip('.')} (asked with {self._asked_with})"
+        return RefusedError(
+            f"{_hinted(message, _hint(reply.status_code, fields.get('code')))}{_problems(fields.get('problems'))}",
             status=reply.status_code,
             code=fields.get("code"),
             reason=said.get("reason"),
@@ -130,6 +143,7 @@ def _problems(problems: Any) -> str:
     return "".join(f"\n  line {each['line']}, column {each['column']}: {each['reason']}" for each in problems)
 
 
+NOT_FOUND = 404
 HINTS = {
     401: "log in again (`tollbook login`), or give the right --token (or --admin-token, TOLLBOOK_ADMIN_TOKEN)",
     429: "wait a moment and try again",
@@ -139,11 +153,26 @@ HINTS = {
 }
 
 
+def _url(service: str, url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL:
+        # The cause repeats the URL, which may hold a password.
+        raise UnreachableError(f"{service}'s URL {without_password(url)} is not one", "see how it is written") from None
+
+
+def _hinted(message: str, hint: str) -> str:
+    """The sentence, and what to do about it where the sentence does not say so itself."""
+    if not hint or "try again" in message.lower():
+        return message
+    return f"{message.rstrip('.')}: {hint}"
+
+
 def _hint(status: int, code: str | None) -> str:
     """What to do about a refusal whose own message may not say it."""
     if code == "idempotency_conflict":
-        return ": give another --idempotency-key, or repeat exactly what it was used for"
-    return f": {HINTS[status]}" if status in HINTS else ""
+        return "give another --idempotency-key, or repeat exactly what it was used for"
+    return HINTS.get(status, "")
 
 
 def _json_object(reply: httpx.Response) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.entities.naming import ACCOUNT, KEY, PROJECT, Kind, id_of
+from services.console.entities.naming import ACCOUNT, KEY, PROJECT, Kind, known_id_of
 from services.console.errors import ConsoleError
 from services.console.server_events import events_of
 from services.console.service_client import ServiceClient
@@ -58,7 +58,7 @@ def _ids(session: Session, named: Sequence[tuple[Kind, str | None]]) -> dict[str
     if not given:
         return {}
     with session.connect("edge") as edge:
-        return {kind.id_field: id_of(edge, kind, text) for kind, text in given}
+        return {kind.id_field: known_id_of(edge, kind, text) for kind, text in given}
 
 
 def said(line: dict[str, Any]) -> str:

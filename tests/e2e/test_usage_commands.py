@@ -112,7 +112,7 @@ async def test_a_run_is_opened_extended_and_closed_by_command(tollbook: Commands
     assert tollbook("runs", "close", run, *key).code == 3
     assert tollbook("runs", "close", run, "--yes", *key, "--json").json["state"] == "closed"
     poor = tollbook("runs", "open", "--budget", "credit=11", *key)
-    assert (poor.code, "402" in poor.err) == (3, True)
+    assert (poor.code, "cannot set this budget aside" in poor.err) == (3, True)
 
 
 def test_alerts_are_listed_and_filtered(tollbook: Commands) -> None:

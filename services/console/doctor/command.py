@@ -14,11 +14,12 @@ from services.console.doctor.expected import SERVICES, migration_files, role_of
 from services.console.doctor.findings import Finding, Status, count, fail, skip
 from services.console.doctor.service_look import Check, ServiceLook
 from services.console.doctor.service_verdicts import clock
-from services.console.errors import FOUND_WRONG, ConsoleError, HintedError
+from services.console.errors import FOUND_WRONG, ConsoleError, HintedError, RefusedError
 from services.console.profiles import read_profiles
 from services.console.session import Json, Session, session_of
 from services.console.stack_file import CHECKOUT, stack_file
 
+FORBIDDEN = 403
 STYLES: Mapping[Status, str | None] = {"ok": None, "warn": "yellow", "fail": "red", "skip": "dim"}
 
 
@@ -125,6 +126,10 @@ def _made(name: str, check: Check) -> list[Finding]:
         return list(check())
     except HintedError as error:
         return [fail(name, f"could not be looked at: {error.fact}", error.hint)]
+    except RefusedError as error:
+        if error.status == FORBIDDEN:
+            return [skip(name, "needs operator or on-call", "ask one who is, or give the admin token")]
+        return [fail(name, f"could not be looked at: {error}", "mend what is said above, and look again")]
     except ConsoleError as error:
         return [fail(name, f"could not be looked at: {error}", "mend what is said above, and look again")]
 

@@ -19,8 +19,9 @@ from services.console.session import Json, Session, session_of
 from services.console.spoken import instant
 
 SERVICES = ("edge", "router", "settlement")
+ROOT = "root"
 SHOWN = 200
-QUIET = frozenset({"version", "changed_at", "changed_by", "updated_at", "id", "kind", "object", "limit_nano"})
+QUIET = frozenset({"version", "changed_at", "changed_by", "updated_at", "id", "kind", "object", "limit_nano", "balance"})
 Row = dict[str, Any]
 Which = Annotated[str | None, typer.Option(show_default=False)]
 
@@ -61,7 +62,7 @@ def audit_log(
         ("at", "who", "what", "of", "account", "change", "why"),
         [
             (
-                when(row["at"]), row["actor_name"] or row["actor"], row["action"], row["entity_id"], row["account_id"],
+                when(row["at"]), _who(row), row["action"], row["entity_id"], row["account_id"],
                 _change(row), row["reason"],
             )
             for row in found
@@ -89,14 +90,24 @@ def _entries(session: Session, service: str, query: dict[str, str | None], size:
                 return
 
 
+def _who(row: Row) -> str:
+    """The user's name, or `root` for the admin token with the author that was named beside it."""
+    actor, name = str(row["actor"]), row["actor_name"]
+    if actor == ROOT:
+        return ROOT if name in (None, "", ROOT) else f"{ROOT} ({name})"
+    return str(name or actor)
+
+
 def _change(row: Row) -> str:
     """What it was and what it is: of what is new or gone everything, of what was changed the fields that differ."""
     before, after = row.get("before"), row.get("after")
-    if before is None or after is None:
+    if before is None or after is None or not before.keys() & after.keys():
         text = ("was " if after is None else "") + ", ".join(_told(after or before or {}))
     else:
         named = [name for name in after if name in before and name not in QUIET and before[name] != after[name]]
         text = ", ".join(f"{name} {_shown(before[name])} -> {_shown(after[name])}" for name in named)
+    if "window" in (after or before or {}) and "limit_nano" in (after or before or {}):
+        text = f"{row['entity_kind']}, per {(after or before or {})['window']}: {text}"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 

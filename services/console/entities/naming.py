@@ -52,6 +52,14 @@ def id_of(edge: ServiceClient, kind: Kind, text: str, **within: Any) -> str:
     return str(_only(named, kind, text)[kind.id_field])
 
 
+def known_id_of(edge: ServiceClient, kind: Kind, text: str) -> str:
+    """The same for where nothing else would notice an id that there is not: it is asked for. Raises NotOneError."""
+    found = id_of(edge, kind, text)
+    if kind.certain and found == text and not _exists(edge, kind, found):
+        _only([], kind, text)
+    return found
+
+
 def account_of(session: Session, edge: ServiceClient, text: str | None) -> str:
     """The account that a command is about: the named one, that of the profile, or the only one that there is.
 

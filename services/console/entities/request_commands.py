@@ -7,6 +7,7 @@ import typer
 
 from schemas.envelope import now
 from services.console.entities.instants import when
+from services.console.entities.naming import ACCOUNT, known_id_of
 from services.console.entities.options import Account, ApiKey, Limit
 from services.console.entities.reading import reader
 from services.console.service_client import ServiceClient
@@ -25,7 +26,7 @@ def list_requests(
     since: Annotated[str, typer.Option(help="An hour ago (1h), a date, or an instant.")] = "1h",
     until: Annotated[str | None, typer.Option(help="By default now.", show_default=False)] = None,
     account: Annotated[
-        str | None, typer.Option("--account", "-a", help="Only this account's, by id.", show_default=False)
+        str | None, typer.Option("--account", "-a", help="Only this account's, by id or name.", show_default=False)
     ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="Only attempts there; may be repeated.", show_default=False)] = None,
     limit: Limit = 100,
@@ -40,6 +41,9 @@ def list_requests(
         "since": instant(since, now(), past=True),
         "until": instant(until, now(), past=True) if until else instant("1m", now()),
     }
+    if account is not None:
+        with session.connect("edge") as edge:
+            account = known_id_of(edge, ACCOUNT, account)
     with session.connect("settlement") as settlement:
         found = _requests(settlement, asked, channel or [], account)[:limit]
     if as_json:

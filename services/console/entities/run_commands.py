@@ -124,6 +124,8 @@ def close(context: typer.Context, run: Run, *, yes: Yes = False, api_key: ApiKey
     with session.connect_customer(api_key) as edge:
         found = edge.post(_path(run, "close"))
     _say(session, found, as_json=as_json)
+    if not as_json and (back := _budgets(found, "returned")):
+        session.terminal.say(f"given back: {back}")
 
 
 def _path(run: str, *more: str) -> str:

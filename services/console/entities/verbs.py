@@ -50,6 +50,14 @@ def say_entity(session: Session, entity: dict[str, Any], *, as_json: bool) -> No
     )
 
 
+def _say_done(session: Session, kind: Kind, entity: dict[str, Any], *, as_json: bool) -> None:
+    """What a freeze or unfreeze changed, and the entity afterwards."""
+    if not as_json:
+        what = "is frozen: its requests are refused" if entity.get("frozen") else "is no longer frozen"
+        session.terminal.say(f"{kind.word} {entity['name']} ({entity[kind.id_field]}) {what}")
+    say_entity(session, entity, as_json=as_json)
+
+
 def state_of(entity: dict[str, Any]) -> str:
     """Whether it may be used."""
     if entity.get("revoked"):
@@ -141,7 +149,7 @@ def _add_freeze(app: typer.Typer, kind: Kind) -> None:
         as_json: Json = False,
     ) -> None:
         session = session_of(context)
-        say_entity(session, act(session, kind, name, "freeze", because(author, reason)), as_json=as_json)
+        _say_done(session, kind, act(session, kind, name, "freeze", because(author, reason)), as_json=as_json)
 
     @app.command(help=f"Let a frozen {kind.word} work again.")
     def unfreeze(
@@ -153,7 +161,7 @@ def _add_freeze(app: typer.Typer, kind: Kind) -> None:
         as_json: Json = False,
     ) -> None:
         session = session_of(context)
-        say_entity(session, act(session, kind, name, "unfreeze", because(author, reason)), as_json=as_json)
+        _say_done(session, kind, act(session, kind, name, "unfreeze", because(author, reason)), as_json=as_json)
 
 
 def _add_policy(app: typer.Typer, kind: Kind) -> None:

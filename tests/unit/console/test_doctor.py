@@ -10,8 +10,10 @@ import pytest
 from schemas.topics import topics
 from services.console.doctor import engine_verdicts as engines
 from services.console.doctor import service_verdicts as services
+from services.console.doctor.command import _made
 from services.console.doctor.engine_verdicts import GIB, Roles, TopicSeen
 from services.console.doctor.findings import Finding, count, names
+from services.console.errors import RefusedError
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OWN = {"version": "1.0", "contracts": "aaa"}
@@ -188,3 +190,12 @@ def test_findings_are_counted_and_long_lists_are_cut() -> None:
     assert (counts["ok"], counts["skip"], counts["fail"] + counts["warn"]) == (0, 0, len(WRONGS))
     assert names("abcdefg") == "a, b, c, d, e and 2 more"
     assert names("ab") == "a, b"
+
+
+def test_what_a_role_may_not_see_is_not_looked_at_and_nothing_failed() -> None:
+    def refused(status: int) -> list[Finding]:
+        raise RefusedError("this needs ledger.read", status=status)
+
+    assert [each.status for each in _made("lag", lambda: refused(403))] == ["skip"]
+    assert "operator or on-call" in _made("lag", lambda: refused(403))[0].why
+    assert [each.status for each in _made("lag", lambda: refused(500))] == ["fail"]
