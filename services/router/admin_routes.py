@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from schemas.access import ANY_TOKEN, PERMISSION_FIELD, Permission
 from schemas.plans import PlanAsk
 from services.router.admin_models import ErrorBody
+from services.router.admin_replies import AdminReplies
 from services.router.allowed_methods import allowed_methods
 from services.router.answers import error_document
 from services.router.errors import (
@@ -85,7 +86,7 @@ def told_as(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(psycopg.Error, _database_error)
-    app.add_exception_handler(Exception, _internal_error)
+    app.add_middleware(AdminReplies, _internal_error)
 
 
 def body_of(model: str, *types: str) -> Json:

@@ -109,8 +109,7 @@ def who_of(request: Request, author: str | None = None, reason: str | None = Non
     principal: Principal = request.state.principal
     told = (author or ROOT.name) if principal.root else principal.author
     client = request.client.host if request.client else None
-    request_id = request.headers.get("x-request-id", "")[:128] or None
-    return Who(principal.user_id, principal.name, told, reason, request_id, client)
+    return Who(principal.user_id, principal.name, told, reason, request.state.request_id, client)
 
 
 def _away(message: str) -> AdminError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, TypeVar
+from uuid import UUID
 
 import httpx
 import orjson
@@ -52,6 +53,19 @@ def refused(reply: httpx.Response) -> tuple[int, str, str]:
 def log_of(rig: Rig, kind: str, id_: str) -> list[AuditEntry]:
     """What was done to an entity, the newest first."""
     return told(call(rig, "GET", "/audit-log", entity_kind=kind, entity_id=id_), Page[AuditEntry]).data
+
+
+async def test_the_log_names_a_call_as_its_reply_does_and_never_as_the_caller_did(rig: Rig) -> None:
+    lane = rig.lane()
+    row = told(call(rig, "GET", f"/channels/{lane.main}"), ChannelShown).channel
+    url = rig.urls["router"] + f"/admin/channels/{lane.main}"
+    sent = {"x-request-id": "mine\tor another's"}
+    reply = rig.http.put(url, json={**row, "cost_factor": "0.25"}, headers=sent)
+    assert reply.is_success, reply.text
+    assert log_of(rig, "channel", lane.main)[0].request_id == str(UUID(reply.headers["x-request-id"]))
+    refusals = (rig.http.get(url, headers={"authorization": "Bearer none", **sent}), rig.http.get(url + "/none", headers=sent))
+    ids = {UUID(each.headers["x-request-id"]) for each in (reply, *refusals)}
+    assert ([each.status_code for each in refusals], len(ids)) == ([401, 404], 3)
 
 
 async def test_one_channel_changes_in_a_new_version_of_the_whole_table(rig: Rig, asker: Asker) -> None:

@@ -43,8 +43,8 @@ class Edge:
 
 def call(token: str = TOKEN) -> Request:
     """A call with a token."""
-    headers = [(b"authorization", f"Bearer {token}".encode()), (b"x-request-id", b"req-1")]
-    return Request({"type": "http", "headers": headers, "client": ("192.0.2.7", 1)})
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"x-request-id", b"the caller's own")]
+    return Request({"type": "http", "state": {"request_id": "req-1"}, "headers": headers, "client": ("192.0.2.7", 1)})
 
 
 async def outcome(edge: Edge, permission: Permission, request: Request | None = None) -> tuple[int, str]:

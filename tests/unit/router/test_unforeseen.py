@@ -199,7 +199,7 @@ async def test_an_unforeseen_error_of_an_admin_call_is_told_in_the_usual_shape()
     entities = EntityDesk(
         store=none, files=none, writer=none, tables=none, freezes=none, freeze_store=none, obey=none, change_log=none
     )
-    transport = httpx.ASGITransport(app=build_admin(desk, entities, Guard(b"a", none)), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=build_admin(desk, entities, Guard(b"a", none)))
     async with httpx.AsyncClient(transport=transport, base_url="http://router") as client:
         reply = await client.get("/readyz")
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "internal_error")
