@@ -137,9 +137,9 @@ class AdminDesk:
         """Under which keys secrets are sealed: a former key that none is under any more may be forgotten."""
         return JSONResponse({"current_key_id": self._resealer.key_id, "sealed": await self._resealer.held()})
 
-    async def post_reseal(self) -> Response:
+    async def post_reseal(self, request: Request) -> Response:
         """Seal every stored secret under the current key."""
-        done = await self._resealer.run()
+        done = await self._resealer.run(who_of(request))
         log.info("secrets_resealed", key_id=done.key_id, resealed=done.resealed, unreadable=len(done.unreadable))
         return JSONResponse(done._asdict())
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import psycopg
 from pydantic import ValidationError
 
+from services.router.change_log import Entry, Who, record
 from services.router.channel_secrets import ChannelSecrets, Row, sealed_of
 from services.router.errors import SecretUnreadableError
 from services.router.origin import origin_of
@@ -39,14 +40,17 @@ class Resealer:
         """The id of the current secrets key."""
         return self._secrets.vault.key_id
 
-    async def run(self) -> Resealed:
-        """Seal anew what is not under the current key. Raises psycopg.Error while the database is away."""
+    async def run(self, who: Who) -> Resealed:
+        """Seal anew what is not under the current key. Raises psycopg.Error while the database is away.
+
+        The log has an entry of each version that was sealed anew, and one of the whole run.
+        """
         done = Resealed(self.key_id, 0, 0, [])
         after: int | None = 0
         async with await connect(self._database_url) as connection:
             while after is not None:
                 async with connection.transaction():
-                    after, done = await self._next(connection, after, done)
+                    after, done = await self._next(connection, after, done, who)
         return done
 
     async def held(self) -> list[dict[str, Any]]:
@@ -54,10 +58,11 @@ class Resealer:
         async with await connect(self._database_url) as connection:
             return await (await connection.execute(queries()["count_sealed"])).fetchall()
 
-    async def _next(self, connection: Connection, after: int, done: Resealed) -> tuple[int | None, Resealed]:
+    async def _next(self, connection: Connection, after: int, done: Resealed, who: Who) -> tuple[int | None, Resealed]:
         await connection.execute(queries()["lock_tables"])
         found = await (await connection.execute(queries()["load_version"], {"after": after})).fetchone()
         if found is None:
+            await record(connection, _entry(who, "all", None, done))
             return None, done
         version = int(found["version"])
         rows = await (await connection.execute(queries()["load_keys"], {"version": version})).fetchall()
@@ -66,9 +71,13 @@ class Resealer:
         unreadable = [fault for row in stale if (fault := await self._reseal(connection, found["document"], row))]
         if stale and not unreadable:
             await self._refresh(connection, version, found["document"])
+        here = Resealed(self.key_id, len(stale) - len(unreadable), len(sealed) - len(stale), unreadable)
+        if stale:
+            former = sorted({row["key_id"] or "" for row in stale})
+            await record(connection, _entry(who, str(version), {"key_ids": former}, here))
         return version, done._replace(
-            resealed=done.resealed + len(stale) - len(unreadable),
-            already=done.already + len(sealed) - len(stale),
+            resealed=done.resealed + here.resealed,
+            already=done.already + here.already,
             unreadable=done.unreadable + unreadable,
         )
 
@@ -96,6 +105,12 @@ class Resealer:
             return  # a table of a form that nobody can post any more
         values = {"version": version, "fingerprint": self._secrets.vault.fingerprint(content)}
         await connection.execute(queries()["refresh_fingerprint"], values)
+
+
+def _entry(who: Who, entity_id: str, before: dict[str, Any] | None, done: Resealed) -> Entry:
+    """What the log says of it: counts and ids of keys, no secret."""
+    after = {**done._asdict(), "unreadable": len(done.unreadable)}
+    return Entry(who, "secrets.reseal", "secrets", entity_id, before, after)
 
 
 def _home(document: dict[str, Any], row: Row) -> Home:

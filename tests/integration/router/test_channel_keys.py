@@ -74,6 +74,12 @@ async def test_a_rotation_loses_no_secret_and_ends_with_one_key(rig: Rig, asker:
         assert done["resealed"] == sum(row["secrets"] for row in before["sealed"])
         code, again = tollbook(url, "rotate")
         assert (code, again["resealed"], again["already"]) == (0, 0, done["resealed"])
+        entries = rig.get("router", "/admin/audit-log", entity_kind="secrets", limit="500")["data"]
+        whole = [each["after"] for each in entries if each["entity_id"] == "all"]
+        assert [each["resealed"] for each in whole[:2]] == [0, done["resealed"]]
+        versions = [each for each in entries if each["entity_id"] != "all" and each["after"]["key_id"] == done["key_id"]]
+        assert sum(each["after"]["resealed"] for each in versions) == done["resealed"]
+        assert "" in {key_id for each in versions for key_id in each["before"]["key_ids"]}
         _, after = tollbook(url, "status")
         assert after["sealed"] == [{"key_id": done["key_id"], "secrets": done["resealed"]}]
     with another_router(rig, TOLLBOOK_SECRETS_KEY=SECOND) as url:
