@@ -16,6 +16,7 @@ from services.analytics.live_feed import LiveFeed
 from services.analytics.loader import STOP_TIMEOUT_S, Loader, Wiring
 from services.analytics.publisher import Publisher
 from services.analytics.reader import Limits, Reader
+from services.analytics.replies import Replies
 from services.analytics.rows.registry import TOPICS
 from services.analytics.settings import Settings
 from services.analytics.warehouse import Warehouse, connector
@@ -60,6 +61,7 @@ def build(settings: Settings) -> FastAPI:
     http_errors.install(app)
     identity = Identity(settings.edge_url, settings.analytics_token.get_secret_value())
     app.add_middleware(Door, settings.admin_token.get_secret_value(), identity)
+    app.add_middleware(Replies, http_errors.fault)
     app.include_router(admin_api.router(reading, loader.state))
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))

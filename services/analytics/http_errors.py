@@ -66,6 +66,11 @@ def error_response(status: int, message: str, *, param: str | None = None, code:
     return Response(orjson.dumps({"error": body}), status, headers, "application/json")
 
 
+async def fault(_: Request, __: Exception) -> Response:
+    """The answer to an error that nobody foresaw."""
+    return error_response(500, "This is a fault of Tollbook; its log says more.")
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application in our shape."""
 
@@ -114,7 +119,3 @@ def _install_frameworks(app: FastAPI) -> None:
         if error.status_code == 405:
             reply.headers["allow"] = ", ".join(allowed_methods(request))
         return reply
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, __: Exception) -> Response:
-        return error_response(500, "This is a fault of Tollbook; its log says more.")

@@ -39,6 +39,7 @@ from services.settlement.correction_store import CaseTerms
 from services.settlement.database import configure_json, options
 from services.settlement.entities import Entities
 from services.settlement.errors import ApiError
+from services.settlement.faults import Faults
 from services.settlement.garbage import calm
 from services.settlement.hold_store import HoldLane
 from services.settlement.http_edges import Asgi, Receive, Scope, Send, Tokens, api_error, bounded
@@ -277,7 +278,8 @@ def _errors(app: FastAPI) -> None:
         headers = {"allow": ", ".join(allowed_methods(request))} if error.status_code == 405 else None
         return JSONResponse({"error": body}, status_code=error.status_code, headers=headers)
 
-    for kind in (ApiError, psycopg.Error, PoolTimeout, Exception):
+    app.add_middleware(Faults, ours)
+    for kind in (ApiError, psycopg.Error, PoolTimeout):
         app.add_exception_handler(kind, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)
