@@ -20,6 +20,7 @@ async def test_a_plain_reply_carries_its_cost_and_its_route(rig: Rig, asker: Ask
     )
     told = {name.removeprefix("x-tollbook-"): value for name, value in reply.headers.items() if name.startswith("x-tollbook-")}
     assert float(told.pop("overhead-ms")) >= 0
+    assert int(told.pop("tokens")) == USAGE.input_tokens + USAGE.cached_input_tokens + USAGE.output_tokens  # for edge alone
     assert told == {
         "route": f"direct/{lane.main}", "route-type": "direct", "channel": lane.main, "upstream-model": "gpt-4o",
         "bucket": "credit", "attempts": "1", "fallbacks": "0",
