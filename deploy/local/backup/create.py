@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,8 +43,9 @@ def create(source: Source, directory: Path, progress: Progress) -> Manifest:
     if partial.exists():
         raise BackupError(f"{partial} is what an earlier backup left that did not end: remove it, then try again")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    partial.mkdir(mode=0o700)
-    made = asyncio.run(_create(source, partial, progress))
+    with _for_the_owner_alone():
+        partial.mkdir(mode=0o700)
+        made = asyncio.run(_create(source, partial, progress))
     with progress.step("Writing everything to the disk"):
         _sync(partial)
     if directory.exists():
@@ -51,6 +53,16 @@ def create(source: Source, directory: Path, progress: Progress) -> Manifest:
     partial.rename(directory)
     _sync_directory(directory.parent)
     return made
+
+
+@contextmanager
+def _for_the_owner_alone() -> Iterator[None]:
+    """Whatever is made meanwhile nobody else can read, wherever it is copied to later."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 async def _create(source: Source, partial: Path, progress: Progress) -> Manifest:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.local.backup.errors import BrokenBackupError
 from deploy.local.home import write_json
+from schemas.topics import topics
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -77,6 +78,7 @@ def load(directory: Path) -> Manifest:
 def verify(directory: Path) -> Manifest:
     """Compare every file with the manifest; raises BrokenBackupError that names one that differs, is missing or too much."""
     manifest = load(directory)
+    _refuse_strange_topics(directory, manifest)
     present = {str(path.relative_to(directory)) for path in files_of(directory)} - {NAME}
     if missing := sorted(manifest.files.keys() - present):
         raise BrokenBackupError(f"{len(missing)} file(s) of the backup are missing, such as {missing[0]}")
@@ -86,6 +88,14 @@ def verify(directory: Path) -> Manifest:
         if digest(directory / name) != expected:
             raise BrokenBackupError(f"{directory / name} is not what was backed up: its size or hash differs")
     return manifest
+
+
+def _refuse_strange_topics(directory: Path, manifest: Manifest) -> None:
+    """A topic's name becomes a folder's: only those that Tollbook has, and only partitions that they have."""
+    known = {name: {str(number) for number in range(topic.partitions)} for name, topic in topics().items()}
+    for name, partitions in manifest.topics.items():
+        if not partitions.keys() <= known.get(name, set()):
+            raise BrokenBackupError(f"{directory / NAME} names a topic or partition that Tollbook does not have: {name!r}")
 
 
 def digest(path: Path) -> KeptFile:

@@ -1,5 +1,6 @@
 """A backup of a ledger in use, restored elsewhere: one instant, nothing lost, nothing twice."""
 
+import json
 import os
 import shutil
 import stat
@@ -197,7 +198,8 @@ def test_secrets_and_objects_come_back_and_nobody_else_can_read_them(taken: Take
     assert "TOLLBOOK_ADMIN_TOKEN=given" in kept, "what the processes were told counts, not what lay in the home"
     modes = {stat.S_IMODE(path.stat().st_mode) for path in manifest.files_of(taken.directory)}
     assert modes == {0o600}
-    assert stat.S_IMODE(taken.directory.stat().st_mode) == 0o700
+    folders = [taken.directory, *(path for path in taken.directory.rglob("*") if path.is_dir())]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
 
 
 def test_a_home_that_has_data_is_not_overwritten(taken: Taken, restored: Stack) -> None:
@@ -216,7 +218,7 @@ def test_a_backup_is_not_written_over_another(
         create(source(Home(tmp_path), module_database_url, kafka_server), taken.directory, QUIET)
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "remove", "add", "unfinished", "newer"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "remove", "add", "unfinished", "newer", "topic"])
 def test_verify_finds_what_is_wrong_with_a_backup(taken: Taken, tmp_path: Path, harm: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(taken.directory, copy)
@@ -234,6 +236,10 @@ def test_verify_finds_what_is_wrong_with_a_backup(taken: Taken, tmp_path: Path, 
         (copy / "stray").write_text("")
     elif harm == "unfinished":
         (copy / manifest.NAME).unlink()
+    elif harm == "topic":
+        named = json.loads((copy / manifest.NAME).read_text())
+        named["topics"]["../../../etc"] = {"0": {"first": 0, "end": 0, "records": 0}}
+        (copy / manifest.NAME).write_text(json.dumps(named))
     else:
         text = (copy / manifest.NAME).read_text()
         (copy / manifest.NAME).write_text(text.replace('"format": 1', '"format": 2'))
