@@ -190,7 +190,7 @@ def add_entities(routes: AdminRoutes, desk: EntityDesk) -> None:
                 routes.add("POST", f"{path}/{verb}", handler, permission="channel.freeze", model=FreezeShown, errors=(404, 422))
         getter, putter, taker = (getattr(desk, f"{verb}_{kind}") for verb in ("get", "put", "delete"))
         routes.add("GET", path, getter, permission="route.read", model=of, errors=(404,))
-        put_errors = (400, 409, 422)
+        put_errors = (400, 404, 409, 422)
         routes.add("PUT", path, putter, permission="route.write", model=TableInForce, errors=put_errors, extra=body)
         routes.add("DELETE", path, taker, permission="route.write", model=TableInForce, errors=(404, 409, 422))
     routes.add("GET", "/admin/models", desk.list_models, permission="route.read", model=Page[ModelShown], errors=(422,))

@@ -65,7 +65,7 @@ async def settled(driver: Driver, within_s: float = 60) -> dict[str, Any]:
     """Wait until settlement has posted everything: no lag, no open hold, nothing left to publish."""
     deadline = time.monotonic() + within_s
     while True:
-        lag = await driver.admin("settlement", "/admin/lag")
+        lag = await driver.asked_again("settlement", "/admin/lag")
         waiting = (
             sum(row["lag"] for row in lag["partitions"]) + lag["outbox_pending"] + lag["ingress_pending"] + lag["open_holds"]
         )

@@ -1,6 +1,8 @@
 """A client of the running stack: what an operator and a customer do, over HTTP alone."""
 
+import asyncio
 import json
+import time
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Self
@@ -54,6 +56,15 @@ class Driver:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.http.aclose()
+
+    async def asked_again(self, service: str, path: str, within_s: float = 30) -> Any:
+        """GET from a service's admin API whose engine may just have been killed: a 503 asks to be asked again."""
+        deadline = time.monotonic() + within_s
+        while (reply := await self.http.get(f"{self.stack[f'{service}_url']}{path}", headers=self._admin)).status_code == 503:
+            assert time.monotonic() < deadline, f"{path}: {reply.text}"
+            await asyncio.sleep(0.25)
+        assert reply.is_success, f"{path}: {reply.status_code} {reply.text}"
+        return reply.json()
 
     async def admin(self, service: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """POST to (or, without a body, GET from) a service's admin API; anything but success is an error."""

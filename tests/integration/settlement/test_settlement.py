@@ -329,6 +329,8 @@ def test_every_event_in_the_outbox_fits_its_contract(ledger: Ledger) -> None:
     assert len({event.event_id for event in events}) == len(events)
     captured = next(event for event in events if event.type == "Captured")
     assert (captured.request_id, captured.tags) == (paid.request_id, {"feature": "x"})
-    control = [value for topic, _, value in found if topic == topics.CONTROL]
-    assert orjson.loads(control[0])["entity_id"] == KEY.key_id
+    control = {
+        (record["kind"], record["entity_id"]) for record in map(orjson.loads, (v for t, _, v in found if t == topics.CONTROL))
+    }
+    assert control == {("price", "book"), ("limit", KEY.key_id)}
     ledger.assert_sound()
