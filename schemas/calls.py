@@ -121,7 +121,11 @@ class HoldGranted(Contract):
 
 
 class HoldRefusal(Contract):
-    """No hold, and asking again under the same id says so again. `message` names envelope, what was needed, what was left."""
+    """No hold, and asking again under the same id says so again. `message` names envelope, what was needed, what was left.
+
+    `held_nano` is what open holds occupy of what stopped it. `passing`: it would have passed if all of them had ended, so that
+    asking again under another id may succeed within seconds.
+    """
 
     status: Literal["refused"] = "refused"
     hold_id: UUID
@@ -134,6 +138,8 @@ class HoldRefusal(Contract):
     needed_nano: AmountNano | None = None
     left_nano: SignedAmountNano | None = None
     resets_at: UtcDatetime | None = None
+    held_nano: AmountNano | None = None
+    passing: bool = False
 
 
 HoldResult = Annotated[HoldGranted | HoldRefusal, Field(discriminator="status")]

@@ -50,6 +50,8 @@ class HoldPlacedData(Contract):
 
 
 class HoldRefusedData(Contract):
+    """`held_nano` is what open holds occupied of what stopped it; `passing`: it would have passed if all had ended."""
+
     hold_id: UUID
     key: KeyRef
     code: Identifier
@@ -59,6 +61,8 @@ class HoldRefusedData(Contract):
     needed_nano: AmountNano | None
     left_nano: SignedAmountNano | None
     resets_at: UtcDatetime | None
+    held_nano: AmountNano | None = None
+    passing: bool = False
 
 
 class CapturedData(Contract):

@@ -62,7 +62,7 @@ class AnalyticsRejections:
 def refused_receipt(account_id: str, request_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """A receipt in the shape of settlement's, of a request that cost nothing because nothing was done."""
     refusal = {"code": row["code"], "message": row["message"], "http_status": row["http_status"]}
-    nothing = {"envelope": None, "needed_nano": None, "left_nano": None}
+    nothing = {"envelope": None, "needed_nano": None, "left_nano": None, "held_nano": None}
     asked = f"asked for {row['requested_model']}" if row["requested_model"] else "sent a request"
     sentences = [
         f"Key {row['key_name'] or row['key_id']} of project {row['project_id']} {asked} and was refused: {row['message']}",

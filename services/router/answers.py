@@ -17,7 +17,9 @@ from services.router.errors import RefusalError, UpstreamError
 Headers = list[tuple[bytes, bytes]]
 LONG_WAIT_S = 60
 DECIDED = frozenset({402, 409})
-"""Statuses that only a decision lifts, such as a top-up or an extended run. SDKs retry 409 by themselves."""
+"""Statuses that only a decision lifts, such as a top-up or an extended run, unless there is a time to wait for: then it was
+other requests' holds alone that were in the way. SDKs retry 409 by themselves, and never 402 without being told to."""
+RETRY = (b"x-should-retry", b"true")
 NO_RETRY = (b"x-should-retry", b"false")
 JSON = (b"content-type", b"application/json")
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -75,8 +77,8 @@ def refusal_answer(refusal: RefusalError, request_id: str | None = None) -> Answ
         headers.append((b"x-request-id", request_id.encode()))
     if refusal.retry_after_s is not None:
         headers += _wait_headers(refusal.status, refusal.retry_after_s)
-    elif refusal.status in DECIDED:
-        headers.append(NO_RETRY)
+    if refusal.status in DECIDED:
+        headers.append(NO_RETRY if refusal.retry_after_s is None else RETRY)
     document = error_document(refusal.status, refusal.code, refusal.message, refusal.param, refusal.facts)
     return _json(refusal.status, headers, document)
 

@@ -20,6 +20,9 @@ from services.router.stream_progress import StreamProgress
 from services.router.tightening import MONEY_CODES, Tightener
 from services.router.translation import told
 
+PASSING_S = 3
+"""When to ask again where nothing but other requests' holds is in the way: most of them end within seconds."""
+
 
 class Funding:
     """Asks settlement for what a plan may cost. Nothing goes upstream before this has returned."""
@@ -100,9 +103,11 @@ class Funding:
 
 
 def refusal_of(refusal: HoldRefusal) -> RefusalError:
-    """Settlement's refusal as the client sees it, with the seconds until a clock lifts it."""
+    """Settlement's refusal as the client sees it, with the seconds until a clock lifts it, or the end of other requests may."""
     retry_after_s = None
-    if refusal.resets_at is not None:
+    if refusal.passing:
+        retry_after_s = PASSING_S
+    elif refusal.resets_at is not None:
         retry_after_s = max(1, int((refusal.resets_at - now()).total_seconds()) + 1)
     elif refusal.http_status == 503:
         retry_after_s = 5
@@ -112,8 +117,8 @@ def refusal_of(refusal: HoldRefusal) -> RefusalError:
 
 
 def facts_of(refusal: HoldRefusal) -> dict[str, Any]:
-    """What a program needs of a refusal beside its code: the envelope, and decimal texts of what was needed and left."""
-    amounts = {"needed": refusal.needed_nano, "left": refusal.left_nano}
+    """What a program needs of a refusal beside its code: the envelope, and decimal texts of what was needed, left and held."""
+    amounts = {"needed": refusal.needed_nano, "left": refusal.left_nano, "held": refusal.held_nano}
     facts: dict[str, Any] = {name: format_amount(nano) for name, nano in amounts.items() if nano is not None}
     if facts and refusal.currency is not None:
         facts["currency"] = refusal.currency

@@ -149,7 +149,7 @@ def conflict(request: HoldRequest) -> dict[str, Any]:
 
 
 def _answer(order: HoldOrder, arrays: HoldArrays, version: int, decision: tuple[Any, ...]) -> dict[str, Any]:
-    state, amount, cap, code, envelope, window, needed, left, resets = decision
+    state, amount, cap, code, envelope, window, needed, left, resets, held, passing = decision
     if state == "HELD":
         row = {
             "bucket": order.bucket,
@@ -170,5 +170,7 @@ def _answer(order: HoldOrder, arrays: HoldArrays, version: int, decision: tuple[
             "needed_nano": needed,
             "left_nano": left,
             "resets_at": utc_text(resets if isinstance(resets, datetime) else None),
+            "held_nano": held,
+            "passing": passing,
         },
     )

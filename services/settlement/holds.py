@@ -114,6 +114,6 @@ def answer_again(request: HoldRequest, row: dict[str, Any], book: PriceBook) -> 
 
 
 def refused(order: HoldOrder, decision: dict[str, Any]) -> dict[str, Any]:
-    """The answer `HoldRefusal` for a decision of the hold function (code, kind, entity, window, needed, left, resets)."""
+    """The answer `HoldRefusal` for a decision of the hold function: the facts of a :class:`Refusal` but for its bucket."""
     refusal = Refusal(bucket=order.bucket or None, currency=order.currency or None, **decision)
     return refusal.as_result(str(order.request.hold_id))

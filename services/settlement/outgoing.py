@@ -76,6 +76,8 @@ def hold_decided(row: dict[str, Any]) -> str:
             "needed_nano": refusal.needed_nano,
             "left_nano": refusal.left_nano,
             "resets_at": refusal.resets_at,
+            "held_nano": refusal.held_nano,
+            "passing": refusal.passing,
         }
     return dumps(body)
 

@@ -256,4 +256,5 @@ def _refusal(holds: Sequence[Row]) -> Row | None:
         "envelope": refusal.envelope,
         "needed_nano": refusal.needed_nano,
         "left_nano": refusal.left_nano,
+        "held_nano": refusal.held_nano,
     }

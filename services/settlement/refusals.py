@@ -27,7 +27,10 @@ CLOCKED = frozenset({"day", "month"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """The facts of one refusal. `kind`, `entity`, `window` name the envelope; a bucket has no window."""
+    """The facts of one refusal. `kind`, `entity`, `window` name the envelope; a bucket has no window.
+
+    `held_nano` is what open holds occupied of what stopped it; `passing`: it would have passed if all of them had ended.
+    """
 
     code: str
     bucket: str | None
@@ -38,6 +41,8 @@ class Refusal:
     needed_nano: int | None = None
     left_nano: int | None = None
     resets_at: str | None = None
+    held_nano: int | None = None
+    passing: bool = False
 
     @property
     def http_status(self) -> int:
@@ -74,14 +79,20 @@ class Refusal:
         if self.left_nano is None:
             too_much = f"the bucket {self.bucket} cannot pay this request: {needed}, more than any one request may hold"
             return f"{too_much}; lower max_tokens, or send less"
-        left = f"{format_amount(self.left_nano)} {self.currency} left"
+        figures = f"{needed}, {format_amount(self.left_nano)} {self.currency} left"
+        if self.held_nano:
+            figures += f", {format_amount(self.held_nano)} {self.currency} is held by requests that are still running"
+        again = "try again when they have ended, " if self.passing else ""
         if self.code == "insufficient_balance":
-            return f"the bucket {self.bucket} cannot pay this request: {needed}, {left}; top it up, or lower max_tokens"
+            advice = f"{again}top it up, or lower max_tokens"
+            return f"the bucket {self.bucket} cannot pay this request: {figures}; {advice}"
         if self.kind == "run":
             reached = f"the budget of run {self.named} in bucket {self.bucket} is reached"
-            return f"{reached}: {needed}, {left}; extend the run to go on"
-        until = f"; it resets at {self.resets_at}" if self.resets_at else ""
-        return f"the {self.window} limit of {self.kind} {self.entity} is reached: {needed}, {left}{until}"
+            return f"{reached}: {figures}; {again and f'{again}or '}extend the run to go on"
+        reached = f"the {self.window} limit of {self.kind} {self.entity} is reached"
+        if self.passing:
+            return f"{reached}: {figures}; {again.removesuffix(', ')}"
+        return f"{reached}: {figures}" + (f"; it resets at {self.resets_at}" if self.resets_at else "")
 
     def as_result(self, hold_id: str) -> dict[str, Any]:
         """The refusal as a `HoldRefusal` on the wire."""
@@ -97,11 +108,13 @@ class Refusal:
             "needed_nano": self.needed_nano,
             "left_nano": self.left_nano,
             "resets_at": self.resets_at,
+            "held_nano": self.held_nano,
+            "passing": self.passing,
         }
 
 
 def stored(refusal: dict[str, Any], bucket: str, currency: str) -> Refusal:
-    """The refusal that a hold's row keeps. An empty bucket or currency means that none was known."""
+    """The refusal that a hold's row keeps. An empty bucket or currency means that none was known; older rows keep no holds."""
     return Refusal(
         code=refusal["code"],
         bucket=bucket or None,
@@ -112,6 +125,8 @@ def stored(refusal: dict[str, Any], bucket: str, currency: str) -> Refusal:
         needed_nano=refusal["needed_nano"],
         left_nano=refusal["left_nano"],
         resets_at=utc_text(refusal["resets_at"]),
+        held_nano=refusal.get("held_nano"),
+        passing=refusal.get("passing") or False,
     )
 
 

@@ -88,12 +88,14 @@ def earmark(line: BudgetLine, bucket: BucketState | None) -> None:
         )
     free = 0 if bucket is None else bucket.free - bucket.overrun
     if bucket is None or bucket.overrun or line.nano > free:
+        held = bucket.held if bucket else 0
+        running = f", {format_amount(held)} {line.currency} is held by requests that are still running" if held else ""
         raise PaymentRequiredError(
             f"the bucket {line.bucket} cannot set this budget aside: {format_amount(line.nano)} {line.currency} needed, "
-            f"{format_amount(free)} {line.currency} left",
+            f"{format_amount(free)} {line.currency} left{running}",
             code="insufficient_balance",
             param="budget",
-            facts=_facts("bucket", line.bucket, None, line, free),
+            facts={**_facts("bucket", line.bucket, None, line, free), "held": format_amount(held)},
         )
     bucket.posted -= line.nano
 

@@ -58,6 +58,7 @@ def _hold_refused(_: Event, data: Any) -> Values:
         "currency": text_of(data.get("currency")),
         "amount_nano": data.get("needed_nano"),
         "left_nano": data.get("left_nano"),
+        "held_after_nano": data.get("held_nano"),
         "deadline_at": optional_micros(data.get("resets_at")),
     }
 
@@ -297,8 +298,9 @@ LEDGER = Table(
 )
 """`amount_nano` is the event's main amount: held, captured, released, charged, topped up, needed (HoldRefused) or the limit.
 
-`input_tokens` and `output_tokens` of a HoldPlaced are its bounds. `deadline_at` of a HoldRefused is when its window resets, of
-a PromotionGranted when the credit expires. Of a Refunded, `hold_nano` is the charge and `released_nano` what of it is refunded.
+`input_tokens` and `output_tokens` of a HoldPlaced are its bounds. `deadline_at` of a HoldRefused is when its window resets,
+`held_after_nano` what open holds occupied of what stopped it. `deadline_at` of a PromotionGranted is when the credit expires.
+Of a Refunded, `hold_nano` is the charge and `released_nano` what of it is refunded.
 `overrun_nano` is what came beyond a hold, what a ChargedBack leaves owed, or what another amount paid of a debt. `code` is
 the id of the dispute or (CreditExpired) of the promotion.
 """

@@ -35,7 +35,7 @@ select count(*), coalesce(extract(epoch from clock_timestamp() - min(taken_at)),
 from (select taken_at from ingress order by id limit %(bound)s) as oldest;
 
 -- name: place_holds
-select * from place_holds(
+select * from decide_holds(
     %(version)s::integer, %(default_output)s::bigint, %(floor_output)s::bigint,
     %(bucket_holders)s::text[], %(bucket_names)s::text[], %(bucket_runs)s::text[], %(run_ids)s::text[],
     %(env_holders)s::text[], %(env_kinds)s::text[], %(env_entities)s::text[], %(env_currencies)s::text[],

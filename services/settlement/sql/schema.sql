@@ -469,8 +469,9 @@ create trigger seal_checkpoint_insert_only before update or delete or truncate o
 --   p_code        a refusal decided before, null if none, with the envelope that is frozen and the amount, where there is one
 -- Returns one array per column, in the order of the holds. Raises TB001 when p_version is not the price book in force, and
 -- unique_violation when a hold id has been decided before: the caller then asks for the stored answer.
+-- Of a refusal o_held is what open holds occupy of what stopped it, and o_passing whether it would pass if they had all ended.
 
-create function place_holds(
+create function decide_holds(
     p_version integer, p_default_cap bigint, p_floor bigint,
     p_bucket_holder text[], p_bucket_name text[], p_bucket_run text[], p_run_id text[],
     p_env_holder text[], p_env_kind text[], p_env_entity text[], p_env_currency text[],
@@ -481,7 +482,8 @@ create function place_holds(
     p_price_first integer[], p_price_last integer[], p_price_input bigint[], p_price_output bigint[],
     p_deadline timestamptz[], p_code text[], p_code_envelope integer[], p_needed bigint[], p_detail text[],
     out o_state text[], out o_amount bigint[], out o_cap bigint[], out o_code text[], out o_envelope integer[],
-    out o_window text[], out o_needed bigint[], out o_left bigint[], out o_resets timestamptz[]
+    out o_window text[], out o_needed bigint[], out o_left bigint[], out o_resets timestamptz[],
+    out o_held bigint[], out o_passing boolean[]
 ) language plpgsql as $$
 declare
     n integer := cardinality(p_id);
@@ -493,16 +495,18 @@ declare
     v_envelopes integer := 0;
     b_account bigint[] := array_fill(null::bigint, array[cardinality(p_bucket_name)]);
     b_free bigint[] := array_fill(0::bigint, array[cardinality(p_bucket_name)]);
+    b_room bigint[] := b_free;
     b_overrun bigint[] := b_free;
     b_added bigint[] := b_free;
     b_unfunded boolean[] := array_fill(false, array[cardinality(p_bucket_name)]);
     r_open boolean[] := array_fill(false, array[cardinality(p_run_id)]);
     e_head integer[] := array_fill(0, array[cardinality(p_env_kind)]);
-    w_id bigint[]; w_kind text[]; w_limit bigint[]; w_left bigint[]; w_added bigint[]; w_next integer[];
+    w_id bigint[]; w_kind text[]; w_limit bigint[]; w_room bigint[]; w_left bigint[]; w_added bigint[]; w_next integer[];
     o_account bigint[] := array_fill(null::bigint, array[n]);
     o_windows text[] := array_fill('{}'::text, array[n]);
     v_chain integer[];
     v_capped boolean;
+    v_passing boolean;
     r record;
     e integer; b integer; w integer; rank integer; best integer;
     v_free bigint; v_cap bigint; v_floor bigint; v_least bigint; v_quarter bigint; v_whole bigint; v_prompt bigint;
@@ -516,9 +520,11 @@ begin
         order by k.account for no key update of k
     loop
         b_account[r.i] := r.account;
+        b_room[r.i] := r.posted;
         b_free[r.i] := r.posted - r.held;
         if r.funding = 'limit' then
             -- Its limit alone stops a cost centre, and one without a limit is stopped altogether.
+            b_room[r.i] := 9000000000000000000;
             b_free[r.i] := 9000000000000000000;
             b_unfunded[r.i] := true;
         end if;
@@ -554,7 +560,7 @@ begin
         v_day := date_trunc('day', v_now, 'UTC');
         v_month := date_trunc('month', v_now, 'UTC');
         for attempt in 1..2 loop
-            w_id := '{}'; w_kind := '{}'; w_limit := '{}'; w_left := '{}'; w_added := '{}'; w_next := '{}';
+            w_id := '{}'; w_kind := '{}'; w_limit := '{}'; w_room := '{}'; w_left := '{}'; w_added := '{}'; w_next := '{}';
             e_head := array_fill(0, array[cardinality(p_env_kind)]);
             for r in
                 select u.i, s.id, l.window_kind, l.limit_nano, s.held, s.spent
@@ -568,6 +574,7 @@ begin
                 w_id := w_id || r.id;
                 w_kind := w_kind || r.window_kind;
                 w_limit := w_limit || r.limit_nano;
+                w_room := w_room || coalesce(r.limit_nano - r.spent, 9223372036854775807);
                 w_left := w_left || coalesce(r.limit_nano - r.held - r.spent, 9223372036854775807);
                 w_added := w_added || 0::bigint;
                 w_next := w_next || e_head[r.i];
@@ -592,6 +599,8 @@ begin
     o_needed := p_needed;
     o_left := array_fill(null::bigint, array[n]);
     o_resets := array_fill(null::timestamptz, array[n]);
+    o_held := o_left;
+    o_passing := array_fill(false, array[n]);
     for i in 1..n loop
         continue when p_code[i] is not null;
         b := p_bucket[i];
@@ -652,6 +661,7 @@ begin
             o_envelope[i] := p_env_run[i];
             o_window[i] := 'run';
             o_left[i] := b_free[b] - b_overrun[b];
+            o_held[i] := b_room[b] - b_free[b];
         elsif b_unfunded[b] and not v_capped then
             o_code[i] := 'budget_exceeded';
             o_envelope[i] := p_env_bucket[i];
@@ -660,22 +670,27 @@ begin
         elsif b_overrun[b] > 0 then
             o_code[i] := 'insufficient_balance';
             o_left[i] := -b_overrun[b];
+            o_held[i] := b_room[b] - b_free[b];
         elsif v_amount > b_free[b] then
             o_code[i] := 'insufficient_balance';
             o_left[i] := b_free[b];
+            o_held[i] := b_room[b] - b_free[b];
         elsif v_amount > v_free then
-            -- Name the limit that takes longest to lift: a total before a month before a day, the wider envelope first.
-            best := 3;
+            -- Name the limit that takes longest to lift: a total before a month before a day, the wider envelope first, and
+            -- before all that open holds alone are in the way of one that stays too small when they have ended.
+            best := 6;
             foreach e in array v_chain loop
                 w := e_head[e];
                 while w > 0 loop
-                    rank := case w_kind[w] when 'day' then 2 when 'month' then 1 else 0 end;
+                    rank := case w_kind[w] when 'day' then 2 when 'month' then 1 else 0 end
+                        + case when v_amount > w_room[w] then 0 else 3 end;
                     if w_left[w] < v_amount and rank < best then
                         best := rank;
                         o_envelope[i] := e;
                         o_window[i] := w_kind[w];
                         o_left[i] := w_left[w];
-                        o_resets[i] := case rank when 2 then v_day + interval '1 day'
+                        o_held[i] := w_room[w] - w_left[w];
+                        o_resets[i] := case rank % 3 when 2 then v_day + interval '1 day'
                             when 1 then (v_month at time zone 'UTC' + interval '1 month') at time zone 'UTC' end;
                     end if;
                     w := w_next[w];
@@ -703,6 +718,18 @@ begin
             continue;
         end if;
         o_needed[i] := v_amount;
+        -- Whether it is open holds alone that are in the way: of the bucket, and of every limit around it.
+        v_passing := b_overrun[b] = 0 and v_amount <= b_room[b] and not (b_unfunded[b] and not v_capped);
+        if v_passing and v_envelopes > 0 then
+            foreach e in array v_chain loop
+                w := e_head[e];
+                while w > 0 loop
+                    v_passing := v_passing and v_amount <= w_room[w];
+                    w := w_next[w];
+                end loop;
+            end loop;
+        end if;
+        o_passing[i] := v_passing;
     end loop;
 
     with placed as (
@@ -714,14 +741,17 @@ begin
             u.input, u.windows::bigint[], v_now, u.deadline, greatest(u.deadline, v_now), u.detail::json,
             case when u.state = 'REFUSED' then json_build_object(
                 'code', u.code, 'kind', p_env_kind[u.envelope], 'entity', p_env_entity[u.envelope], 'window', u.window_kind,
-                'needed_nano', u.needed, 'left_nano', u.left_nano, 'resets_at', u.resets) end,
+                'needed_nano', u.needed, 'left_nano', u.left_nano, 'resets_at', u.resets,
+                'held_nano', u.held, 'passing', u.passing) end,
             coalesce(p_run_id[u.run], ''), coalesce(p_bucket_run[u.bucket_at] <> '', false)
         from unnest(
             p_id, p_request, p_holder, p_project, p_key, p_bucket_id, p_currency, o_account, o_state, o_amount, o_cap, p_input,
-            o_windows, p_deadline, p_detail, o_code, o_envelope, o_window, o_needed, o_left, o_resets, p_run, p_bucket
+            o_windows, p_deadline, p_detail, o_code, o_envelope, o_window, o_needed, o_left, o_resets, o_held, o_passing,
+            p_run, p_bucket
         ) as u (
             id, request, holder, project, key, bucket, currency, account, state, amount, cap, input,
-            windows, deadline, detail, code, envelope, window_kind, needed, left_nano, resets, run, bucket_at
+            windows, deadline, detail, code, envelope, window_kind, needed, left_nano, resets, held, passing,
+            run, bucket_at
         )
         returning id, holder, state
     ), charged as (
@@ -735,6 +765,30 @@ begin
         from unnest(w_id, w_added, w_limit) as u (id, added, limit_nano) where s.id = u.id and u.added > 0;
     end if;
 end
+$$;
+
+-- As processes of the release before call it: it goes one release later.
+create function place_holds(
+    p_version integer, p_default_cap bigint, p_floor bigint,
+    p_bucket_holder text[], p_bucket_name text[], p_bucket_run text[], p_run_id text[],
+    p_env_holder text[], p_env_kind text[], p_env_entity text[], p_env_currency text[],
+    p_id uuid[], p_request uuid[], p_holder text[], p_project text[], p_key text[], p_bucket integer[],
+    p_bucket_id text[], p_currency text[], p_env_account integer[], p_env_bucket integer[],
+    p_env_project integer[], p_env_key integer[], p_env_run integer[], p_run integer[],
+    p_input bigint[], p_choices bigint[], p_max_output bigint[], p_model_max bigint[],
+    p_price_first integer[], p_price_last integer[], p_price_input bigint[], p_price_output bigint[],
+    p_deadline timestamptz[], p_code text[], p_code_envelope integer[], p_needed bigint[], p_detail text[],
+    out o_state text[], out o_amount bigint[], out o_cap bigint[], out o_code text[], out o_envelope integer[],
+    out o_window text[], out o_needed bigint[], out o_left bigint[], out o_resets timestamptz[]
+) language sql as $$
+    select o_state, o_amount, o_cap, o_code, o_envelope, o_window, o_needed, o_left, o_resets
+    from decide_holds(
+        p_version, p_default_cap, p_floor, p_bucket_holder, p_bucket_name, p_bucket_run, p_run_id, p_env_holder,
+        p_env_kind, p_env_entity, p_env_currency, p_id, p_request, p_holder, p_project, p_key, p_bucket,
+        p_bucket_id, p_currency, p_env_account, p_env_bucket, p_env_project, p_env_key, p_env_run, p_run, p_input,
+        p_choices, p_max_output, p_model_max, p_price_first, p_price_last, p_price_input, p_price_output,
+        p_deadline, p_code, p_code_envelope, p_needed, p_detail
+    )
 $$;
 
 -- Cases, dead letters and audits ---------------------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ def test_holds_of_a_run_draw_on_its_reserve_and_stop_at_its_budget(ledger: Ledge
     assert (refusal["http_status"], refusal["code"]) == (402, "budget_exceeded")
     assert refusal["envelope"] == {"kind": "run", "id": run_id, "window": "run"}
     assert (refusal["needed_nano"], refusal["left_nano"], refusal["resets_at"]) == (HOLD_NANO, 500_000, None)
+    assert (refusal["held_nano"], refusal["passing"]) == (2 * HOLD_NANO, True)
     assert "extend the run" in refusal["message"]
     assert ledger.balance("a") == (9_995_000_000, 0)
     assert budget(ledger, run_id)["held_nano"] == 2 * HOLD_NANO
@@ -91,6 +92,7 @@ def test_a_bucket_without_a_budget_pays_nothing_for_a_run(ledger: Ledger) -> Non
     run_id = ledger.open_run("a", KEY, {"credit": "1"})
     refusal = ledger.hold(in_run(run_id, candidates=[candidate("pooled")]))[0]
     assert (refusal["code"], refusal["bucket"], refusal["left_nano"]) == ("budget_exceeded", "wallet", 0)
+    assert (refusal["held_nano"], refusal["passing"]) == (0, False)
 
 
 def test_without_a_cap_a_hold_looks_at_what_the_run_has_left(ledger: Ledger) -> None:

@@ -42,8 +42,10 @@ def test_what_programs_need_of_a_refusal_comes_beside_the_four_members() -> None
     assert error == {"message": "m", "type": "insufficient_quota", "param": None, "code": "budget_exceeded", **facts}
 
 
-@pytest.mark.parametrize(("status", "wait", "retry"), [(429, 30, None), (429, 3600, "false"), (503, 3600, None)])
-def test_sdks_are_told_not_to_retry_what_a_clock_lifts_late(status: int, wait: int, retry: str | None) -> None:
+@pytest.mark.parametrize(
+    ("status", "wait", "retry"), [(429, 30, None), (429, 3600, "false"), (503, 3600, None), (402, 3, "true")]
+)
+def test_sdks_are_told_whether_to_come_back_for_what_waiting_lifts(status: int, wait: int, retry: str | None) -> None:
     found = headers(refusal_answer(RefusalError(status, "c", "m", retry_after_s=wait)))
     assert (found["retry-after"], found.get("x-should-retry")) == (str(wait), retry)
 

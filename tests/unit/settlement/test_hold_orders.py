@@ -99,7 +99,8 @@ def test_a_grant_asked_for_again_is_the_same() -> None:
 def decision(**facts: Any) -> dict[str, Any]:
     """A decision of the hold function: an account's day is spent."""
     stopped = {"code": "budget_exceeded", "kind": "account", "entity": "a", "window": "day"}
-    return {**stopped, "needed_nano": 5, "left_nano": 2, "resets_at": "2026-01-02T00:00:00Z", **facts}
+    told = {"needed_nano": 5, "left_nano": 2, "resets_at": "2026-01-02T00:00:00Z", "held_nano": 1, "passing": False}
+    return {**stopped, **told, **facts}
 
 
 def expected(request: HoldRequest) -> dict[str, Any]:
@@ -109,14 +110,16 @@ def expected(request: HoldRequest) -> dict[str, Any]:
         "hold_id": str(request.hold_id),
         "http_status": 429,
         "code": "budget_exceeded",
-        "message": "the day limit of account a is reached: 0.000000005 USD needed, 0.000000002 USD left; "
-        "it resets at 2026-01-02T00:00:00Z",
+        "message": "the day limit of account a is reached: 0.000000005 USD needed, 0.000000002 USD left, "
+        "0.000000001 USD is held by requests that are still running; it resets at 2026-01-02T00:00:00Z",
         "envelope": {"kind": "account", "id": "a", "window": "day"},
         "bucket": "credit",
         "currency": "USD",
         "needed_nano": 5,
         "left_nano": 2,
         "resets_at": "2026-01-02T00:00:00Z",
+        "held_nano": 1,
+        "passing": False,
     }
 
 

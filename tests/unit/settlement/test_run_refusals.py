@@ -19,17 +19,27 @@ def test_a_deadline_that_is_refused_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bucket", "left"),
-    [(None, "0.00"), (BucketState(1, 150, 51, 0), "0.000000099"), (BucketState(1, 500, 0, 7), "0.000000493")],
+    ("bucket", "left", "held"),
+    [
+        (None, "0.00", "0.00"),
+        (BucketState(1, 150, 51, 0), "0.000000099", "0.000000051"),
+        (BucketState(1, 500, 0, 7), "0.000000493", "0.00"),
+    ],
 )
-def test_a_bucket_that_cannot_set_it_aside_says_what_was_needed_and_left(bucket: BucketState | None, left: str) -> None:
+def test_a_bucket_that_cannot_set_it_aside_says_what_was_needed_left_and_held(
+    bucket: BucketState | None, left: str, held: str
+) -> None:
     with pytest.raises(PaymentRequiredError) as refused:
         earmark(LINE, bucket)
     error = refused.value
-    assert error.message == (f"the bucket credit cannot set this budget aside: 0.0000001 USD needed, {left} USD left")
+    running = f", {held} USD is held by requests that are still running" if held != "0.00" else ""
+    said = f"the bucket credit cannot set this budget aside: 0.0000001 USD needed, {left} USD left{running}"
+    assert error.message == said
     assert (error.code, error.param) == ("insufficient_balance", "budget")
     envelope = {"kind": "bucket", "id": "credit", "window": None}
-    assert error.facts == {"envelope": envelope, "needed": "0.0000001", "left": left, "currency": "USD"}
+    assert error.facts == {
+        "envelope": envelope, "needed": "0.0000001", "left": left, "held": held, "currency": "USD"
+    }  # fmt: skip
 
 
 def test_in_a_cost_centre_nothing_is_set_aside() -> None:

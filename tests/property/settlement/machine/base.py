@@ -180,4 +180,6 @@ def answered(answer: dict[str, Any]) -> Answer:
         cap=answer["output_cap"] if held else None,
         left_nano=None if held else answer["left_nano"],
         stopped_by=(envelope["kind"], envelope["id"], envelope["window"]) if envelope else None,
+        held_nano=None if held else answer["held_nano"],
+        passing=not held and answer["passing"],
     )

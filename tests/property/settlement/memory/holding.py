@@ -101,25 +101,28 @@ class _Decision:
         self._windows = list(windows_around(tables, self._now, order))
         by_limit = bucket is not None and bucket.funding == "limit"
         free = 0 if bucket is None else BOUNDLESS if by_limit else bucket.posted - bucket.held
+        held = 0 if bucket is None or by_limit else bucket.held
         lefts = [
-            (key, envelope.limit_nano - window.held - window.spent)
+            (key, envelope.limit_nano - window.held - window.spent, window.held)
             for key, envelope, window in self._windows
             if envelope.limit_nano is not None
         ]
-        unfunded = by_limit and not any(key[1] == "bucket" for key, _ in lefts)
-        self._choose_amount(0 if unfunded else min([free, *(left for _, left in lefts)]))
+        unfunded = by_limit and not any(key[1] == "bucket" for key, _, _ in lefts)
+        self._choose_amount(0 if unfunded else min([free, *(left for _, left, _ in lefts)]))
         run = tables.runs.get(order.run.id) if order.run else None
         entity = f"{request.run_id}/{order.bucket}"
         owed = bucket.overrun if bucket else 0
+        fits = self._amount <= free + held and all(self._amount <= left + occupied for _, left, occupied in lefts)
+        told: dict[str, Any] = {"needed": self._amount, "held": held, "passing": fits and not owed}
         if run is not None and (run.state != "OPEN" or run.deadline_at <= self._now):
             return _refusal("run_closed", "run", entity)
         if order.reserve and (owed or self._amount > free):
-            return _refusal("budget_exceeded", "run", entity, "run", needed=self._amount, left=free - owed)
+            return _refusal("budget_exceeded", "run", entity, "run", left=free - owed, **told)
         if unfunded:
             return _refusal("budget_exceeded", "bucket", order.bucket, "total", needed=self._amount, left=0)
         if owed or self._amount > free:
-            return _refusal("insufficient_balance", needed=self._amount, left=-owed if owed else free)
-        return self._over(lefts)
+            return _refusal("insufficient_balance", left=-owed if owed else free, **told)
+        return self._over(lefts, passing=fits)
 
     def _choose_amount(self, free: int) -> None:
         request, prices = self._order.request, self._order.unit_prices
@@ -137,14 +140,18 @@ class _Decision:
             )
         self._amount = amount_nano(prices, request.input_tokens_bound, self._cap * request.choices)
 
-    def _over(self, lefts: list[tuple[EnvelopeKey, int]]) -> dict[str, Any] | None:
-        """The limit that takes longest to lift, of those that do not leave enough."""
-        short = [(key, left) for key, left in lefts if left < self._amount]
+    def _over(self, lefts: list[tuple[EnvelopeKey, int, int]], *, passing: bool) -> dict[str, Any] | None:
+        """The limit that takes longest to lift, of those that do not leave enough; last those that holds alone fill."""
+        short = [
+            (left + held >= self._amount, {"month": 1, "day": 2}.get(key[4], 0), place, key, left, held)
+            for place, (key, left, held) in enumerate(lefts)
+            if left < self._amount
+        ]
         if not short:
             return None
-        (_, kind, entity, _, window), left = min(short, key=lambda each: {"month": 1, "day": 2}.get(each[0][4], 0))
-        resets = _end_of(window, self._now)
-        return _refusal("budget_exceeded", kind, entity, window, needed=self._amount, left=left, resets=resets)
+        _, _, _, (_, kind, entity, _, window), left, held = min(short)
+        told: dict[str, Any] = {"needed": self._amount, "left": left, "held": held, "passing": passing}
+        return _refusal("budget_exceeded", kind, entity, window, resets=_end_of(window, self._now), **told)
 
 
 def _refusal(
@@ -156,6 +163,8 @@ def _refusal(
     needed: int | None = None,
     left: int | None = None,
     resets: datetime | None = None,
+    held: int | None = None,
+    passing: bool = False,
 ) -> dict[str, Any]:
     return {
         "code": code,
@@ -165,6 +174,8 @@ def _refusal(
         "needed_nano": needed,
         "left_nano": left,
         "resets_at": resets,
+        "held_nano": held,
+        "passing": passing,
     }
 
 

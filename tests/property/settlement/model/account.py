@@ -104,6 +104,10 @@ class Account:
 
     def limits_around(self, key: KeyRef, bucket: str, currency: str, run: str | None) -> list[tuple[LimitKey, int]]:
         """The limits that a hold passes with what each leaves, the wider envelopes first."""
+        return [(limit, left) for limit, left, _ in self.limits_and_holds(key, bucket, currency, run)]
+
+    def limits_and_holds(self, key: KeyRef, bucket: str, currency: str, run: str | None) -> list[tuple[LimitKey, int, int]]:
+        """The limits that a hold passes with what each leaves, and what open holds occupy in it."""
         entities = [("account", self.id), ("bucket", bucket), ("project", key.project_id), ("key", key.key_id)]
         if run is not None:
             entities.append(("run", f"{run}/{bucket}"))
@@ -112,7 +116,7 @@ class Account:
             for window in ("total", "run", "month", "day"):
                 limit = (kind, entity, currency, window)
                 if limit in self.limits and (left := self.left(limit)) is not None:
-                    found.append((limit, left))
+                    found.append((limit, left, self.used(limit, self.clock.now)[0]))
         return found
 
     def renew(self, sign: HoldProgress) -> bool:

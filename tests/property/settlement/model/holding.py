@@ -1,5 +1,7 @@
 """Which holds pass, by the words of LEDGER.md: every envelope or none, and a refusal names the one that stopped it."""
 
+from dataclasses import replace
+
 from schemas.calls import HoldRequest
 from tests.property.settlement.books import BUCKETS
 from tests.property.settlement.model.account import Account
@@ -20,11 +22,12 @@ def place(account: Account, request: HoldRequest) -> Answer:
     covered = account.covered_by(request, account.book)
     run = account.runs[request.run_id] if request.run_id else None
     reserve = run.id if run and run.reserve else ""
-    limits = account.limits_around(request.key, bucket, currency, request.run_id)
+    limits = account.limits_and_holds(request.key, bucket, currency, request.run_id)
     pot = account.pots.get((bucket, reserve))
     free = 0 if pot is None else ABUNDANT if pot.by_limit else account.free(bucket, reserve)
-    unfunded = pot is not None and pot.by_limit and not any(key[0] == "bucket" for key, _ in limits)
-    spendable = 0 if unfunded else min([free, *(left for _, left in limits)])
+    held = 0 if pot is None or pot.by_limit else account.held(bucket, reserve)
+    unfunded = pot is not None and pot.by_limit and not any(key[0] == "bucket" for key, _, _ in limits)
+    spendable = 0 if unfunded else min([free, *(left for _, left, _ in limits)])
     cap = request.max_output_tokens
     cap = (
         cap_that_fits(request, list(covered.values()), spendable) if cap is None else min(cap, request.model_max_output_tokens)
@@ -33,10 +36,12 @@ def place(account: Account, request: HoldRequest) -> Answer:
     if run and (run.state != "OPEN" or run.deadline_at <= account.clock.now):
         return Answer(hold_id=request.hold_id, code="run_closed", stopped_by=("run", run.id, None))
     owed = pot.owed if pot else 0
-    stop = _short_of_money(request, amount, free, owed, (bucket, reserve)) or _unfunded(request, amount, bucket, unfunded)
+    short = _short_of_money(request, amount, free, owed, (bucket, reserve))
+    stop = replace(short, held_nano=held) if short else _unfunded(request, amount, bucket, unfunded)
     stop = stop or _over_a_limit(request, amount, limits)
     if stop:
-        return stop
+        fits = amount <= free + held and all(amount <= left + occupied for _, left, occupied in limits)
+        return replace(stop, passing=fits and not owed and not unfunded)
     account.holds[request.hold_id] = ModelHold(
         request=request,
         bucket=bucket,
@@ -86,11 +91,16 @@ def _unfunded(request: HoldRequest, amount: int, bucket: str, unfunded: bool) ->
     return Answer(hold_id=request.hold_id, code="budget_exceeded", amount_nano=amount, left_nano=0, stopped_by=stopped_by)
 
 
-def _over_a_limit(request: HoldRequest, amount: int, limits: list[tuple[LimitKey, int]]) -> Answer | None:
-    over = [(SLOWEST_FIRST[key[3]], place, key, left) for place, (key, left) in enumerate(limits) if amount > left]
+def _over_a_limit(request: HoldRequest, amount: int, limits: list[tuple[LimitKey, int, int]]) -> Answer | None:
+    """A limit that stays too small when open holds have ended is named before one that does not."""
+    over = [
+        (amount <= left + held, SLOWEST_FIRST[key[3]], place, key, left, held)
+        for place, (key, left, held) in enumerate(limits)
+        if amount > left
+    ]
     if not over:
         return None
-    _, _, (kind, entity, _, window), left = min(over)
+    _, _, _, (kind, entity, _, window), left, held = min(over)
     named = entity.partition("/")[0] if kind == "run" else entity
-    stopped_by = (kind, named, window)
-    return Answer(hold_id=request.hold_id, code="budget_exceeded", amount_nano=amount, left_nano=left, stopped_by=stopped_by)
+    answer = Answer(hold_id=request.hold_id, code="budget_exceeded", amount_nano=amount, left_nano=left, held_nano=held)
+    return replace(answer, stopped_by=(kind, named, window))

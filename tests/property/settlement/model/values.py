@@ -111,7 +111,10 @@ class ModelReceipt:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """To a hold: `code` is "held" or why not; `amount_nano` is held or needed; `stopped_by` is kind, id and window."""
+    """To a hold: `code` is "held" or why not; `amount_nano` is held or needed; `stopped_by` is kind, id and window.
+
+    `held_nano` is what open holds occupy of what stopped it; `passing`: nothing else is in its way.
+    """
 
     hold_id: UUID
     code: str
@@ -119,6 +122,8 @@ class Answer:
     cap: int | None = None
     left_nano: int | None = None
     stopped_by: tuple[str, str, str | None] | None = None
+    held_nano: int | None = None
+    passing: bool = False
 
 
 def period_of(window: str, at: datetime) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ HOLDS = "/internal/holds"
 
 def places_holds(message: Message) -> bool:
     """The hold function's call, or its answer."""
-    return "from place_holds(" in message.what
+    return "from decide_holds(" in message.what
 
 
 def asks_for_holds(message: Message) -> bool:
