@@ -18,8 +18,9 @@ def listed(client: ServiceClient, path: str, limit: int | None = None, **query: 
         size = PAGE if limit is None else min(PAGE, limit - len(data))
         page = _page(client, path, {**query, "after": after, "limit": size})
         data += page["data"]
-        after = page.get("next_after")
-        if after is None or not page["data"] or (limit is not None and len(data) >= limit):
+        before, after = after, page.get("next_after")
+        # A page that is empty may be followed by others: a filter of which the service looks at so many rows at a time.
+        if after in {None, before} or (limit is not None and len(data) >= limit):
             return {"object": "list", "data": data, "next_after": after}
 
 

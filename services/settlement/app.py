@@ -53,6 +53,7 @@ from services.settlement.receipt_api import ReceiptApi
 from services.settlement.reconcile_api import reconcile_router
 from services.settlement.redriving import Redriver
 from services.settlement.report_api import report_router
+from services.settlement.request_api import request_router
 from services.settlement.serving import Server, inherited, until_ready
 from services.settlement.settings import Settings
 from services.settlement.signals import end_without_signal
@@ -243,6 +244,7 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
     app.include_router(report_router(connect))
     app.include_router(case_router(connect=connect, redriver=service.redriver))
     app.include_router(reconcile_router(connect))
+    app.include_router(request_router(connect))
     app.include_router(audit_router(connect=connect, processes=service.audits))
     app.include_router(audit_log_router(connect))
     app.include_router(webhook_router(connect, service.books, terms, settings.stripe_webhook_secret), include_in_schema=False)

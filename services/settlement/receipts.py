@@ -30,11 +30,11 @@ def receipt(
 ) -> Row:
     """The receipt of one request, whatever its state. `settled` is the settlement's row, None before RequestCompleted."""
     event = RequestCompleted.model_validate_json(settled["completed"]) if settled else None
-    status = settled["status"] if settled else _unsettled_status(holds)
-    paid = _paying_hold(holds, settled)
+    status = settled["status"] if settled else unsettled_status(holds)
+    paid = paying_hold(holds, settled)
     body: Row = {"object": "receipt", "request_id": str(request_id), "status": status, "account_id": account_id}
-    body |= _who(event, holds)
-    body |= _what(event, holds, settled)
+    body |= who(event, holds)
+    body |= what(event, holds, settled)
     body["plan"] = [candidate.model_dump() for candidate in event.data.plan] if event else _planned(holds)
     body["attempts"] = _attempts(event, holds, book_of)
     body["fallbacks"] = [fallback.model_dump() for fallback in event.data.fallbacks] if event else []
@@ -44,7 +44,7 @@ def receipt(
     body["refunds"] = list(refunds)
     body["balance"] = _balance(settled, paid, expiry_moves)
     body["holds"] = [_hold(hold) for hold in holds]
-    body["refusal"] = _refusal(holds) if status == "refused" else None
+    body["refusal"] = refusal_of(holds) if status == "refused" else None
     body["cases"] = [{"kind": case["kind"], "detail": case["detail"]} for case in cases]
     written_off_nano = settled["written_off_nano"] if settled else 0
     error_class = event.data.error_class if event else None
@@ -52,21 +52,23 @@ def receipt(
     return body
 
 
-def _unsettled_status(holds: Sequence[Row]) -> str:
+def unsettled_status(holds: Sequence[Row]) -> str:
+    """The state of a request that has not completed."""
     states = {hold["state"] for hold in holds}
     if "HELD" in states:
         return "pending"
     return "expired" if "EXPIRED" in states else "refused"
 
 
-def _paying_hold(holds: Sequence[Row], settled: Row | None) -> Row | None:
+def paying_hold(holds: Sequence[Row], settled: Row | None) -> Row | None:
     """The hold that the charge was taken from, or an expired one; None where nothing was charged."""
     if settled:
         return next((hold for hold in holds if hold["id"] == settled["charged_hold"]), None)
     return next((hold for hold in holds if hold["state"] == "EXPIRED"), None)
 
 
-def _who(event: RequestCompleted | None, holds: Sequence[Row]) -> Row:
+def who(event: RequestCompleted | None, holds: Sequence[Row]) -> Row:
+    """Who asked, and for what task."""
     if event:
         return {
             "project_id": event.data.key.project_id,
@@ -88,7 +90,8 @@ def _who(event: RequestCompleted | None, holds: Sequence[Row]) -> Row:
     }
 
 
-def _what(event: RequestCompleted | None, holds: Sequence[Row], settled: Row | None) -> Row:
+def what(event: RequestCompleted | None, holds: Sequence[Row], settled: Row | None) -> Row:
+    """What was asked, when, and how long it took."""
     if event is None:
         return {
             "client_request_id": None,
@@ -155,12 +158,12 @@ def _priced(attempt: Attempt, hold: Row | None, book_of: BookOf) -> tuple[int, s
 def _charge(event: RequestCompleted | None, settled: Row | None, paid: Row | None, book_of: BookOf) -> Row | None:
     if paid is None:
         return None
-    attempt = _charged_attempt(event)
+    attempt = charged_attempt(event)
     book = book_of(paid["price_version"])
     prices = book.prices.get((attempt.route_type, attempt.upstream_model)) if book and attempt else None
     beside = event is not None and bool(event.data.also_charged)
     by_usage = settled is not None and settled["status"] == "settled"
-    amount = settled["charge_nano"] if settled and by_usage else paid["captured_nano"]
+    amount = charged_nano(settled, paid)
     return {
         "bucket": paid["bucket"],
         "currency": paid["currency"],
@@ -175,6 +178,12 @@ def _charge(event: RequestCompleted | None, settled: Row | None, paid: Row | Non
         "arithmetic": arithmetic(prices, attempt.usage, amount) if by_usage and prices and attempt and not beside else None,
         "parts": parts(event, attempt, book) if by_usage and beside else [],
     }
+
+
+def charged_nano(settled: Row | None, paid: Row) -> int:
+    """What the request was charged: by its usage, or what was captured of a hold that expired."""
+    by_usage = settled is not None and settled["status"] == "settled"
+    return int(settled["charge_nano"] if settled and by_usage else paid["captured_nano"])
 
 
 def parts(event: RequestCompleted | None, charged: Attempt | None, book: PriceBook | None) -> list[Row]:
@@ -198,7 +207,8 @@ def parts(event: RequestCompleted | None, charged: Attempt | None, book: PriceBo
     return found
 
 
-def _charged_attempt(event: RequestCompleted | None) -> Attempt | None:
+def charged_attempt(event: RequestCompleted | None) -> Attempt | None:
+    """The attempt that the customer pays for."""
     if event is None:
         return None
     return next((each for each in event.data.attempts if each.attempt == event.data.charged_attempt), None)
@@ -244,7 +254,7 @@ def _hold(hold: Row) -> Row:
     }
 
 
-def _refusal(holds: Sequence[Row]) -> Row | None:
+def refusal_of(holds: Sequence[Row]) -> Row | None:
     """Why the last hold that was asked for did not pass."""
     last = next((hold for hold in reversed(holds) if hold["refusal"] is not None), None)
     if last is None:

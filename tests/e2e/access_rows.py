@@ -72,6 +72,7 @@ settlement POST /admin/reinstatements | whole | op
 settlement GET /admin/accounts/{account_id}/topups | tenant | op oc ow bi me
 settlement GET /admin/accounts/{account_id}/statements/{month} | tenant | op oc ow bi me
 settlement GET /admin/accounts/{account_id}/balances | tenant | op oc ow bi me
+settlement GET /admin/accounts/{account_id}/requests | tenant | op oc ow bi me
 settlement GET /admin/accounts/{account_id}/postings | tenant | op oc ow bi me
 settlement GET /admin/lag | whole | op oc
 settlement GET /admin/price-books | whole | op oc

@@ -76,6 +76,51 @@ async def test_what_requests_cost_shows_in_every_view_to_the_unit(tollbook: Comm
     assert tollbook("statements", "get", *of, "--format", "docx").code == 2
 
 
+async def test_an_owner_lists_the_requests_of_the_own_account_and_of_no_other(
+    tollbook: Commands, driver: Driver, described: dict[str, Any], running: Stack, tmp_path: Path
+) -> None:
+    customer, other = await driver.customer(bot={}, web={}), await driver.customer(bot={})
+    for each in (customer, other):
+        await driver.top_up(each.account_id, "credit", "10")
+    asked = [("bot", "gpt-4o"), ("web", "gpt-4o"), ("bot", "gpt-4o-mini")]
+    replies = [await driver.chat(customer.keys[key], chat_body(model, Size(50, 10))) for key, model in asked]
+    foreign = await driver.chat(other.keys["bot"], chat_body("gpt-4o", Size(50, 10)))
+    receipts = [
+        await settled(tollbook, reply.request_id, customer.keys[key]) for (key, _), reply in zip(asked, replies, strict=True)
+    ]
+    ids = [reply.request_id for reply in replies]
+    made = tollbook(
+        "users", "create", f"owner {uuid4().hex[:8]}", "--role", "owner", "--account", customer.account_id, "--json"
+    )
+    token = tollbook("tokens", "create", "laptop", "--user", made.json["user_id"], "--json").json["access_token"]
+    owner = Commands(None, tmp_path)
+    assert owner("--stack", str(running.home.stack_file), "login", "--token-stdin", stdin=f"{token}\n").code == 0
+
+    rows = owner("requests", "list", "--json").json["data"]
+    assert [row["request_id"] for row in rows] == ids[::-1]
+    for row, receipt in zip(rows, reversed(receipts), strict=True):
+        assert (row["state"], row["charge"]["amount_nano"]) == ("settled", receipt["charge"]["amount_nano"])
+    text = owner("requests", "list", "--limit", "1").text
+    assert (ids[2] in text, ids[0] in text, f"{receipts[2]['charge']['amount']} USD" in text) == (True, False, True)
+    for option, chosen in (
+        (("--key", "web"), [ids[1]]),
+        (("--model", "gpt-4o"), [ids[1], ids[0]]),
+        (("--project", "e2e", "--state", "settled", "--outcome", "succeeded"), ids[::-1]),
+        (("--since", "1h", "--state", "refused"), []),
+        (("--run", "run_of_nobody"), []),
+    ):
+        assert [row["request_id"] for row in owner("requests", "list", *option, "--json").json["data"]] == chosen, option
+    assert owner("requests", "list", "--state", "gone").code == 3
+    assert owner("requests", "list", "--channel", "openai-main", "--key", "web").code == 2
+    assert "no account" in owner("requests", "list", "--account", other.account_id).err.lower()
+    for account_id, status in ((customer.account_id, 200), (other.account_id, 404), ("acc_0000000000000000", 404)):
+        url = f"{described['settlement_url']}/admin/accounts/{account_id}/requests"
+        reply = await driver.http.get(url, headers={"authorization": f"Bearer {token}"})
+        assert (reply.status_code, foreign.request_id in reply.text) == (status, False)
+    everybody = tollbook("requests", "list", "--json", "--limit", "1000000").json["data"]
+    assert {*ids, foreign.request_id} <= {row["request_id"] for row in everybody}
+
+
 async def test_a_refund_gives_back_what_was_charged_once(tollbook: Commands, driver: Driver) -> None:
     customer = await driver.customer(bot={})
     of = ("--account", customer.account_id)

@@ -917,3 +917,7 @@ create index fx_rate_of_day on fx_rate (from_currency, to_currency, day, id);
 comment on table fx_rate is 'for reports alone: no hold and no posting reads it; the newest row of a pair and a day counts, the older ones are its history';
 create trigger fx_rate_insert_only before update or delete or truncate on fx_rate
     for each statement execute function refuse_change();
+
+-- An account's requests ------------------------------------------------------------------------------------------------------------
+
+create index hold_of_holder on hold (holder, request_id);
