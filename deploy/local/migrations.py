@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 import psycopg
@@ -11,8 +12,16 @@ from deploy.local.errors import StepFailedError
 from deploy.local.home import CHECKOUT
 from deploy.local.processes import MIGRATIONS, Process
 
-TIMEOUT_S = 300
+TIMEOUT_S = 3600
 LOCK_TABLE = "yoyo_lock"
+GIVING_WAY = "-c lock_timeout=500ms"
+"""Who waits to change a table makes everybody wait who comes later. It steps aside after half a second and comes again.
+
+Half of Postgres' deadlock_timeout: of a migration and a request that wait for each other, the migration ends.
+"""
+BUSY = ("LockNotAvailable", "DeadlockDetected")
+PATIENCE_S = 900.0
+PAUSE_S = 1.0
 
 
 def run(processes: Sequence[Process], environment: Mapping[str, str]) -> list[str]:
@@ -23,14 +32,24 @@ def run(processes: Sequence[Process], environment: Mapping[str, str]) -> list[st
     wanted = {process.service for process in processes}
     notes: list[str] = []
     for service in (name for name in MIGRATIONS if name in wanted):
-        command = [sys.executable, "-m", f"services.{service}.migrate"]
-        done = subprocess.run(
-            command, env=dict(environment), cwd=CHECKOUT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
-        if done.returncode != 0:
-            raise StepFailedError(f"the migration of {service} failed", done.stdout + done.stderr)
-        notes += [line for line in done.stderr.splitlines() if line.startswith(f"{service}: ")]
+        said = _migrate(service, dict(environment) | {"PGOPTIONS": GIVING_WAY})
+        notes += [line for line in said.splitlines() if line.startswith(f"{service}: ")]
     return notes
+
+
+def _migrate(service: str, environment: dict[str, str]) -> str:
+    """What it said to standard error. Tables that somebody keeps busy are tried again and again, for a quarter of an hour."""
+    command = [sys.executable, "-m", f"services.{service}.migrate"]
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        done = subprocess.run(
+            command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+        if done.returncode == 0:
+            return done.stderr
+        if time.monotonic() > give_up_at or not any(each in done.stderr for each in BUSY):
+            raise StepFailedError(f"the migration of {service} failed", done.stdout + done.stderr)
+        time.sleep(PAUSE_S)
 
 
 def forget_locks(dsn: str) -> None:
