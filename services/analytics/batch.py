@@ -47,14 +47,14 @@ class Batch:
         """(topic, partition, first, last), ordered."""
         return [(topic, partition, r.first, r.last) for (topic, partition), r in sorted(self.ranges.items())]
 
-    def token(self, table: Table) -> str:
-        """The token of inserting the batch into `table`: the row format, then topic:partition:first-last of its topic."""
+    def token(self, table: Table, batch_no: int) -> str:
+        """The token of inserting the batch into `table`: its number, the row format, its topic's offsets."""
         parts = (
             f"{topic}:{partition}:{r.first}-{r.last}"
             for (topic, partition), r in sorted(self.ranges.items())
             if topic == table.topic
         )
-        return f"{ROW_FORMAT}:" + ",".join(parts)
+        return f"{batch_no}:{ROW_FORMAT}:" + ",".join(parts)
 
     def next_offsets(self) -> dict[Partition, int]:
         """Where reading goes on once the batch is inserted."""

@@ -2,7 +2,8 @@
 
 A session takes the lease, inserts the batch that was pending, and loads batch by batch:
 
-    gather → decode → record the boundaries (Postgres) → insert under tokens (ClickHouse) → record that it is done
+    gather → decode → leave out what is a row already → record the boundaries (Postgres) → place (ClickHouse: raw rows, then
+    rollups) → record that it is done
 
 Any failure ends the session, and the next begins like a process that was killed: from what is recorded. So there is one
 way to recover, and every kill -9 takes it.
@@ -11,7 +12,7 @@ way to recover, and every kill -9 takes it.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -23,6 +24,8 @@ from services.analytics.batch import Batch, Partition
 from services.analytics.closing import asked_to_end
 from services.analytics.errors import CancelledInsideError, LogTruncatedError, SchemaDriftError, TransientError
 from services.analytics.lag import LagWindow
+from services.analytics.placed_rows import last_batch_of
+from services.analytics.placing import leave_out_known, place, place_again
 from services.analytics.positions import Positions, leased_positions
 from services.analytics.publisher import Publisher
 from services.analytics.reader import Limits, Reader
@@ -36,6 +39,7 @@ RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 5.0
 HALTED_RETRY_S = 30.0
 STOP_TIMEOUT_S = 15.0
+Place = Callable[[Warehouse, Decoded, Batch, int], Awaitable[None]]
 log = structlog.get_logger("analytics.loader")
 
 
@@ -114,8 +118,7 @@ class Loader:
 
     async def _session(self) -> None:
         wiring = self._wiring
-        for name in await wiring.warehouse.call(warehouse_schema.migrate):
-            log.info("ClickHouse migration applied", migration=name)
+        await wiring.warehouse.call(warehouse_schema.prepare)
         store_id = await wiring.warehouse.call(store_id_of)
         async with AsyncExitStack() as stack:
             reader, publisher = wiring.new_reader(), wiring.new_publisher()
@@ -124,6 +127,7 @@ class Loader:
             await publisher.start()
             stack.push_async_callback(publisher.stop)
             positions = await stack.enter_async_context(leased_positions(wiring.database_url, store_id))
+            await self._bring_up_to_date(positions)
             await self._resume(positions, reader, publisher)
             stack.callback(self._end_loading)
             self._begin_loading(store_id, reader)
@@ -131,13 +135,19 @@ class Loader:
                 if records:
                     await self._load(records, positions, publisher)
 
+    async def _bring_up_to_date(self, positions: Positions) -> None:
+        """Under the lease: no other loader, not even one of an older version, inserts while rollups are filled."""
+        for name in await self._wiring.warehouse.call(warehouse_schema.migrate):
+            log.info("ClickHouse migration applied", migration=name)
+        positions.heed(await self._wiring.warehouse.call(last_batch_of))
+
     async def _resume(self, positions: Positions, reader: Reader, publisher: Publisher) -> None:
         """Insert the batch that was pending, from its recorded boundaries, and go to where reading goes on."""
         if positions.pending is not None:
             log.info("inserting the pending batch again", ranges=positions.pending.to_json())
             records = await reader.replay(positions.pending)
-            decoded = await asyncio.to_thread(decode, records)
-            await self._insert(decoded, positions, publisher)
+            decoded = await self._decode(records, positions.batch_no)
+            await self._insert(decoded, positions, publisher, place_again)
         self.state.next_offsets = positions.next_offsets
         await reader.seek(positions.next_offsets)
 
@@ -157,21 +167,25 @@ class Loader:
         started = time.perf_counter()
         batch = Batch.of(records)
         check_follows(batch, positions.next_offsets)
-        decoded = await asyncio.to_thread(decode, records)
+        decoded = await self._decode(records, positions.next_batch_no)
         await self._publish_samples(batch, decoded, publisher)
         await positions.begin(batch)
-        await self._insert(decoded, positions, publisher)
+        await self._insert(decoded, positions, publisher, place)
         metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
 
-    async def _insert(self, decoded: Decoded, positions: Positions, publisher: Publisher) -> None:
-        """Insert the pending batch's rows, each table under its token, and record that it is done."""
+    async def _decode(self, records: list[Record], batch_no: int) -> Decoded:
+        """The records' rows without those of events that are rows already."""
+        decoded = await asyncio.to_thread(decode, records)
+        metrics.DUPLICATES.inc(await leave_out_known(self._wiring.warehouse, decoded, batch_no))
+        return decoded
+
+    async def _insert(self, decoded: Decoded, positions: Positions, publisher: Publisher, put: Place) -> None:
+        """Place the pending batch's rows, and record that it is done."""
         batch = positions.pending
         assert batch is not None, "a batch is recorded before it is inserted"
         if decoded.poison:
             await publisher.set_aside(decoded.poison)
-        for table in TABLES:
-            if columns := decoded.columns(table):
-                await self._wiring.warehouse.insert(table, columns, batch.token(table))
+        await put(self._wiring.warehouse, decoded, batch, positions.batch_no)
         await positions.finish()
         self._account(decoded)
 

@@ -28,23 +28,33 @@ class Positions:
     def __init__(self, connection: psycopg.AsyncConnection[Any], store_id: UUID) -> None:
         self._connection = connection
         self._store_id = store_id
-        self._batch_no = 0
+        self._last_in_store = 0
+        self.batch_no = 0
         self.pending: Batch | None = None
         self.next_offsets: dict[Partition, int] = {}
+
+    @property
+    def next_batch_no(self) -> int:
+        """The number of the batch that is recorded next. No number of the store is given twice."""
+        return max(self.batch_no, self._last_in_store) + 1
+
+    def heed(self, last_in_store: int) -> None:
+        """The highest number that the store has: above ours if Postgres was lost, or restored to an earlier state."""
+        self._last_in_store = last_in_store
 
     async def load(self) -> None:
         """Read the state; a store that was never seen begins at nothing."""
         await self._execute("open_store")
-        batch_no, pending = (await self._fetch("read_store"))[0]
-        self._batch_no = batch_no
+        self.batch_no, pending = (await self._fetch("read_store"))[0]
         self.pending = None if pending is None else Batch.from_json(pending)
         self.next_offsets = {(topic, partition): offset for topic, partition, offset in await self._fetch("read_positions")}
 
     async def begin(self, batch: Batch) -> None:
         """Record the batch's boundaries, before its first insert. Raises :class:`LeaseLostError` if another loader did."""
-        if await self._execute("begin_batch", pending=Jsonb(batch.to_json())) != 1:
+        number = self.next_batch_no
+        if await self._execute("begin_batch", pending=Jsonb(batch.to_json()), next_batch_no=number) != 1:
             raise LeaseLostError("another loader has recorded a batch")
-        self._batch_no += 1
+        self.batch_no = number
         self.pending = batch
 
     async def finish(self) -> None:
@@ -73,7 +83,7 @@ class Positions:
         return await cursor.fetchall()
 
     def _parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        return {"store_id": self._store_id, "batch_no": self._batch_no, **parameters}
+        return {"store_id": self._store_id, "batch_no": self.batch_no, **parameters}
 
 
 @asynccontextmanager

@@ -17,8 +17,12 @@ from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
+from services.analytics import placed_rows, rollups
 from services.analytics.errors import TransientError
+from services.analytics.rollups import Rollup
+from services.analytics.rows.decode import Row
 from services.analytics.rows.table import Table
+from services.analytics.span import Span
 from services.analytics.sqlfile import queries
 
 T = TypeVar("T")
@@ -26,13 +30,8 @@ CONNECT_TIMEOUT_S = 5
 CALL_TIMEOUT_S = 60
 TLS_SCHEMES = {"https", "clickhouses"}
 QUERY_LIMITS = {"max_execution_time": 10, "max_memory_usage": 2_000_000_000, "max_result_rows": 100_000}
-INSERT_SETTINGS = {
-    "max_partitions_per_insert_block": 0,
-    "insert_deduplicate": 1,
-    "optimize_on_insert": 0,
-    "async_insert": 0,
-    "wait_end_of_query": 1,
-}
+MOST_TEXT_BYTES = 64 * 1024 * 1024
+"""Of one query: the ids of a batch are a text of some megabytes."""
 
 
 class WarehouseAwayError(TransientError):
@@ -51,9 +50,25 @@ class Warehouse:
         """Run `function` with the client, after the calls before it. Raises :class:`WarehouseAwayError`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, function)
 
-    async def insert(self, table: Table, columns: Sequence[Sequence[Any]], token: str) -> None:
-        """Insert columns in the order of the table's; again under the same token is a no-op."""
-        await self.call(lambda client: _insert(client, table, columns, token))
+    async def insert(self, table: Table, rows: Sequence[Row], batch_no: int, token: str) -> None:
+        """Insert a batch's rows, values in the order of the table's columns; again under the same token is a no-op."""
+        await self.call(lambda client: placed_rows.insert(client, table, rows, batch_no, token))
+
+    async def known(self, table: Table, rows: Sequence[Row], batch_no: int) -> set[int]:
+        """The ids among the rows' events that the table has from another batch."""
+        return await self.call(lambda client: placed_rows.known(client, table, rows, batch_no))
+
+    async def rows_of_batch(self, table: Table, batch_no: int) -> set[int]:
+        """The ids of the events that the table has from this batch."""
+        return await self.call(lambda client: placed_rows.of_batch(client, table, batch_no))
+
+    async def add(self, rollup: Rollup, batch_no: int, span: Span, token: str) -> None:
+        """Add what the batch's raw rows within the span come to; again under the same token is a no-op."""
+        await self.call(lambda client: rollups.add(client, rollup, batch_no, span, token))
+
+    async def months_with(self, rollup: Rollup, batch_no: int) -> set[int]:
+        """The months (YYYYMM) to which the batch was added."""
+        return await self.call(lambda client: rollups.months_with(client, rollup, batch_no))
 
     async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The rows of a query, bounded in time, memory and number."""
@@ -86,7 +101,7 @@ def connector(clickhouse_url: str, data_dir: Path, database: str, *, max_threads
     named = urlsplit(clickhouse_url).path.strip("/") or database
 
     def connect() -> Client:
-        settings = {"max_threads": max_threads}
+        settings = {"max_threads": max_threads, "max_query_size": MOST_TEXT_BYTES}
         client = _server(clickhouse_url, settings) if clickhouse_url else _embedded(data_dir / "clickhouse", settings)
         client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(named)}")
         client.database = named
@@ -117,17 +132,6 @@ def store_id_of(client: Client) -> UUID:
     client.command(queries("warehouse.sql")["name_store"])
     found: UUID = client.query(queries("warehouse.sql")["store_id"]).result_rows[0][0]
     return found
-
-
-def _insert(client: Client, table: Table, columns: Sequence[Sequence[Any]], token: str) -> None:
-    client.insert(
-        table.name,
-        columns,
-        column_names=table.names,
-        column_type_names=[column.clickhouse_type for column in table.columns],
-        column_oriented=True,
-        settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
-    )
 
 
 def _rows(client: Client, sql: str, parameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ ClickHouse has no transactions over DDL, so every statement is one that may run 
 dies in the middle of a file begins that file anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,8 +12,11 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from services.analytics.errors import SchemaDriftError
+from services.analytics.rollups import backfill
 from services.analytics.sqlfile import queries, statements
 
+AFTERWARDS: Mapping[str, Callable[[Client], None]] = {"0005-rollups": backfill}
+"""What a migration does beyond its statements, once they are applied. It may run again, as they may."""
 MIGRATIONS_DIR = Path(__file__).parent / "clickhouse_migrations"
 
 
@@ -47,14 +50,33 @@ def pending(known: Iterable[Migration], applied: dict[str, str]) -> list[Migrati
     return missing
 
 
+def prepare(client: Client) -> None:
+    """Make every table and column, so that queries find them; what fills them is left to :func:`migrate`."""
+    for migration in _missing(client):
+        _apply(client, migration)
+
+
 def migrate(client: Client) -> list[str]:
-    """Bring the schema up to date; the names of what was applied."""
+    """Bring the schema up to date; the names of what was applied. Nobody else may insert meanwhile."""
+    missing = _missing(client)
+    for migration in missing:
+        _apply(client, migration)
+        AFTERWARDS.get(migration.name, _nothing)(client)
+        client.insert("schema_migration", [[migration.name, migration.digest]], column_names=["name", "sha256"])
+    return [migration.name for migration in missing]
+
+
+def _missing(client: Client) -> list[Migration]:
     client.command(queries("warehouse.sql")["record_of_migrations"])
     rows = client.query(queries("warehouse.sql")["applied_migrations"]).result_rows
     applied: dict[str, str] = {name: digest for name, digest in rows}
-    missing = pending(migrations(), applied)
-    for migration in missing:
-        for statement in statements(migration.text):
-            client.command(statement)
-        client.insert("schema_migration", [[migration.name, migration.digest]], column_names=["name", "sha256"])
-    return [migration.name for migration in missing]
+    return pending(migrations(), applied)
+
+
+def _apply(client: Client, migration: Migration) -> None:
+    for statement in statements(migration.text):
+        client.command(statement)
+
+
+def _nothing(_: Client) -> None:
+    """Most migrations are their statements alone."""

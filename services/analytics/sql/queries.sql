@@ -12,7 +12,7 @@ SELECT topic, partition, next_offset FROM analytics.loader_position WHERE store_
 
 -- name: begin_batch
 UPDATE analytics.loader
-SET batch_no = batch_no + 1, pending = %(pending)s, updated_at = now()
+SET batch_no = %(next_batch_no)s, pending = %(pending)s, updated_at = now()
 WHERE store_id = %(store_id)s AND batch_no = %(batch_no)s AND pending IS NULL
 
 -- name: finish_batch

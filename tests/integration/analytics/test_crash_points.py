@@ -22,10 +22,14 @@ from services.analytics.loader import Loader, Wiring
 from services.analytics.positions import Positions
 from services.analytics.publisher import Publisher
 from services.analytics.reader import Limits, Reader
+from services.analytics.rollups import Rollup
+from services.analytics.rows.decode import Row
 from services.analytics.rows.registry import TABLES, TOPICS
 from services.analytics.rows.table import Table
+from services.analytics.span import Span
 from services.analytics.warehouse import Warehouse, connector
 from tests.integration.analytics.clickhouse_http import serving
+from tests.integration.analytics.rollup_fold import fold, rollups_of
 from tests.integration.analytics.stories import publish, stories
 from tests.integration.analytics.topic_contents import distinct_events, events_of
 
@@ -38,22 +42,27 @@ class CutError(TransientError):
 
 
 class CutWarehouse(Warehouse):
-    """ClickHouse, with a cut before or after one table's first insert."""
+    """ClickHouse, with a cut before or after the first insert into one table."""
 
-    cut: Callable[[str, Table], None] = staticmethod(lambda moment, table: None)
+    cut: Callable[[str, str], None] = staticmethod(lambda moment, table: None)
 
-    async def insert(self, table: Table, columns: Sequence[Sequence[Any]], token: str) -> None:
-        self.cut("before", table)
-        await super().insert(table, columns, token)
-        self.cut("after", table)
+    async def insert(self, table: Table, rows: Sequence[Row], batch_no: int, token: str) -> None:
+        self.cut("before", table.name)
+        await super().insert(table, rows, batch_no, token)
+        self.cut("after", table.name)
+
+    async def add(self, rollup: Rollup, batch_no: int, span: Span, token: str) -> None:
+        self.cut("before", rollup.table)
+        await super().add(rollup, batch_no, span, token)
+        self.cut("after", rollup.table)
 
 
-def once(moment: str, table_name: str) -> tuple[Callable[[str, Table], None], list[str]]:
+def once(moment: str, table_name: str) -> tuple[Callable[[str, str], None], list[str]]:
     """A cut that happens one time at the given point, and the list that says whether it did."""
     done: list[str] = []
 
-    def cut(now: str, table: Table) -> None:
-        if not done and (now, table.name) == (moment, table_name):
+    def cut(now: str, table: str) -> None:
+        if not done and (now, table) == (moment, table_name):
             done.append(f"{moment} {table_name}")
             raise CutError(done[0])
 
@@ -86,7 +95,10 @@ class Bench:
     async def every_event_is_one_row(self) -> bool:
         """Whether ClickHouse has each event of Kafka once."""
         expected = await distinct_events(self.kafka, TOPICS)
-        return self.rows_per_topic() == {topic: (number, number) for topic, number in expected.items()}
+        if self.rows_per_topic() != {topic: (number, number) for topic, number in expected.items()}:
+            return False
+        events = [event for topic in TOPICS for event in await events_of(self.kafka, topic)]
+        return rollups_of(self.clickhouse) == fold(events)
 
 
 @pytest.fixture
@@ -138,7 +150,11 @@ async def loaded(loader: Loader) -> None:
     await eventually(nothing_is_left)
 
 
-POINTS = [(moment, table) for table in ("requests", "attempts", "completions", "ledger") for moment in ("before", "after")]
+POINTS = [
+    (moment, table)
+    for table in ("requests", "attempts", "completions", "ledger", "usage_minute", "attempts_hour", "spend_hour")
+    for moment in ("before", "after")
+]
 
 
 @pytest.mark.parametrize(("moment", "table"), POINTS, ids=[f"{moment} {table}" for moment, table in POINTS])

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from services.analytics import warehouse_schema
 from services.analytics.migrate import migrate
 from services.analytics.rows.columns import Column
-from services.analytics.rows.decode import decode
+from services.analytics.rows.decode import Row, decode
 from services.analytics.rows.registry import TABLES
 from services.analytics.rows.table import Table
 from services.analytics.sqlfile import SQL_DIR, statements
@@ -72,8 +71,8 @@ def test_clickhouse_migrations_apply_once(clickhouse: Client) -> None:
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_a_table_has_the_columns_of_its_rows(clickhouse: Client, table: Table) -> None:
     found = clickhouse.query(f"DESCRIBE TABLE {table.name}").result_rows
-    assert [(row[0], row[1]) for row in found[:-1]] == [(column.name, column.clickhouse_type) for column in table.columns]
-    assert found[-1][0] == "loaded_at"
+    assert [(row[0], row[1]) for row in found[:-2]] == [(column.name, column.clickhouse_type) for column in table.columns]
+    assert [row[0] for row in found[-2:]] == ["loaded_at", "batch"]
 
 
 @pytest.fixture
@@ -84,35 +83,35 @@ async def warehouse(engine_dir: Path, clickhouse: Client) -> AsyncIterator[Wareh
     await opened.close()
 
 
-def golden_columns(table: Table) -> list[tuple[Any, ...]]:
-    """The golden examples of the table's topic, as columns of the table."""
+def golden_rows(table: Table) -> list[Row]:
+    """The golden examples of the table's topic, as rows of the table."""
     paths = sorted((EXAMPLES / table.topic).rglob("*.json"))
     records = [Record(table.topic, 0, offset, path.read_bytes()) for offset, path in enumerate(paths)]
-    return decode(records).columns(table)
+    return decode(records).rows[table.name]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 async def test_an_insert_that_is_repeated_changes_nothing(clickhouse: Client, warehouse: Warehouse, table: Table) -> None:
-    columns = golden_columns(table)
-    distinct = len(set(columns[0]))
+    golden = golden_rows(table)
+    distinct = len({row[0] for row in golden})
 
     def rows(final: str) -> int:
         return int(clickhouse.query(f"SELECT count() FROM {table.name} {final}").result_rows[0][0])
 
-    await warehouse.insert(table, columns, "1:a:0-9")
-    await warehouse.insert(table, columns, "1:a:0-9")
-    assert rows("") == len(columns[0])
-    await warehouse.insert(table, columns, "1:a:0-8")
+    await warehouse.insert(table, golden, 1, "1:a:0-9")
+    await warehouse.insert(table, golden, 1, "1:a:0-9")
+    assert rows("") == len(golden)
+    await warehouse.insert(table, golden, 1, "1:a:0-8")
     assert rows("FINAL") == distinct
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 async def test_what_is_inserted_is_what_is_read(clickhouse: Client, warehouse: Warehouse, table: Table) -> None:
-    columns = golden_columns(table)
-    await warehouse.insert(table, columns, "1:a:0-9")
+    golden = golden_rows(table)
+    await warehouse.insert(table, golden, 1, "1:a:0-9")
     names = ", ".join(_readable(column) for column in table.columns)
     read = clickhouse.query(f"SELECT {names} FROM {table.name} ORDER BY kafka_offset").result_rows
-    written = sorted(zip(*columns, strict=True), key=lambda row: row[table.names.index("kafka_offset")])
+    written = sorted(golden, key=lambda row: row[table.names.index("kafka_offset")])
     assert [tuple(row) for row in read] == written
 
 

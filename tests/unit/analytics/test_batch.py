@@ -40,9 +40,9 @@ def test_a_batch_survives_being_recorded() -> None:
 
 def test_a_token_names_only_the_partitions_of_its_tables_topic() -> None:
     batch = Batch.of(RECORDS)
-    assert batch.token(REQUESTS) == "1:tollbook.requests.v1:0:5-5"
-    assert batch.token(ATTEMPTS) == "1:tollbook.attempts.v1:0:7-7,tollbook.attempts.v1:3:10-12"
-    assert batch.token(COMPLETIONS) == batch.token(ATTEMPTS)
+    assert batch.token(REQUESTS, 7) == "7:1:tollbook.requests.v1:0:5-5"
+    assert batch.token(ATTEMPTS, 7) == "7:1:tollbook.attempts.v1:0:7-7,tollbook.attempts.v1:3:10-12"
+    assert batch.token(COMPLETIONS, 7) == batch.token(ATTEMPTS, 7)
 
 
 def test_reading_goes_on_behind_the_last_offset() -> None:

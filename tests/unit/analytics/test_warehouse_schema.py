@@ -18,6 +18,7 @@ def test_a_migration_that_was_edited_after_it_was_applied_halts() -> None:
         pending([FIRST], {"0001-a": SECOND.digest})
 
 
-def test_migrations_apply_in_the_order_of_their_numbers() -> None:
+def test_migrations_apply_in_the_order_of_their_numbers_and_no_number_is_taken_twice() -> None:
     numbers = [int(migration.name[:4]) for migration in migrations()]
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 1
