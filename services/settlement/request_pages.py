@@ -46,8 +46,6 @@ def page(
     sql = statements("requests.sql")
     with snapshot(connection), connection.cursor(row_factory=dict_row) as cursor:
         bounds = _bounds(connection, account_id, asked)
-        key = {"holder": account_id, "looked_at": looked_at, "limit": limit + 1, **bounds}
-        floor = connection.execute(sql["floor"], key).fetchone()
         wanted = {
             "project": asked.project_id,
             "key": asked.key_id,
@@ -56,7 +54,10 @@ def page(
             "state": asked.state,
             "outcome": asked.outcome,
         }
-        key |= wanted | ({"least": floor[0]} if floor else {})
+        key = {"holder": account_id, "looked_at": looked_at, "limit": limit + 1, **wanted, **bounds}
+        # What is not filtered is on the page: it looks at no more than that.
+        floor = connection.execute(sql["floor"], key).fetchone() if any(wanted.values()) else None
+        key |= {"least": floor[0]} if floor else {}
         found = [each for (each,) in connection.execute(sql["requests"], key).fetchall()]
         chosen = found[:limit]
         of = {"holder": account_id, "requests": uuids(chosen)}
