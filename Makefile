@@ -105,6 +105,10 @@ prove-backup: .venv/dev.stamp  ## backups of a stack under load, each restored e
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.backups --rounds $(or $(ROUNDS),20)
 
+evaluate-alerts: .venv/dev.stamp  ## how often the alert rules are right and wrong: 50 incidents of each kind, four weeks without (SEED=…); writes docs/alerts.md
+	@$(PY) -m tests.evaluation $(if $(SEED),--seed $(SEED),--write)
+
+.PHONY: evaluate-alerts
 prove-propagation: .venv/dev.stamp  ## freezes, prices, routes, keys and budgets under load: how soon two of everything obey (TIMES=20)
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.propagation --times $(or $(TIMES),20)
@@ -121,6 +125,7 @@ schemas: .venv/runtime.stamp  ## write the JSON Schemas of all events, and of th
 	@$(PY) -m schemas.export
 	@$(PY) -m services.router.table_schema
 	@$(PY) -m services.settlement.price_schema
+	@$(PY) -m services.analytics.signals.rule_schema
 
 cli-docs: .venv/runtime.stamp  ## write the commands' reference into docs/cli.md
 	@$(PY) -m services.console.reference docs/cli.md

@@ -10,11 +10,16 @@ AnalyticsError
 ├── LogTruncatedError      halt: Kafka no longer has what was not loaded; a person decides
 ├── SchemaDriftError       halt: an applied migration was edited
 ├── QueryRefusedError      answer 400: the caller asked for an impossible range
+├── RulesRefusedError      answer 422: the file states no rules; every mistake is named with its line
+├── RulesMovedError        answer 409: another version is in force than the caller expected
+├── NoSuchRulesError       answer 404: the rules have no such version
 ├── RoleNotAllowedError    answer 403: the caller's roles do not have the permission that the call needs
 ├── UnknownAccountError    answer 404: there is no such account, or the caller has nothing to do with it
 ├── TooManyOfYoursError     answer 429: the caller, or their account, watches as often as one may
 └── IdentityUnavailableError  answer 503: edge does not say whose an access token is
 """
+
+from typing import Any
 
 
 class AnalyticsError(Exception):
@@ -64,6 +69,31 @@ class QueryRefusedError(AnalyticsError):
     def __init__(self, param: str, message: str) -> None:
         super().__init__(message)
         self.param = param
+
+
+class RulesRefusedError(AnalyticsError):
+    """The file is no rule file: answer 422 and name every mistake."""
+
+    def __init__(self, message: str, param: str, problems: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.param = param
+        self.problems = problems
+
+
+class RulesMovedError(AnalyticsError):
+    """Somebody else applied rules meanwhile: answer 409."""
+
+    def __init__(self, expected: int, version: int) -> None:
+        super().__init__(
+            f"Version {version} of the alert rules is in force, not {expected}: look at what changed and apply again."
+        )
+
+
+class NoSuchRulesError(AnalyticsError):
+    """The rules have no such version: answer 404."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"There is no version {version} of the alert rules.")
 
 
 class RoleNotAllowedError(AnalyticsError):
