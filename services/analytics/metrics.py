@@ -22,3 +22,18 @@ METERED = Counter("tollbook_analytics_metered_samples_total", "Usage samples tha
 ALERTS_OPEN = Gauge("tollbook_analytics_alerts_open", "Keys that the velocity meter holds to be running away.")
 WATCHERS = Gauge("tollbook_analytics_watchers", "Those who watch requests live in this process.")
 WATCHERS_DROPPED = Counter("tollbook_analytics_watchers_dropped_total", "Watchers who read too slowly and were dropped.")
+DELIVERIES = Counter(
+    "tollbook_analytics_deliveries_total",
+    "Changes of alerts that a receiver was told of, by how that ended: sent, later (it is tried again), failed (given up).",
+    ["kind", "ended"],
+)
+DELIVERY_SECONDS = Histogram(
+    "tollbook_analytics_delivery_seconds",
+    "One attempt to tell a receiver.",
+    ["kind"],
+    buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20),
+)
+DELIVERIES_WAITING = Gauge("tollbook_analytics_deliveries_waiting", "Changes that a receiver is not told of yet.", ["receiver"])
+DELIVERY_OLDEST_SECONDS = Gauge(
+    "tollbook_analytics_delivery_oldest_seconds", "How long the oldest change waits that some receiver is not told of yet."
+)

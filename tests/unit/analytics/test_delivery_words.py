@@ -1,0 +1,114 @@
+"""An alert in words: what happened, against what, whose it is, what it has cost, what to do next."""
+
+from typing import Any
+
+import pytest
+
+from services.analytics.delivery.notice import NOBODY
+from services.analytics.delivery.wording import clean, freeze_command, measured, number, told
+from tests.unit.analytics.notices import DASHBOARD, OWNER, notice
+
+
+def steps(event: str = "firing", **changed: Any) -> dict[str, str]:
+    """What to do next."""
+    return {step.label: step.text for step in told(notice(event=event, **changed), OWNER, DASHBOARD).steps}
+
+
+def test_a_firing_alert_says_everything_that_on_call_asks() -> None:
+    words = told(notice(), OWNER, DASHBOARD)
+    assert words.headline == "FIRING runaway-key: key nightly (key_nightly) at 200,000 tokens/min"
+    lines = dict(words.lines)
+    assert "had 200,000 tokens/min between 11:59:30 and 12:00:30 UTC on 2026-03-04" in lines["What happened"]
+    assert lines["Against"] == "a baseline of 333 tokens/min (601 times that); rule runaway-key fires above 60,000 tokens/min"
+    assert lines["Owner"] == (
+        "account Acme (acc_acme); project Search (prj_search); key nightly (key_nightly); owners: Ada, Grace"
+    )
+    assert lines["Cost so far"] == "3.00 CNY, 12.50 USD"
+
+
+def test_a_firing_alert_says_what_to_do_next() -> None:
+    assert steps() == {
+        "Runbook": "https://runbooks.example.com/runaway-key",
+        "Freeze": "tollbook keys freeze key_nightly --reason 'alert alr_1'",
+        "Acknowledge": "tollbook alerts ack alr_1",
+        "Dashboard": f"{DASHBOARD}#alert=alr_1",
+    }
+
+
+def test_a_rule_that_asks_first_names_the_decision() -> None:
+    found = steps(action_state="asked")
+    assert found["Approve the freeze"] == "tollbook alerts approve alr_1"
+    assert found["Decline"] == "tollbook alerts decline alr_1"
+    assert "Freeze" not in found
+
+
+def test_what_the_rule_froze_is_unfrozen_and_not_frozen_again() -> None:
+    assert steps(action_state="done")["Unfreeze"] == "tollbook keys unfreeze key_nightly --reason 'alert alr_1'"
+    assert "Freeze" not in steps(action_state="done")
+    assert "Unfreeze" in steps("resolved", action_state="done")
+
+
+def test_the_end_says_how_long_it_was_and_asks_for_nothing() -> None:
+    words = told(notice(event="resolved"), OWNER, DASHBOARD)
+    assert words.headline == "RESOLVED runaway-key: key nightly (key_nightly)"
+    assert "It fired at 12:00:30 and is over since 12:05:30 UTC." in words.what
+    assert steps("resolved") == {"Dashboard": f"{DASHBOARD}#alert=alr_1"}
+
+
+def test_an_acknowledgement_says_by_whom_and_why() -> None:
+    words = told(notice(event="acknowledged", actor="usr_1 (Ada)", reason="known migration"), OWNER, DASHBOARD)
+    assert words.note == "acknowledged by usr_1 (Ada); known migration"
+    assert "Acknowledge" not in steps("acknowledged")
+
+
+def test_without_a_baseline_and_names_the_words_say_so() -> None:
+    words = told(notice(baseline=None, cost_nano={}), NOBODY, "")
+    assert words.against == "no baseline yet; rule runaway-key fires above 60,000 tokens/min"
+    assert words.owner == "account acc_acme; project prj_search; key key_nightly"
+    assert words.dashboard == ""
+    assert "Cost so far" not in dict(words.lines)
+
+
+def test_an_alert_of_the_installation_belongs_to_its_operators() -> None:
+    found = told(notice(subject_kind="channel", subject_id="openai-direct", account_id="", project_id=""), NOBODY, "")
+    assert found.owner == "the installation's operators"
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("key", "tollbook keys freeze 'it'\"'\"'s; rm -rf x' --reason 'alert alr_1'"),
+        ("project", "tollbook projects freeze 'it'\"'\"'s; rm -rf x' --reason 'alert alr_1'"),
+        ("account", "tollbook accounts freeze 'it'\"'\"'s; rm -rf x' --reason 'alert alr_1'"),
+        ("channel", "tollbook channels freeze 'it'\"'\"'s; rm -rf x' --reason 'alert alr_1'"),
+        ("model", ""),
+        ("tag", ""),
+        ("system", ""),
+    ],
+)
+def test_a_command_that_is_pasted_runs_what_it_shows_and_nothing_else(kind: str, command: str) -> None:
+    assert freeze_command(notice(subject_kind=kind, subject_id="it's; rm -rf x")) == command
+
+
+def test_what_others_chose_stays_on_one_line_and_bounded() -> None:
+    assert clean("a\nb\r\n\tc\u202ed") == "a b c\\u202ed"
+    assert clean("x" * 1_000) == "x" * 299 + "…"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (12.0, "12"), (0.123456, "0.123"), (1234.5, "1,234"), (2e6, "2,000,000"), (99.95, "100")]
+)
+def test_figures_are_short(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_ratio_is_a_percentage() -> None:
+    assert measured(0.25, "ratio") == "25%"
+    assert measured(3.0, "fallbacks_per_minute") == "3 fallbacks per minute"
+
+
+def test_a_test_says_that_nothing_happened() -> None:
+    words = told(notice(event="test"), NOBODY, "")
+    assert words.headline == "TEST: Tollbook can reach this receiver"
+    assert words.against == ""
+    assert [step.label for step in words.steps] == []
