@@ -209,6 +209,18 @@ class ClaimResult(Contract):
     claimant: Identifier | None = None
 
 
+class AccountFound(Contract):
+    """An account that there is."""
+
+    account_id: Identifier
+
+
+class AccountsFound(Contract):
+    """Answer of edge to `GET /internal/accounts?id=`: those of the asked ones that there are."""
+
+    data: list[AccountFound]
+
+
 class ClaimBatchResult(Contract):
     """Answer to a :class:`ClaimBatch`, in the same order."""
 

@@ -1,4 +1,4 @@
-"""Edge as the other services ask it whose token it is: a server on a port of its own that knows a few users."""
+"""Edge as the other services ask it: a server on a port of its own that knows a few users' tokens, and some accounts."""
 
 import asyncio
 import threading
@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from deploy.local.ports import free_port
 from schemas.access import Grant, Introspection, IntrospectionAsk, Role
+from schemas.calls import AccountFound, AccountsFound
 
 SERVICE_TOKEN = "token-of-the-asking-service"
 START_TIMEOUT_S = 10.0
@@ -22,10 +23,11 @@ START_TIMEOUT_S = 10.0
 
 @dataclass
 class EdgeOfUsers:
-    """Users by their tokens. `away` makes it answer nothing of use."""
+    """Users by their tokens, and accounts. `away` makes it answer nothing of use."""
 
     url: str
     users: dict[str, Introspection] = field(default_factory=dict)
+    accounts: set[str] = field(default_factory=set)
     away: bool = False
 
     def user(self, name: str, role: Role | None, account_id: str | None = None) -> str:
@@ -44,13 +46,24 @@ class EdgeOfUsers:
         found = self.users.get(asked.token, Introspection(active=False))
         return Response(found.to_json(), media_type="application/json")
 
+    async def find_accounts(self, request: Request) -> Response:
+        """`GET /internal/accounts`."""
+        if self.away or request.headers.get("authorization") != f"Bearer {SERVICE_TOKEN}":
+            return Response(status_code=503 if self.away else 401)
+        asked = request.query_params.getlist("id")
+        found = AccountsFound(data=[AccountFound(account_id=each) for each in asked if each in self.accounts])
+        return Response(found.to_json(), media_type="application/json")
+
 
 @contextmanager
 def running_edge() -> Iterator[EdgeOfUsers]:
     """The server, until the block ends."""
     port = free_port()
     edge = EdgeOfUsers(f"http://127.0.0.1:{port}")
-    routes = [Route("/internal/introspect", edge.introspect, methods=["POST"])]
+    routes = [
+        Route("/internal/introspect", edge.introspect, methods=["POST"]),
+        Route("/internal/accounts", edge.find_accounts, methods=["GET"]),
+    ]
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, log_level="warning"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()

@@ -44,7 +44,7 @@ from services.edge.files import Files
 from services.edge.health import Health, MetricsPage
 from services.edge.housekeeping import keep_house
 from services.edge.identities import Identities
-from services.edge.internal_api import KeyEndpoint
+from services.edge.internal_api import AccountsEndpoint, KeyEndpoint
 from services.edge.introspection import IntrospectEndpoint
 from services.edge.key_admin import KeyAdmin, key_admin_routes
 from services.edge.key_cache import KeyCache
@@ -242,6 +242,7 @@ class Edge:
         health = self.health
         s = self.settings
         key = KeyEndpoint(s.tollbook_router_token.get_secret_value(), KeyStore(self.database).find, self.memberships)
+        accounts = AccountsEndpoint(s.tollbook_settlement_token.get_secret_value(), KeyStore(self.database).has_account)
         identities = Identities(self.database, self.peppers)
         askers = (s.tollbook_settlement_token, s.tollbook_router_token, s.tollbook_analytics_token)
         introspect = IntrospectEndpoint(
@@ -258,6 +259,7 @@ class Edge:
             Mount("/admin", self._admin(identities)),
             Route("/internal/introspect", OnlyMethods(introspect, "POST")),
             Route("/internal/keys/{key_id}/caller", OnlyMethods(key, "GET")),
+            Route("/internal/accounts", OnlyMethods(accounts, "GET")),
         ]
 
     def _admin(self, identities: Identities) -> ASGIApp:

@@ -15,6 +15,10 @@ class KeyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def has_account(self, account_id: str) -> bool:
+        """Whether there is an account of that id. Raises `StoreUnavailableError`."""
+        return await self._database.row("account_of_account", {"id": account_id}) is not None
+
     async def find(self, key_id: str) -> KeyRow | None:
         """The key with its project's and account's state, None where there is none. Raises `StoreUnavailableError`."""
         row = await self._database.row("find_key", {"key_id": key_id})

@@ -31,6 +31,7 @@ from services.settlement.entities import Entities
 from services.settlement.history_api import history_routes
 from services.settlement.money_api import money_routes, posted
 from services.settlement.money_in import LimitChange, Name, TopUp
+from services.settlement.once import refuse_unless_posted
 
 Connection = psycopg.Connection[TupleRow]
 Connect = Callable[[], AbstractContextManager[Connection]]
@@ -47,15 +48,15 @@ class EndOffsets(Protocol):
 def admin_router(*, connect: Connect, books: BookStore, entities: Entities, ends: EndOffsets, terms: CaseTerms) -> APIRouter:
     """The routes under `/admin`. Handlers that block run in FastAPI's threads."""
     router = APIRouter(prefix="/admin")
-    _payment_routes(router, connect, books)
+    _payment_routes(router, connect, books, entities)
     _limit_routes(router, connect, books, entities)
-    money_routes(router, connect, books, terms)
+    money_routes(router, connect, books, entities, terms)
     history_routes(router, connect)
     _reading_routes(router, connect, ends)
     return router
 
 
-def _payment_routes(router: APIRouter, connect: Connect, books: BookStore) -> None:
+def _payment_routes(router: APIRouter, connect: Connect, books: BookStore, entities: Entities) -> None:
     @router.post(
         "/topups",
         status_code=201,
@@ -65,8 +66,10 @@ def _payment_routes(router: APIRouter, connect: Connect, books: BookStore) -> No
     def add_payment(asked: TopUp, call: Repeatable) -> Response:
         """Once for ever: the same payment again is answered with 200 and the stored answer."""
         books.refresh()
+        refusal = entities.account_refusal(asked.account_id)
 
         def make(connection: Connection) -> Made:
+            refuse_unless_posted(connection, asked.idem_key, asked.request_hash, refusal)
             entity = f"{asked.provider}:{asked.payment_id}"
             return posted("topup", entity, topup_store.top_up(connection, asked, books.in_force))
 

@@ -190,7 +190,8 @@ def require(principal: Principal, permission: Permission, account_id: str | None
 
 def unknown_account(account_id: str) -> NotFoundError:
     """What is said of an account that does not exist, and of one that the caller has nothing to do with."""
-    return NotFoundError(f"There is no account {account_id!r}.", code="account_not_found", param=ACCOUNT)
+    advice = "look its id up (`tollbook accounts list`), or make it first (`tollbook accounts create`)"
+    return NotFoundError(f"There is no account {account_id!r}: {advice}.", code="account_not_found", param=ACCOUNT)
 
 
 async def _account_named(request: Request, about: Named) -> str | None:

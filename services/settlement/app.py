@@ -37,6 +37,7 @@ from services.settlement.coalescer import Coalescer
 from services.settlement.control import ControlReader, Frozen
 from services.settlement.correction_store import CaseTerms
 from services.settlement.database import configure_json, options
+from services.settlement.edge_accounts import EdgeAccounts
 from services.settlement.entities import Entities
 from services.settlement.errors import ApiError
 from services.settlement.faults import Faults
@@ -88,7 +89,10 @@ class SettlementApi:
         )
         self.books = BookStore(self.pool.connection)
         self.frozen = Frozen()
-        self.entities = Entities()
+        # Without an edge to ask, what it announces on the control topic is all that is known of accounts.
+        wired = settings.edge_url and settings.settlement_token
+        self.edge_accounts = EdgeAccounts(settings.edge_url, settings.settlement_token) if wired else None
+        self.entities = Entities(self.edge_accounts.exists if self.edge_accounts else None)
         self.control = ControlReader(settings.kafka_bootstrap_servers, self.frozen.apply, self.entities.apply)
         self.gate = ingress.IngressGate(max_age_seconds=settings.ingress_max_age_seconds, max_rows=settings.ingress_max_rows)
         self._lanes = [
@@ -125,6 +129,8 @@ class SettlementApi:
         await self.holds.stop()
         await self.audits.stop()
         await self.identity.close()
+        if self.edge_accounts is not None:
+            self.edge_accounts.close()
         for lane in self._lanes:
             await lane.close()
         await asyncio.to_thread(self.pool.close)
@@ -247,7 +253,9 @@ def _fastapi(service: SettlementApi, settings: Settings) -> FastAPI:
     app.include_router(request_router(connect))
     app.include_router(audit_router(connect=connect, processes=service.audits))
     app.include_router(audit_log_router(connect))
-    app.include_router(webhook_router(connect, service.books, terms, settings.stripe_webhook_secret), include_in_schema=False)
+    refusal_of = service.entities.account_refusal if service.edge_accounts else None
+    webhooks = webhook_router(connect, service.books, terms, settings.stripe_webhook_secret, refusal_of)
+    app.include_router(webhooks, include_in_schema=False)
     require_permissions(app)
     _errors(app)
     _health(app, service)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from schemas.control import ControlRecord
 from services.settlement.admin_calls import unknown_account
-from services.settlement.errors import NotFoundError
+from services.settlement.errors import ApiError, NotFoundError, UnavailableError
 from services.settlement.money_in import LimitChange
 
 PATIENCE_S = 2.0
@@ -13,20 +13,23 @@ POLL_S = 0.02
 
 
 class Entities:
-    """Whose everything is. Written by the event loop, read by threads; nothing is ever forgotten, as edge deletes nothing.
+    """Whose everything is. Nothing is ever forgotten, as edge deletes nothing; a single write of a dict needs no lock.
 
-    What was made a moment ago may not have been heard of: `require` waits for it a little, so that whoever makes a key and
-    sets its limit at once is not refused.
+    What was made a moment ago may not have been heard of. Edge is asked whether there is such an account, where `ask` reaches
+    it (it raises UnavailableError where edge does not say); everything else is waited for a little, so that whoever makes a
+    key and sets its limit at once is not refused.
     """
 
     def __init__(
         self,
+        ask: Callable[[str], bool] | None = None,
         *,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._account_of: dict[tuple[str, str], str] = {}
+        self._ask = ask
         self._patience_s = patience_s
         self._clock = clock
         self._sleep = sleep
@@ -38,10 +41,26 @@ class Entities:
         elif record.kind in {"project", "key"} and record.account_id is not None:
             self._account_of[record.kind, record.entity_id] = record.account_id
 
+    def account_refusal(self, account_id: str) -> ApiError | None:
+        """Why nothing may be done for the account: there is none, or nobody can tell now. None for one that there is."""
+        refusal: ApiError = unknown_account(account_id)
+        if ("account", account_id) in self._account_of:
+            return None
+        if self._ask is not None:
+            try:
+                if not self._ask(account_id):
+                    return refusal
+            except UnavailableError as away:
+                refusal = away
+            else:
+                self._account_of["account", account_id] = account_id
+                return None
+        return None if self._waited_for("account", account_id, account_id) else refusal
+
     def require_account(self, account_id: str) -> None:
-        """Wait until the account is known. Raises NotFoundError for one that is not."""
-        if not self._waited_for("account", account_id, account_id):
-            raise unknown_account(account_id)
+        """Raise NotFoundError for an account that there is not, UnavailableError where nobody can tell."""
+        if (refusal := self.account_refusal(account_id)) is not None:
+            raise refusal
 
     def require(self, asked: LimitChange) -> None:
         """Wait until what a limit is about is known, and is the account's. Raises NotFoundError where it is not.

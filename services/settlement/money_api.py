@@ -24,6 +24,8 @@ from services.settlement.book_store import BookStore
 from services.settlement.changes import Made, change
 from services.settlement.chargebacks import Chargeback, Reinstatement
 from services.settlement.correction_store import CaseTerms
+from services.settlement.entities import Entities
+from services.settlement.once import refuse_unless_posted
 from services.settlement.promotions import Promotion
 from services.settlement.refunds import Refund
 
@@ -32,8 +34,11 @@ Connect = Callable[[], AbstractContextManager[Connection]]
 Asked = TypeVar("Asked", Refund, Adjustment, Promotion, Chargeback, Reinstatement)
 
 
-def money_routes(router: APIRouter, connect: Connect, books: BookStore, terms: CaseTerms) -> None:
-    """Add the routes. Each is idempotent for ever by its key: 201 when it is posted, 200 with the stored answer afterwards."""
+def money_routes(router: APIRouter, connect: Connect, books: BookStore, entities: Entities, terms: CaseTerms) -> None:
+    """Add the routes. Each is idempotent for ever by its key: 201 when it is posted, 200 with the stored answer afterwards.
+
+    Nothing is given to an account that there is not. What one has got nevertheless, in an earlier release, can be taken back.
+    """
 
     @router.post("/refunds", **_posting(RefundReply, "Refund a charge", about="body"))
     def refund(asked: Refund, call: Repeatable) -> Response:
@@ -46,16 +51,26 @@ def money_routes(router: APIRouter, connect: Connect, books: BookStore, terms: C
         """A negative amount takes from the bucket, never more than is available."""
         books.refresh()
         mine = signed(call, asked)
-        return change(
-            connect, call, lambda at: posted("adjustment", mine.key, adjustment_store.adjust(at, mine, books.in_force))
-        )
+        refusal = entities.account_refusal(mine.account_id) if mine.amount_nano > 0 else None
+
+        def make(connection: Connection) -> Made:
+            refuse_unless_posted(connection, mine.idem_key, mine.request_hash, refusal)
+            return posted("adjustment", mine.key, adjustment_store.adjust(connection, mine, books.in_force))
+
+        return change(connect, call, make)
 
     @router.post("/promotions", **_posting(PromotionReply, "Give credit that expires", about="body"))
     def grant(asked: Promotion, call: Repeatable) -> Response:
         """What of it is not spent at `expires_at` is taken back."""
         books.refresh()
         mine = signed(call, asked)
-        return change(connect, call, lambda at: posted("promotion", mine.key, adjustment_store.grant(at, mine, books.in_force)))
+        refusal = entities.account_refusal(mine.account_id)
+
+        def make(connection: Connection) -> Made:
+            refuse_unless_posted(connection, mine.idem_key, mine.request_hash, refusal)
+            return posted("promotion", mine.key, adjustment_store.grant(connection, mine, books.in_force))
+
+        return change(connect, call, make)
 
     @router.post("/chargebacks", **_posting(ChargebackReply, "Take back a disputed payment"))
     def charge_back(asked: Chargeback, call: Repeatable) -> Response:

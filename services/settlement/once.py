@@ -8,7 +8,7 @@ import structlog
 from psycopg.rows import TupleRow
 
 from services.settlement import metrics
-from services.settlement.errors import ConflictError, UnavailableError
+from services.settlement.errors import ApiError, ConflictError, UnavailableError
 from services.settlement.statements import statements
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,14 @@ def once(
         metrics.CORRECTIONS.labels(idem_key.partition(":")[0]).inc()
         return answer, True
     raise UnavailableError("the same key is being posted by somebody else: ask again")
+
+
+def refuse_unless_posted(
+    connection: psycopg.Connection[TupleRow], idem_key: str, request_hash: bytes, refusal: ApiError | None
+) -> None:
+    """Raise the refusal, unless the same was posted before: then the stored answer is still what it is answered with."""
+    if refusal is not None and stored(connection, idem_key, request_hash) is None:
+        raise refusal
 
 
 def stored(connection: psycopg.Connection[TupleRow], idem_key: str, request_hash: bytes) -> Answer | None:

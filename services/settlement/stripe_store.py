@@ -1,6 +1,7 @@
 """Posts what Stripe says. An event may come twice, late, or before the payment that it is about: the books end up the same."""
 
 import re
+from collections.abc import Callable
 from typing import Literal
 from uuid import UUID, uuid5
 
@@ -11,39 +12,46 @@ from services.settlement import chargeback_store, metrics, topup_store
 from services.settlement.case_opening import open_once
 from services.settlement.chargebacks import Chargeback, Payment, Reinstatement
 from services.settlement.correction_store import CaseTerms, Connection
-from services.settlement.errors import ApiError, ConflictError, InvalidError
+from services.settlement.errors import ApiError, ConflictError, InvalidError, UnavailableError
 from services.settlement.minor_units import nano_of
 from services.settlement.money_in import TopUp
 from services.settlement.pricebook import PriceBook
 from services.settlement.settling import CaseDraft
 from services.settlement.statements import statements
-from services.settlement.stripe_events import PROVIDER, Disputed, Fact, Paid, Returned, Unusable, read_event
+from services.settlement.stripe_events import PROVIDER, Disputed, Paid, Returned, Unusable, read_event
 
 CASES = UUID("7a3c1f0e-50d4-5c0e-8d5b-2f6c9a1e4b77")
 """Namespace of the ids of cases about payments: the same trouble opens one case."""
 UNKNOWN_HOLDER = "unknown"
 EDGE_ACCOUNT = re.compile(r"acc_[0-9A-Za-z]{16}")
 """How edge mints ids of accounts: long enough that nobody writes one by mistake."""
+RefusalOf = Callable[[str], ApiError | None]
+"""Why nothing may be done for an account: see :meth:`Entities.account_refusal`."""
 Outcome = Literal["posted", "repeated", "waiting", "case", "ignored"]
 
 
-def take_event(connection: Connection, body: bytes, book: PriceBook, terms: CaseTerms) -> Outcome:
-    """Post the event. Raises BadInputError for what is no event, UnavailableError where it should be sent again."""
+def take_event(
+    connection: Connection, body: bytes, book: PriceBook, terms: CaseTerms, refusal_of: RefusalOf | None = None
+) -> Outcome:
+    """Post the event. Raises BadInputError for what is no event, UnavailableError where it should be sent again.
+
+    `refusal_of` says why nothing is posted for an account; without it the form of its id, or a bucket that it has, decides.
+    """
     event_id, _, fact = read_event(body)
-    outcome = "ignored" if fact is None else _take(connection, event_id, body, fact, book, terms)
+    if isinstance(fact, Paid):
+        outcome = _posted(connection, fact, book, terms, refusal_of)
+        _take_waiting(connection, fact.payment_id, terms)
+    else:
+        outcome = "ignored" if fact is None else _take(connection, event_id, body, fact, terms)
     metrics.PROVIDER_EVENTS.labels(PROVIDER, outcome).inc()
     return outcome
 
 
-def _take(  # noqa: PLR0917 - the one caller names them all
-    connection: Connection, event_id: str, body: bytes, fact: Fact, book: PriceBook, terms: CaseTerms
+def _take(
+    connection: Connection, event_id: str, body: bytes, fact: Returned | Disputed | Unusable, terms: CaseTerms
 ) -> Outcome:
     if isinstance(fact, Unusable):
         return _unusable(connection, fact, terms)
-    if isinstance(fact, Paid):
-        outcome = _posted(connection, fact, book, terms)
-        _take_waiting(connection, fact.payment_id, terms)
-        return outcome
     if chargeback_store.payment(connection, PROVIDER, fact.payment_id) is None:
         notice = {"provider": PROVIDER, "event_id": event_id, "payment_id": fact.payment_id, "payload": body.decode()}
         connection.execute(statements("money.sql")["keep_notice"], notice)
@@ -54,12 +62,11 @@ def _take(  # noqa: PLR0917 - the one caller names them all
     return _taken_back(connection, fact, terms)
 
 
-def _posted(connection: Connection, fact: Paid, book: PriceBook, terms: CaseTerms) -> Outcome:
+def _posted(connection: Connection, fact: Paid, book: PriceBook, terms: CaseTerms, refusal_of: RefusalOf | None) -> Outcome:
     """A payment into its bucket. What cannot be posted is never converted or guessed: it becomes a case."""
     try:
         asked = _top_up_of(fact, book)
-        if not _is_account(connection, fact.account_id):
-            why = f"settlement knows no account {fact.account_id!r}, and edge makes no such ids"
+        if (why := _no_account(connection, fact, refusal_of)) is not None:
             _open_case(connection, "unknown_account", fact, UNKNOWN_HOLDER, why, terms)
             return "case"
         _, new = topup_store.top_up(connection, asked, book)
@@ -70,11 +77,26 @@ def _posted(connection: Connection, fact: Paid, book: PriceBook, terms: CaseTerm
     return "posted" if new else "repeated"
 
 
-def _is_account(connection: Connection, account_id: str) -> bool:
-    """Whether the account has a bucket, or its id is of edge's form: a new customer's first payment arrives before all else."""
-    if EDGE_ACCOUNT.fullmatch(account_id):
-        return True
-    return connection.execute(statements("money.sql")["known_holder"], {"holder": account_id}).fetchone() is not None
+def _no_account(connection: Connection, fact: Paid, refusal_of: RefusalOf | None) -> str | None:
+    """Why the payment is for no account, None where it is. Raises UnavailableError where nobody can tell: it comes again.
+
+    Without edge to ask, an account that has a bucket is one, and one whose id is of edge's form: a new customer's first
+    payment arrives before all else.
+    """
+    posted = chargeback_store.payment(connection, PROVIDER, fact.payment_id)
+    if posted is not None and posted.account_id == fact.account_id:
+        return None  # the stored answer counts
+    if refusal_of is not None:
+        refusal = refusal_of(fact.account_id)
+        if refusal is None:
+            return None
+        if isinstance(refusal, UnavailableError):
+            raise refusal
+        return f"there is no account {fact.account_id!r}: post it by hand to the account that it is for"
+    known = statements("money.sql")["known_holder"]
+    if EDGE_ACCOUNT.fullmatch(fact.account_id) or connection.execute(known, {"holder": fact.account_id}).fetchone():
+        return None
+    return f"settlement knows no account {fact.account_id!r}, and edge makes no such ids"
 
 
 def _unusable(connection: Connection, fact: Unusable, terms: CaseTerms) -> Outcome:

@@ -16,20 +16,23 @@ from services.settlement.book_store import BookStore
 from services.settlement.correction_store import CaseTerms
 from services.settlement.errors import BadInputError, UnavailableError
 from services.settlement.http_edges import refuse_nul
+from services.settlement.stripe_store import RefusalOf
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]
 TOLERANCE_S = 300
 """How old a signature may be: longer than a delivery takes, short enough that a stolen one is of no use."""
 
 
-def webhook_router(connect: Connect, books: BookStore, terms: CaseTerms, stripe_secret: str) -> APIRouter:
+def webhook_router(
+    connect: Connect, books: BookStore, terms: CaseTerms, stripe_secret: str, refusal_of: RefusalOf | None = None
+) -> APIRouter:
     """`POST /webhooks/stripe`. Without a secret it takes nothing and says what to do."""
     router = APIRouter(prefix="/webhooks")
 
     def post(body: bytes) -> str:
         books.refresh()
         with connect() as connection:
-            return stripe_store.take_event(connection, body, books.in_force, terms)
+            return stripe_store.take_event(connection, body, books.in_force, terms, refusal_of)
 
     @router.post("/stripe")
     async def post_stripe(request: Request) -> Response:

@@ -24,11 +24,14 @@ from schemas.envelope import Event
 from schemas.money import Prices, Usage, charge_nano
 from schemas.registry import decode
 from schemas.topics import ATTEMPTS
+from tests.announced import new_accounts
 from tests.integration.router.processes import CHECKOUT, Process
 from tests.logins import as_service
 
 ADMIN, EDGE, ROUTER = "admin-token", "edge-token", "router-token"
 LANES = 60
+ACCOUNTS = 120
+"""How many accounts are announced at once: a lane each, and some."""
 CHAT = "/internal/v1/chat/completions"
 STORY_TIMEOUT_S = 30.0
 PRICES = {"direct": Prices.parse("2.5", "10", "1.25"), "pooled": Prices.parse("20", "80")}
@@ -101,6 +104,7 @@ class Rig:
 
     def __init__(self, directory: Path, database_url: str, kafka: str, settings: Mapping[str, str] | None = None) -> None:
         self._lanes: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
+        self._accounts: list[str] = []
         self.kafka = kafka
         self.ports = {name: free_port() for name in ("router", "settlement", "provider")}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
@@ -152,6 +156,7 @@ class Rig:
         self.router.start(self.urls["router"] + "/readyz")
         self.post("settlement", "/admin/price-books", content=PRICE_BOOK)
         self.post("router", "/admin/routes", content=orjson.dumps(self.table()))
+        self._accounts = new_accounts(self.kafka, self.urls["settlement"], ACCOUNTS)
 
     def stop(self) -> None:
         """Stop everything."""
@@ -182,11 +187,17 @@ class Rig:
 
     def lane(self, credit: str | None = "100", wallet: str | None = "1000", prefix: str = "m") -> Lane:
         """A lane that no test has used, with money in its account's buckets."""
-        lane = Lane(f"{prefix}{next(self._lanes[prefix])}", f"acc-{uuid4().hex[:12]}")
+        lane = Lane(f"{prefix}{next(self._lanes[prefix])}", self.account())
         for bucket, amount in (("credit", credit), ("wallet", wallet)):
             if amount is not None:
                 self.top_up(lane, bucket, amount)
         return lane
+
+    def account(self) -> str:
+        """An account that no test has used, announced as edge would."""
+        if not self._accounts:
+            self._accounts = new_accounts(self.kafka, self.urls["settlement"], ACCOUNTS)
+        return self._accounts.pop()
 
     def top_up(self, lane: Lane, bucket: str, amount: str) -> None:
         """Pay money into a bucket of the lane's account."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from uuid import uuid4
 
 import orjson
 import pytest
@@ -69,7 +68,7 @@ async def test_no_prompt_of_the_corpus_costs_more_than_its_hold(rig: Rig, asker:
         bound = tight_bound(ask, GPT_4O, parts_of(ask.body))
         if bound == ask.tokens_bound(GPT_4O):
             continue
-        lane = Lane(name, f"acc-{uuid4().hex[:12]}")
+        lane = Lane(name, rig.account())
         rig.top_up(lane, "credit", format_amount(bound * 2_500 + 10_000))
         _, reply = await asker.ask(lane, content=content)
         assert reply.status == 200, (body, reply.body)

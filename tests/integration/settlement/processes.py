@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from schemas import topics
 from schemas.attempts import RequestCompleted
 from schemas.calls import HoldBatch, HoldRequest
 from schemas.topics import topics as described
+from tests.announced import records, tell
 from tests.logins import as_service
 
 PRICES = Path(__file__).parents[3] / "deploy" / "catalog" / "prices.yaml"
@@ -36,6 +37,8 @@ class Service:
     process: subprocess.Popen[bytes]
     client: httpx.Client
     log: Path
+    kafka: str
+    announced: set[str] = field(default_factory=set)
 
     def call(self, method: str, path: str, *, token: str = "admin", **fields: Any) -> httpx.Response:
         """A call with one of the tokens."""
@@ -49,7 +52,8 @@ class Service:
         return answers
 
     def top_up(self, account: str, amount: str = "10", bucket: str = "credit") -> None:
-        """A payment of its own."""
+        """A payment of its own, into an account that edge has announced."""
+        self.announce(account)
         body = {
             "account_id": account,
             "bucket": bucket,
@@ -58,6 +62,13 @@ class Service:
             "payment_id": f"{account}-{bucket}",
         }
         self.call("POST", "/admin/topups", json=body).raise_for_status()
+
+    def announce(self, *accounts: str) -> None:
+        """Say of accounts that they exist, as edge would, once for each."""
+        new = [record for account in accounts if account not in self.announced for record in records(account)]
+        if new:
+            tell(self.kafka, str(self.client.base_url), *new)
+            self.announced.update(accounts)
 
     def balance(self, account: str) -> tuple[int, int]:
         """(posted, held) of the account's credit."""
@@ -85,7 +96,7 @@ def running(module: str, log: Path, database_url: str, kafka: str, **settings: s
         process = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=output, stderr=output)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            service = Service(process, client, log)
+            service = Service(process, client, log, kafka)
             if wait:
                 until(lambda: answers(client, wait), lambda: log.read_text("utf-8"), timeout_s=START_TIMEOUT_S)
             yield service

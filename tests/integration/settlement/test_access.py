@@ -1,6 +1,5 @@
 """Who may do what in settlement, what is written down of it, and what a repeated call is answered."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -9,7 +8,6 @@ import psycopg
 import pytest
 
 from services.settlement.migrate import migrate
-from tests.announced import announce, records
 from tests.edge_of_users import SERVICE_TOKEN, EdgeOfUsers, running_edge
 from tests.integration.settlement.processes import PRICES, Service, running, until
 from tests.logins import as_service
@@ -34,7 +32,6 @@ def api(
     settings = {"TOLLBOOK_EDGE_URL": edge.url, "TOLLBOOK_SETTLEMENT_TOKEN": SERVICE_TOKEN}
     with running("services.settlement", log, module_database_url, kafka_bootstrap_servers, **settings) as service:
         for account in (MINE, OTHER, LOGGED, PAGED):
-            asyncio.run(announce(kafka_bootstrap_servers, *records(account)))
             service.top_up(account)
         yield service
 
@@ -169,8 +166,9 @@ def adjustment(account: str, amount: str, key: str) -> dict[str, Any]:
     return {"account_id": account, "bucket": "credit", "amount": amount, "reason": "because", "key": f"{account}-{key}"}
 
 
-def test_the_log_is_read_page_by_page(api: Service) -> None:
+def test_the_log_is_read_page_by_page(api: Service, edge: EdgeOfUsers) -> None:
     account = f"acc_{uuid4().hex[:8]}"
+    edge.accounts.add(account)
     for number in range(5):
         reply = api.call("POST", "/admin/adjustments", json=adjustment(account, "1", str(number)))
         assert reply.status_code == 201, reply.text

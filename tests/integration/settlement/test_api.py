@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,7 +13,7 @@ from schemas.control import ControlRecord
 from schemas.envelope import new_id
 from schemas.release import release
 from services.settlement.migrate import migrate
-from tests.announced import announce, records
+from tests.announced import announce, new_accounts, records
 from tests.integration.settlement.processes import PRICES, Service, contents, publish, running, until
 from tests.integration.settlement.requests_made import hold_for
 
@@ -29,10 +28,16 @@ def api(module_database_url: str, kafka_bootstrap_servers: str, tmp_path_factory
         yield service
 
 
+@pytest.fixture(scope="module")
+def accounts(kafka_bootstrap_servers: str, api: Service) -> Iterator[str]:
+    """Accounts that edge has announced."""
+    return iter(new_accounts(kafka_bootstrap_servers, str(api.client.base_url), 100))
+
+
 @pytest.fixture
-def account() -> str:
+def account(accounts: Iterator[str]) -> str:
     """An account of its own."""
-    return f"account-{uuid4().hex[:8]}"
+    return next(accounts)
 
 
 def error_of(reply: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from schemas import topics
 from schemas.envelope import now
 from schemas.registry import decode
 from services.settlement.migrate import migrate
+from tests.announced import new_accounts
 from tests.integration.settlement.processes import Service, complete, contents, running, until
 from tests.integration.settlement.requests_made import completion, hold_for
 
@@ -32,10 +33,17 @@ def both(
         yield api, kafka_bootstrap_servers
 
 
+@pytest.fixture(scope="module")
+def accounts(both: tuple[Service, str]) -> Iterator[str]:
+    """Accounts that edge has announced."""
+    api, kafka = both
+    return iter(new_accounts(kafka, str(api.client.base_url), 100))
+
+
 @pytest.fixture
-def account() -> str:
+def account(accounts: Iterator[str]) -> str:
     """An account of its own."""
-    return f"account-{uuid4().hex[:8]}"
+    return next(accounts)
 
 
 def post(api: Service, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
@@ -142,6 +150,7 @@ def test_adjustments_and_chargebacks_are_published_as_their_schemas_say(both: tu
 def test_what_cannot_be_posted_is_refused_with_a_reason(
     both: tuple[Service, str], path: str, body: dict[str, Any], status: int, code: str
 ) -> None:
+    both[0].announce("a")
     found, reply = post(both[0], path, **body)
     assert (found, reply["error"]["code"]) == (status, code), reply
     assert reply["error"]["message"]

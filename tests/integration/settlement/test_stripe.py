@@ -9,9 +9,10 @@ import orjson
 import pytest
 from stripe import WebhookSignature
 
-from services.settlement.errors import BadInputError
+from services.settlement.admin_calls import unknown_account
+from services.settlement.errors import BadInputError, UnavailableError
 from services.settlement.migrate import migrate
-from services.settlement.stripe_store import take_event
+from services.settlement.stripe_store import RefusalOf, take_event
 from services.settlement.webhook_api import TOLERANCE_S
 from tests.integration.settlement.corrections import CASES
 from tests.integration.settlement.ledger import PRICES, Ledger
@@ -59,10 +60,10 @@ class Stripe:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
 
-    def send(self, *bodies: bytes) -> list[str]:
+    def send(self, *bodies: bytes, refusal_of: RefusalOf | None = None) -> list[str]:
         """What became of each."""
         ledger = self.ledger
-        return [take_event(ledger.connection, body, ledger.books.in_force, CASES) for body in bodies]
+        return [take_event(ledger.connection, body, ledger.books.in_force, CASES, refusal_of) for body in bodies]
 
     @property
     def state(self) -> tuple[int, int]:
@@ -139,6 +140,27 @@ def test_a_payment_for_an_account_that_nobody_knows_is_a_case(stripe: Stripe, ac
     assert repr(account) in detail
     assert stripe.ledger.count("txn") == 0
     stripe.ledger.assert_sound()
+
+
+def test_with_edge_to_ask_its_word_counts_and_neither_form_nor_bucket(stripe: Stripe) -> None:
+    stripe.ledger.top_up("a", "credit", "1")
+    assert stripe.send(intent("pi_2", account_id="made"), refusal_of=lambda _: None) == ["posted"]
+    for name in (ACCOUNT, "a"):
+        body = intent(f"pi_{name}", account_id=name)
+        assert stripe.send(body, body, refusal_of=unknown_account) == ["case", "case"]
+    assert [kind for kind, _ in stripe.cases()] == ["unknown_account"] * 2
+    assert stripe.state == (0, 0)
+    stripe.ledger.assert_sound()
+
+
+def test_a_payment_comes_again_while_edge_cannot_be_asked_and_is_posted_once(stripe: Stripe) -> None:
+    body = intent(account_id=ACCOUNT)
+    with pytest.raises(UnavailableError):
+        stripe.send(body, refusal_of=lambda _: UnavailableError("edge is away"))
+    assert (stripe.state, stripe.cases()) == ((0, 0), [])
+    assert stripe.send(body, refusal_of=lambda _: None) == ["posted"]
+    assert stripe.send(body, refusal_of=unknown_account) == ["repeated"], "what is posted needs nobody's word any more"
+    assert (stripe.state, stripe.cases()) == ((25 * UNIT, 0), [])
 
 
 def test_an_account_that_has_a_bucket_is_known_whatever_its_name(stripe: Stripe) -> None:

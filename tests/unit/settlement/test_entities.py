@@ -1,22 +1,23 @@
 """Whose what is, as the control topic tells it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from schemas.control import ControlRecord
 from services.settlement.entities import PATIENCE_S, Entities
-from services.settlement.errors import NotFoundError
+from services.settlement.errors import NotFoundError, UnavailableError
 from services.settlement.money_in import LimitChange
 
 
 class Clock:
     """Time that passes only while somebody sleeps; `then` happens in the middle of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[str], bool] | None = None) -> None:
         self.now_s = 0.0
         self.then: list[tuple[float, ControlRecord]] = []
-        self.entities = Entities(clock=lambda: self.now_s, sleep=self._sleep)
+        self.entities = Entities(ask, clock=lambda: self.now_s, sleep=self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.now_s += seconds
@@ -82,3 +83,49 @@ def test_a_limit_can_always_be_removed(clock: Clock) -> None:
 def test_a_record_of_before_that_names_no_account_takes_nothing_back(clock: Clock) -> None:
     clock.entities.apply(owned("project", "p", None))
     clock.entities.require(limit("project", "p"))
+
+
+class Asked:
+    """Edge, which knows these accounts, or is away."""
+
+    def __init__(self, *known: str, away: bool = False) -> None:
+        self.known, self.away = known, away
+        self.asked: list[str] = []
+
+    def __call__(self, account_id: str) -> bool:
+        self.asked.append(account_id)
+        if self.away:
+            raise UnavailableError("edge does not answer", code="account_unconfirmed")
+        return account_id in self.known
+
+
+def test_edge_is_asked_once_for_what_it_has_made_and_not_for_what_it_has_announced() -> None:
+    edge = Asked("made")
+    clock = Clock(edge)
+    clock.entities.apply(account("announced"))
+    for name in ("announced", "made", "made"):
+        clock.entities.require_account(name)
+    assert (edge.asked, clock.now_s) == (["made"], 0)
+
+
+def test_edges_no_counts_at_once_and_is_not_remembered() -> None:
+    edge = Asked()
+    clock = Clock(edge)
+    for _ in range(2):
+        with pytest.raises(NotFoundError) as refused:
+            clock.entities.require_account("later")
+        assert refused.value.code == "account_not_found"
+    edge.known = ("later",)
+    clock.entities.require_account("later")
+    assert clock.now_s == 0
+
+
+def test_while_edge_is_away_an_announcement_is_waited_for_and_else_nobody_can_tell() -> None:
+    clock = Clock(Asked(away=True))
+    clock.then = [(0.5, account("late"))]
+    clock.entities.require_account("late")
+    assert clock.now_s == pytest.approx(0.5, abs=0.05)
+    refusal = clock.entities.account_refusal("never")
+    assert isinstance(refusal, UnavailableError)
+    assert refusal.code == "account_unconfirmed"
+    assert clock.now_s == pytest.approx(0.5 + PATIENCE_S, abs=0.1)

@@ -16,6 +16,7 @@ from schemas.attempts import RequestCompleted
 from schemas.envelope import Event, new_id
 from schemas.registry import decode
 from schemas.topics import ATTEMPTS
+from tests.announced import new_accounts
 from tests.integration.router.matrix.cells import Cell, table
 from tests.integration.router.rig import ADMIN, CHAT, EDGE, Lane, Reply, Rig, Story, context
 
@@ -45,10 +46,12 @@ class Run:
         limits = httpx.Limits(max_connections=AT_ONCE)
         self._http = httpx.AsyncClient(timeout=60, trust_env=False, limits=limits)
         self._gate = asyncio.Semaphore(AT_ONCE)
+        self._accounts: list[str] = []
 
     async def outcomes(self) -> dict[int, Outcome]:
         """By the cell's number."""
         self._prepare()
+        self._accounts = await asyncio.to_thread(new_accounts, self._rig.kafka, self._rig.urls["settlement"], len(self._cells))
         async with self._http:
             asked = await asyncio.gather(*(self._ask(cell) for cell in self._cells))
             stories = await read_stories(self._rig.kafka, {request_id for request_id, _, _ in asked})
@@ -67,7 +70,7 @@ class Run:
         self._rig.post("router", "/admin/routes", content=orjson.dumps(document))
 
     async def _ask(self, cell: Cell) -> tuple[UUID, Lane, Reply]:
-        lane = Lane(f"c{cell.number}", f"acc-{uuid4().hex[:12]}")
+        lane = Lane(f"c{cell.number}", self._accounts.pop())
         request_id = new_id()
         policy = {"cross_bucket": cell.crossing, "max_attempts": 10}
         body = {"model": lane.model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 64, "stream": cell.stream}
