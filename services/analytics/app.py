@@ -38,6 +38,8 @@ def build(settings: Settings) -> FastAPI:
             new_reader=lambda: Reader(settings.kafka_bootstrap_servers, TOPICS),
             new_publisher=lambda: Publisher(settings.kafka_bootstrap_servers, "analytics-loader"),
             limits=Limits(flush_seconds=settings.flush_seconds, rows=settings.batch_rows),
+            layout=settings.layout,
+            keep_days=settings.clickhouse_keep_days,
         )
     )
 

@@ -12,20 +12,22 @@ way to recover, and every kill -9 takes it.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 import structlog
 
-from services.analytics import metrics, warehouse_schema
+from services.analytics import keeping, metrics, warehouse_schema
 from services.analytics.batch import Batch, Partition
 from services.analytics.closing import asked_to_end
 from services.analytics.errors import CancelledInsideError, LogTruncatedError, SchemaDriftError, TransientError
 from services.analytics.lag import LagWindow
+from services.analytics.layout import PLAIN, Layout
 from services.analytics.placed_rows import last_batch_of
-from services.analytics.placing import leave_out_known, place, place_again
+from services.analytics.placing import ATTEMPTS, leave_out_known, leave_out_old, place, place_again
 from services.analytics.positions import Positions, leased_positions
 from services.analytics.publisher import Publisher
 from services.analytics.reader import Limits, Reader
@@ -63,6 +65,8 @@ class Wiring:
     new_reader: Callable[[], Reader]
     new_publisher: Callable[[], Publisher]
     limits: Limits
+    layout: Layout = PLAIN
+    keep_days: Mapping[str, int] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
 
 
@@ -118,7 +122,7 @@ class Loader:
 
     async def _session(self) -> None:
         wiring = self._wiring
-        await wiring.warehouse.call(warehouse_schema.prepare)
+        await wiring.warehouse.call(partial(warehouse_schema.prepare, layout=wiring.layout))
         store_id = await wiring.warehouse.call(store_id_of)
         async with AsyncExitStack() as stack:
             reader, publisher = wiring.new_reader(), wiring.new_publisher()
@@ -137,9 +141,13 @@ class Loader:
 
     async def _bring_up_to_date(self, positions: Positions) -> None:
         """Under the lease: no other loader, not even one of an older version, inserts while rollups are filled."""
-        for name in await self._wiring.warehouse.call(warehouse_schema.migrate):
+        wiring, call = self._wiring, self._wiring.warehouse.call
+        await call(partial(warehouse_schema.catch_up, layout=wiring.layout))
+        for name in await call(partial(warehouse_schema.migrate, layout=wiring.layout)):
             log.info("ClickHouse migration applied", migration=name)
-        positions.heed(await self._wiring.warehouse.call(last_batch_of))
+        for change in await call(partial(keeping.apply, keep_days=wiring.keep_days, layout=wiring.layout)):
+            log.info("ClickHouse keeps rows for another time now", change=change)
+        positions.heed(await call(last_batch_of))
 
     async def _resume(self, positions: Positions, reader: Reader, publisher: Publisher) -> None:
         """Insert the batch that was pending, from its recorded boundaries, and go to where reading goes on."""
@@ -147,7 +155,8 @@ class Loader:
             log.info("inserting the pending batch again", ranges=positions.pending.to_json())
             records = await reader.replay(positions.pending)
             decoded = await self._decode(records, positions.batch_no)
-            await self._insert(decoded, positions, publisher, place_again)
+            attempts = 1 if self._wiring.layout.replicated else ATTEMPTS
+            await self._insert(decoded, positions, publisher, partial(place_again, attempts=attempts))
         self.state.next_offsets = positions.next_offsets
         await reader.seek(positions.next_offsets)
 
@@ -174,8 +183,9 @@ class Loader:
         metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
 
     async def _decode(self, records: list[Record], batch_no: int) -> Decoded:
-        """The records' rows without those of events that are rows already."""
+        """The records' rows without those of events that are rows already, or that no table would keep."""
         decoded = await asyncio.to_thread(decode, records)
+        metrics.TOO_OLD.inc(leave_out_old(decoded, self._wiring.keep_days, self._wiring.clock()))
         metrics.DUPLICATES.inc(await leave_out_known(self._wiring.warehouse, decoded, batch_no))
         return decoded
 

@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ROWS = Counter("tollbook_analytics_rows_total", "Rows inserted into ClickHouse and recorded as done.", ["table"])
 DUPLICATES = Counter("tollbook_analytics_duplicates_total", "Records left out, as their event is a row already.")
+TOO_OLD = Counter("tollbook_analytics_too_old_total", "Records left out, as their table keeps no rows of their age.")
 POISON = Counter("tollbook_analytics_poison_total", "Records set aside in tollbook.dead.v1.", ["topic", "reason"])
 SAMPLES = Counter("tollbook_analytics_usage_samples_total", "Usage samples published for the velocity meter.")
 BATCH_SECONDS = Histogram(

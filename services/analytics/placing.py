@@ -5,9 +5,10 @@ A batch that is placed again (its process died) first looks for what is there: i
 The deduplication tokens serve one case only, an insert of the process before that a server is still carrying out.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from services.analytics.batch import Batch
+from services.analytics.keeping import oldest_us
 from services.analytics.rollups import ROLLUPS, Rollup
 from services.analytics.rows.decode import Decoded, Row
 from services.analytics.rows.registry import TABLES
@@ -15,8 +16,20 @@ from services.analytics.rows.table import Table
 from services.analytics.span import Span, month_of
 from services.analytics.warehouse import Warehouse
 
+OCCURRED_AT = TABLES[0].names.index("occurred_at")
+"""Where every table has it: the envelope's columns come first."""
 ATTEMPTS = 2
 """A server that died between noting a token and keeping its rows knows the token and has no rows: then another is taken."""
+
+
+def leave_out_old(decoded: Decoded, keep_days: Mapping[str, int], now_s: float) -> int:
+    """Leave out rows that their table would remove for their age; how many it left out."""
+    left_out = 0
+    for name in keep_days.keys() & decoded.rows.keys():
+        oldest, rows = oldest_us(keep_days, name, now_s), decoded.rows[name]
+        decoded.rows[name] = [row for row in rows if row[OCCURRED_AT] >= oldest]
+        left_out += len(rows) - len(decoded.rows[name])
+    return left_out
 
 
 async def leave_out_known(warehouse: Warehouse, decoded: Decoded, batch_no: int) -> int:
@@ -53,14 +66,14 @@ async def place(warehouse: Warehouse, decoded: Decoded, batch: Batch, batch_no: 
             await warehouse.add(rollup, batch_no, Span.of(instants), _token(rollup, batch_no))
 
 
-async def place_again(warehouse: Warehouse, decoded: Decoded, batch: Batch, batch_no: int) -> None:
+async def place_again(warehouse: Warehouse, decoded: Decoded, batch: Batch, batch_no: int, *, attempts: int = ATTEMPTS) -> None:
     """Place a batch of which any part may be there."""
     for table in TABLES:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(attempts):
             if rows := await _missing_rows(warehouse, table, decoded, batch_no):
                 await warehouse.insert(table, rows, batch_no, batch.token(table, batch_no) + _again(attempt))
     for rollup in ROLLUPS:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(attempts):
             for span in await _missing_months(warehouse, rollup, decoded, batch_no):
                 await warehouse.add(rollup, batch_no, span, _token(rollup, batch_no) + _again(attempt))
 

@@ -1,9 +1,13 @@
 """What the environment says. Read once, in the composition root of each process."""
 
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field, PositiveInt, SecretStr
+from pydantic import AfterValidator, Field, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.analytics import keeping
+from services.analytics.layout import Engines, Layout
 
 
 class Settings(BaseSettings):
@@ -17,6 +21,11 @@ class Settings(BaseSettings):
     clickhouse_database: str = Field(
         default="tollbook", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", validation_alias="TOLLBOOK_CLICKHOUSE_DATABASE"
     )
+    clickhouse_engines: Engines = Field(default="plain", validation_alias="TOLLBOOK_CLICKHOUSE_ENGINES")
+    clickhouse_cluster: str = Field(default="", pattern=r"^[a-zA-Z0-9_{}.-]*$", validation_alias="TOLLBOOK_CLICKHOUSE_CLUSTER")
+    clickhouse_keep_days: Annotated[dict[str, int], AfterValidator(keeping.check)] = Field(
+        default_factory=dict, validation_alias="TOLLBOOK_CLICKHOUSE_KEEP_DAYS"
+    )
     host: str = Field(default="127.0.0.1", validation_alias="TOLLBOOK_HOST")
     port: int = Field(default=8003, ge=0, le=65535, validation_alias="TOLLBOOK_PORT")
     data_dir: Path = Field(default=Path(".tollbook"), validation_alias="TOLLBOOK_DATA_DIR")
@@ -26,6 +35,21 @@ class Settings(BaseSettings):
     analytics_token: SecretStr = Field(default=SecretStr(""), validation_alias="TOLLBOOK_ANALYTICS_TOKEN")
     flush_seconds: float = Field(default=1.0, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
     batch_rows: int = Field(default=10_000, ge=1, le=100_000, validation_alias="TOLLBOOK_LOADER_BATCH_ROWS")
+
+    @model_validator(mode="after")
+    def _replicas_are_of_a_cluster_of_servers(self) -> Self:
+        if self.clickhouse_engines != "plain" and not self.clickhouse_url:
+            raise ValueError("the embedded engine has no replicas: set CLICKHOUSE_URL, or TOLLBOOK_CLICKHOUSE_ENGINES=plain")
+        if (self.clickhouse_engines == "replicated") is not bool(self.clickhouse_cluster):
+            raise ValueError(
+                "TOLLBOOK_CLICKHOUSE_CLUSTER names the cluster of TOLLBOOK_CLICKHOUSE_ENGINES=replicated: set both or none"
+            )
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        """On which engines the tables lie."""
+        return Layout(self.clickhouse_engines, self.clickhouse_cluster)
 
 
 class MigrationSettings(BaseSettings):

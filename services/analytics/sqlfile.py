@@ -11,7 +11,12 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 @cache
 def queries(file_name: str) -> dict[str, str]:
     """The named blocks of `sql/<file_name>`."""
-    parts = _NAME.split((SQL_DIR / file_name).read_text("utf-8"))
+    return named_blocks((SQL_DIR / file_name).read_text("utf-8"))
+
+
+def named_blocks(text: str) -> dict[str, str]:
+    """The named blocks of a text."""
+    parts = _NAME.split(text)
     return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 
 from services.analytics.errors import SchemaDriftError
+from services.analytics.layout import PLAIN, Layout
 from services.analytics.rollups import backfill
 from services.analytics.sqlfile import queries, statements
 
@@ -50,32 +52,39 @@ def pending(known: Iterable[Migration], applied: dict[str, str]) -> list[Migrati
     return missing
 
 
-def prepare(client: Client) -> None:
+def prepare(client: Client, layout: Layout = PLAIN) -> None:
     """Make every table and column, so that queries find them; what fills them is left to :func:`migrate`."""
-    for migration in _missing(client):
-        _apply(client, migration)
+    for migration in _missing(client, layout):
+        _apply(client, migration, layout)
 
 
-def migrate(client: Client) -> list[str]:
+def migrate(client: Client, layout: Layout = PLAIN) -> list[str]:
     """Bring the schema up to date; the names of what was applied. Nobody else may insert meanwhile."""
-    missing = _missing(client)
+    missing = _missing(client, layout)
     for migration in missing:
-        _apply(client, migration)
+        _apply(client, migration, layout)
         AFTERWARDS.get(migration.name, _nothing)(client)
         client.insert("schema_migration", [[migration.name, migration.digest]], column_names=["name", "sha256"])
     return [migration.name for migration in missing]
 
 
-def _missing(client: Client) -> list[Migration]:
-    client.command(queries("warehouse.sql")["record_of_migrations"])
+def catch_up(client: Client, layout: Layout) -> None:
+    """Wait until this server has what other replicas have, so that what is asked of it is true. Nothing on plain engines."""
+    if layout.replicated:
+        for (name,) in client.query(queries("warehouse.sql")["replicated_tables"]).result_rows:
+            client.command(f"SYSTEM SYNC REPLICA {quote_identifier(name)}")
+
+
+def _missing(client: Client, layout: Layout) -> list[Migration]:
+    client.command(layout.of(queries("warehouse.sql")["record_of_migrations"]))
     rows = client.query(queries("warehouse.sql")["applied_migrations"]).result_rows
     applied: dict[str, str] = {name: digest for name, digest in rows}
     return pending(migrations(), applied)
 
 
-def _apply(client: Client, migration: Migration) -> None:
+def _apply(client: Client, migration: Migration, layout: Layout) -> None:
     for statement in statements(migration.text):
-        client.command(statement)
+        client.command(layout.of(statement))
 
 
 def _nothing(_: Client) -> None:

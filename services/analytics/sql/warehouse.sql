@@ -12,6 +12,12 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 -- name: applied_migrations
 SELECT name, sha256 FROM schema_migration FINAL
 
+-- name: engines_of_tables
+SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'
+
+-- name: replicated_tables
+SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE 'Replicated%MergeTree'
+
 -- name: store_id
 SELECT store_id FROM store ORDER BY created_at, store_id LIMIT 1
 
