@@ -13,7 +13,7 @@ from deploy.local.processes import MIGRATIONS
 OWN = ("TOLLBOOK_HOME", "TOLLBOOK_PORT", "TOLLBOOK_LISTEN_FD", "TOLLBOOK_DATA_DIR", "TOLLBOOK_PROCESS")
 PER_PROCESS = frozenset({*OWN, *map(variable, MIGRATIONS)})
 NAMED_URLS = ("edge", "router", "settlement", "analytics", "provider")
-TOKENS = ("ADMIN", "EDGE", "ROUTER", "SETTLEMENT", "ANALYTICS")
+TOKENS = ("ADMIN", "EDGE", "ROUTER", "SETTLEMENT", "ANALYTICS", "SQL")
 POSTGRES_PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the variable's name
 # The database's passwords: the owner's, and with a service's name behind it each service's own.
 SERVICE_PASSWORDS = {service: f"{POSTGRES_PASSWORD}_{service.upper()}" for service in MIGRATIONS}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from deploy.local.home import Home, read_json, write_json
 from schemas.notes import SigningKey
@@ -54,11 +55,20 @@ def describe(environment: Mapping[str, str], running: frozenset[str], demo: Demo
         provider_url=url("provider"),
         postgres_dsn=environment["DATABASE_URL"],
         kafka_bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"],
-        clickhouse_url=environment["CLICKHOUSE_URL"] or None,
+        clickhouse_url=environment["CLICKHOUSE_URL"] or _embedded(environment, running),
         admin_token=environment["TOLLBOOK_ADMIN_TOKEN"],
         demo=demo,
         signing_public_key=SigningKey(environment["TOLLBOOK_SIGNING_KEY"]).public.raw.hex(),
     )
+
+
+def _embedded(environment: Mapping[str, str], running: frozenset[str]) -> str | None:
+    """Where analytics lets readers ask the embedded engine, in the form that ClickHouse's clients take."""
+    if "analytics" not in running:
+        return None
+    where = urlsplit(environment["TOLLBOOK_ANALYTICS_URL"])
+    database = environment.get("TOLLBOOK_CLICKHOUSE_DATABASE", "tollbook")
+    return f"{where.scheme}://tollbook:{environment['TOLLBOOK_SQL_TOKEN']}@{where.netloc}/{database}"
 
 
 def load(home: Home) -> StackFile | None:

@@ -19,6 +19,9 @@ from services.analytics.reader import Limits, Reader
 from services.analytics.replies import Replies
 from services.analytics.rows.registry import TOPICS
 from services.analytics.settings import Settings
+from services.analytics.sql_endpoint import http as sql_http
+from services.analytics.sql_endpoint.engine import Bounds, Engine
+from services.analytics.sql_endpoint.http import SqlEndpoint
 from services.analytics.warehouse import Warehouse, connector
 
 OPENAPI = "/admin/openapi.json"
@@ -29,6 +32,7 @@ READING_THREADS = 2
 def build(settings: Settings) -> FastAPI:
     """The application. Its lifespan runs the loader; `app.state.loader_task` ends only by stop or by a bug."""
     where = (settings.clickhouse_url, settings.data_dir, settings.clickhouse_database)
+    sql = Warehouse(connector(*where, max_threads=READING_THREADS), "sql") if _opens_sql(settings) else None
     writing = Warehouse(connector(*where, max_threads=LOADING_THREADS), "load")
     reading = Warehouse(connector(*where, max_threads=READING_THREADS), "read")
     loader = Loader(
@@ -50,6 +54,8 @@ def build(settings: Settings) -> FastAPI:
         await _stop(loader, app.state.loader_task)
         await identity.close()
         await reading.close()
+        if sql is not None:
+            await sql.close()
         await writing.close()
 
     app = FastAPI(
@@ -70,9 +76,18 @@ def build(settings: Settings) -> FastAPI:
     app.include_router(dashboard_api.data_router(reading))
     app.include_router(internal_api.router(reading, settings.edge_token.get_secret_value()))
     dashboard_api.add_page(app)
+    if sql is not None:
+        bounds = Bounds(seconds=settings.sql_seconds, rows=settings.sql_rows, memory_bytes=settings.sql_memory_bytes)
+        engine = Engine(sql, settings.clickhouse_database, bounds)
+        sql_http.install(app, SqlEndpoint(engine, settings.sql_token.get_secret_value(), settings.clickhouse_database))
     _add_health(app, loader)
     require_permissions(app)
     return app
+
+
+def _opens_sql(settings: Settings) -> bool:
+    """Whether readers come to us: a server of its own is asked directly."""
+    return bool(settings.sql_token.get_secret_value()) and not settings.clickhouse_url
 
 
 async def _stop(loader: Loader, task: asyncio.Task[None]) -> None:

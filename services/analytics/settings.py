@@ -11,7 +11,10 @@ from services.analytics.layout import Engines, Layout
 
 
 class Settings(BaseSettings):
-    """Settings of the loader and its API. `clickhouse_url` empty means the embedded engine under `data_dir`."""
+    """Settings of the loader and its API. `clickhouse_url` empty means the embedded engine under `data_dir`.
+
+    The embedded engine is open to readers who have `sql_token`; to nobody while that is empty.
+    """
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
@@ -33,6 +36,10 @@ class Settings(BaseSettings):
     edge_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_EDGE_TOKEN")
     edge_url: str = Field(default="", validation_alias="TOLLBOOK_EDGE_URL")
     analytics_token: SecretStr = Field(default=SecretStr(""), validation_alias="TOLLBOOK_ANALYTICS_TOKEN")
+    sql_token: SecretStr = Field(default=SecretStr(""), validation_alias="TOLLBOOK_SQL_TOKEN")
+    sql_seconds: int = Field(default=10, ge=1, le=300, validation_alias="TOLLBOOK_SQL_SECONDS")
+    sql_rows: int = Field(default=1_000_000, ge=1, validation_alias="TOLLBOOK_SQL_ROWS")
+    sql_memory_bytes: int = Field(default=1_000_000_000, ge=10_000_000, validation_alias="TOLLBOOK_SQL_MEMORY_BYTES")
     flush_seconds: float = Field(default=1.0, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
     batch_rows: int = Field(default=10_000, ge=1, le=100_000, validation_alias="TOLLBOOK_LOADER_BATCH_ROWS")
 

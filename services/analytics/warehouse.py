@@ -85,12 +85,14 @@ class Warehouse:
                 self._client = self._connect()
             return function(self._client)
         except (Error, OSError) as error:
+            # After an error the embedded engine begins the handle's next result with what was left of this one.
+            self._disconnect()
             raise WarehouseAwayError(f"ClickHouse: {error}") from error
 
     def _disconnect(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
 
 def connector(clickhouse_url: str, data_dir: Path, database: str, *, max_threads: int) -> Callable[[], Client]:

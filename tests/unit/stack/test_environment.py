@@ -43,7 +43,7 @@ def test_keys_have_the_shapes_that_the_services_read(tmp_path: Path) -> None:
     assert len(bytes.fromhex(json.loads(secrets["TOLLBOOK_KEY_PEPPERS"])["1"])) == 32
     assert len(SigningKey(secrets["TOLLBOOK_SIGNING_KEY"]).public.raw) == 32
     tokens = [value for name, value in secrets.items() if name.endswith("_TOKEN")]
-    assert len(set(tokens)) == len(tokens) == 5
+    assert len(set(tokens)) == len(tokens) == 6
 
 
 def test_the_callers_own_variables_win(tmp_path: Path) -> None:
