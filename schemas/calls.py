@@ -84,7 +84,8 @@ class HoldRequest(Contract):
 
     `input_tokens_bound` is a true upper bound of the prompt. `max_output_tokens` is the client's own cap, None if it gave
     none. `choices` is OpenAI's `n`: the output bound counts for each. `attempts` is how many attempts the hold has to pay for:
-    more than one where failed ones are charged too.
+    more than one where failed ones are charged too. `requested_model` and `client_api` are for the receipt: what the client
+    asked for, which nobody else tells of a request that is refused or never ends.
     """
 
     hold_id: UUID
@@ -100,6 +101,8 @@ class HoldRequest(Contract):
     model_max_output_tokens: TokenCount
     choices: Annotated[int, Field(ge=1, le=128)] = 1
     attempts: Annotated[int, Field(ge=1, le=10)] = 1
+    requested_model: Identifier | None = None
+    client_api: Identifier | None = None
     deadline_at: UtcDatetime
 
 

@@ -12,8 +12,8 @@ SERVICES = ("edge", "router", "settlement", "analytics")
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be printed."""
-    return re.sub(r"//.*@", "//***@", url)
+    """The URL as it may be printed, also where its scheme was forgotten."""
+    return re.sub(r"^([^/@]*//)?.*@", r"\1***@", url)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from services.console.addresses import without_password
 from services.console.errors import BadFileError, UnknownProfileError
 
 STACK = "stack"
@@ -43,9 +44,10 @@ class Profile:
         return found
 
     def shown(self) -> dict[str, Any]:
-        """The profile as it may be printed: that there is a token, never which."""
-        plain = {name: getattr(self, name) for name in (*URLS, "stack", "account")}
-        return {**plain, "has_token": self.token is not None, "has_api_key": self.api_key is not None}
+        """The profile as it may be printed: that there is a token, never which, and no password of a URL."""
+        urls = {name: url and without_password(url) for name in URLS for url in [getattr(self, name)]}
+        plain = {name: getattr(self, name) for name in ("stack", "account")}
+        return {**urls, **plain, "has_token": self.token is not None, "has_api_key": self.api_key is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

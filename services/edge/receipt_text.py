@@ -54,7 +54,7 @@ def _who(receipt: Receipt) -> list[str]:
 
 
 def _asked(receipt: Receipt) -> str:
-    """What the client asked for; neither is known before the request has settled, or where it never did."""
+    """What the client asked for; of a request that has no record of its end, a release before did not tell it."""
     api = f" over {receipt['client_api']}" if receipt.get("client_api") else ""
     return f"{receipt.get('requested_model') or 'a model'}{api}{', streamed' if receipt.get('stream') else ''}"
 

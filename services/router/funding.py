@@ -145,5 +145,7 @@ def _request(call: Call, indexes: list[int], lease: timedelta) -> HoldRequest:
         model_max_output_tokens=call.plan.model.max_output_tokens,
         choices=ask.choices,
         attempts=call.plan.max_attempts if context.policy.charge_failed else 1,
+        requested_model=ask.model,
+        client_api=ask.client_api,
         deadline_at=now() + lease,
     )

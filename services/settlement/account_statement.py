@@ -173,7 +173,16 @@ def _text(row: Row) -> str:
         return "payment"
     if row["kind"] == "promotion":
         return f"{detail.get('reason', '')} (expires {detail.get('expires_at', '')})"
+    if row["kind"] == "run_close":
+        return _spent(row)
     return str(detail.get("reason") or "")
+
+
+def _spent(row: Row) -> str:
+    """What the run used of its budget: all that did not come back, and what the bucket paid beyond it."""
+    budget = row["budget_nano"]
+    beyond = 0 if row["credit"] else row["debit"]
+    return f"{format_amount(budget - row['credit'] + beyond)} of {format_amount(budget)} spent"
 
 
 def as_json(statement: Statement) -> dict[str, Any]:

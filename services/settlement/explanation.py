@@ -62,7 +62,7 @@ def _asked(receipt: dict[str, Any]) -> str:
 
 def _planned(receipt: dict[str, Any]) -> Iterable[str]:
     """What a request that has no record of its end was to be answered by: that is all that its hold knows of it."""
-    if receipt["status"] in {"pending", "expired"} and receipt["requested_model"] is None:
+    if receipt["status"] in {"pending", "expired"} and receipt["stream"] is None:
         places = [f"{each['upstream_model']} on channel {each['channel']} ({each['route_type']})" for each in receipt["plan"]]
         yield f"It was to be answered by {', or by '.join(places)}."
 

@@ -87,6 +87,8 @@ def detail_of(request: HoldRequest) -> str:
             "tags": request.tags,
             "run_id": request.run_id,
             "candidates": [[each.channel, each.route_type, each.model] for each in request.candidates],
+            "requested_model": request.requested_model,
+            "client_api": request.client_api,
         }
     ).decode()
 

@@ -93,10 +93,11 @@ def who(event: RequestCompleted | None, holds: Sequence[Row]) -> Row:
 def what(event: RequestCompleted | None, holds: Sequence[Row], settled: Row | None) -> Row:
     """What was asked, when, and how long it took."""
     if event is None:
+        detail = holds[0]["detail"]  # of a release before, it does not say what was asked for
         return {
             "client_request_id": None,
-            "client_api": None,
-            "requested_model": None,
+            "client_api": detail.get("client_api"),
+            "requested_model": detail.get("requested_model"),
             "answered_model": None,
             "stream": None,
             "accepted_at": utc_text(holds[0]["placed_at"]),

@@ -106,7 +106,8 @@ async def test_an_empty_balance_is_a_402_that_says_what_is_needed(driver: Driver
     assert "credit" in reply.body["error"]["message"]
     await _rejections(driver, {reply.request_id})
     receipt = await driver.receipt(customer.keys["any"], reply.request_id)
-    assert receipt["status"] == "refused"
+    assert (receipt["status"], receipt["requested_model"], receipt["client_api"]) == ("refused", "gpt-4o", "chat.completions")
+    assert "asked for gpt-4o at" in receipt["explanation"][0]
     assert receipt["refusal"]["needed_nano"] > receipt["refusal"]["left_nano"]
 
 

@@ -41,7 +41,12 @@ group by 1, 2, 3, 4, 5, 6 order by 1, 3, 4, 5, 6 limit %(limit)s
 ) c left join hold h on h.id = c.hold_id order by c.day, c.project_id, c.key_id, c.model, c.route_type;
 
 -- name: other_movements
-select t.committed_at as at, t.kind, t.idem_key, t.detail, coalesce(p.credit, 0)::bigint as credit, coalesce(p.debit, 0)::bigint as debit
+-- With a run's whole budget where its reserve ended: what of it did not come back was spent.
+select t.committed_at as at, t.kind, t.idem_key, t.detail, coalesce(p.credit, 0)::bigint as credit, coalesce(p.debit, 0)::bigint as debit,
+    case when t.kind = 'run_close' then (
+        select g.budget_nano from run_budget g join bucket_balance b on b.bucket = g.bucket
+        where g.run = t.detail ->> 'run_id' and b.account = m.account
+    ) end as budget_nano
 from balance_move m join txn t on t.id = m.txn
 cross join lateral (
     select sum(amount) filter (where side = 'credit') as credit, sum(amount) filter (where side = 'debit') as debit

@@ -12,7 +12,7 @@ import pytest
 
 from schemas.calls import HoldRequest
 from schemas.envelope import now
-from schemas.money import NANO_PER_UNIT, Usage
+from schemas.money import NANO_PER_UNIT, Usage, format_amount
 from schemas.requests import KeyRef
 from services.settlement import statement_store
 from services.settlement.account_statement import Section, Statement, StatementError, as_json
@@ -97,6 +97,8 @@ def test_the_statement_of_an_eventful_month_adds_up(ledger: Ledger) -> None:
     assert (totals["top_up"], totals["promotion"], totals["reinstatement"]) == (75 * UNIT, 2 * UNIT, 3 * UNIT)
     assert (totals["adjustment"], totals["chargeback"], totals["refund"]) == (UNIT // 4, -5 * UNIT, 1_375_000)
     assert totals["run_earmark"] + totals["run_return"] == -375_000
+    (returned,) = [line for line in found.lines if line.kind == "run_return"]
+    assert returned.text == f"0.000375 of {format_amount(-totals['run_earmark'])} spent"
     assert totals["debt_repaid"] == -sum(line.owed_nano for line in found.lines)
     ledger.assert_sound()
 

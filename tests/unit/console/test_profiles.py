@@ -130,3 +130,26 @@ def test_a_token_goes_nowhere_without_being_checked(run: Run, tmp_path: Path, mo
 
 def test_logging_out_of_nothing_is_said(run: Run) -> None:
     assert run("logout")[:2] == (0, "nobody is logged in\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://ann:SECRET@edge.example/base", "https://***@edge.example/base"),
+        ("http://:SEC/RET@127.0.0.1:1", "http://***@127.0.0.1:1"),
+        ("ann:SECRET@edge.example", "***@edge.example"),
+        ("https://edge.example", "https://edge.example"),
+    ],
+)
+def test_no_command_prints_a_password_that_stands_in_a_url(run: Run, tmp_path: Path, given: str, shown: str) -> None:
+    urls = [word for url in ("edge", "router", "settlement", "analytics") for word in (f"--{url}-url", given)]
+    printed = [run("profile", "add", "one", *urls)]
+    for command in ("list", "show", "use"):
+        name = ["one"] if command != "list" else []
+        printed += [run("profile", command, *name), run("profile", command, *name, "--json")]
+    assert {code for code, _, _ in printed} == {0}
+    for _, out, err in printed:
+        assert "SEC" not in out + err
+        assert "RET" not in out + err
+    assert json.loads(run("profile", "show", "one", "--json")[1])["edge_url"] == shown
+    assert stored(tmp_path)["profiles"]["one"]["edge_url"] == given, "it is used as it was given"

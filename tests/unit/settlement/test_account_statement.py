@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.money import NANO_PER_UNIT as UNIT
 from services.settlement.account_statement import (
     Line,
     Section,
@@ -55,9 +56,12 @@ SECTION = Section(
 STATEMENT = Statement(account_id="acc_1", period=period("2026-03", NOW), generated_at=NOW, sections=[SECTION])
 
 
-def row(kind: str, *, credit: int = 0, debit: int = 0, idem_key: str = "", **detail: Any) -> dict[str, Any]:
-    """A transaction as the store reads it."""
-    return {"kind": kind, "at": NOW, "credit": credit, "debit": debit, "idem_key": idem_key, "detail": detail}
+def row(
+    kind: str, *, credit: int = 0, debit: int = 0, idem_key: str = "", budget: int | None = None, **detail: Any
+) -> dict[str, Any]:
+    """A transaction as the store reads it; `budget` is that of a run that ended."""
+    moved = {"credit": credit, "debit": debit, "budget_nano": budget}
+    return {"kind": kind, "at": NOW, "idem_key": idem_key, "detail": detail, **moved}
 
 
 def printed(pdf: bytes) -> str:
@@ -104,9 +108,23 @@ def test_what_came_in_and_paid_a_debt_is_two_lines() -> None:
     (full, repaid) = other_lines([row("topup", credit=10, debit=4, idem_key="topup:bank:p:1")])
     assert (full.kind, full.nano, full.reference) == ("top_up", 10, "bank:p:1")
     assert (repaid.kind, repaid.nano) == ("debt_repaid", -4)
-    assert [line.nano for line in other_lines([row("run_close", credit=9, debit=2, run_id="r")])] == [9, -2]
-    (paid,) = other_lines([row("run_close", debit=2, run_id="r")])
+    assert [line.nano for line in other_lines([row("run_close", credit=9, debit=2, budget=12, run_id="r")])] == [9, -2]
+    (paid,) = other_lines([row("run_close", debit=2, budget=12, run_id="r")])
     assert (paid.kind, paid.nano, paid.run_id) == ("run_return", -2, "r")
+
+
+@pytest.mark.parametrize(
+    ("credit", "debit", "said"),
+    [
+        (UNIT // 2, 0, "1.50 of 2.00 spent"),
+        (2 * UNIT, 0, "0.00 of 2.00 spent"),
+        (UNIT // 2, UNIT // 4, "1.50 of 2.00 spent"),  # of what came back, a part paid what the bucket owed
+        (0, UNIT // 4, "2.25 of 2.00 spent"),  # the bucket paid what went beyond the reserve
+    ],
+)
+def test_what_a_run_returns_says_what_it_spent(credit: int, debit: int, said: str) -> None:
+    line, *_ = other_lines([row("run_close", credit=credit, debit=debit, budget=2 * UNIT, run_id="r")])
+    assert (line.kind, line.text) == ("run_return", said)
 
 
 def test_what_went_out_is_one_line() -> None:
@@ -202,18 +220,18 @@ def test_every_kind_of_transaction_becomes_its_whole_line() -> None:
         row("topup", credit=10, idem_key="topup:bank:p"),
         row("promotion", credit=1, reason="welcome", expires_at="2026-06-30T00:00:00Z", promotion_id="p"),
         row("refund", credit=4, request_id="q", reason="cut short", run_id=None),
-        row("run_close", credit=3, run_id="r"),
+        row("run_close", credit=3, budget=8, run_id="r"),
         row("something_new", debit=2),
     ]
     assert other_lines(found) == [
         Line(day=day, kind="top_up", nano=10, text="payment", reference="bank:p"),
         Line(day=day, kind="promotion", nano=1, text="welcome (expires 2026-06-30T00:00:00Z)", reference="p"),
         Line(day=day, kind="refund", nano=4, text="cut short", reference="q"),
-        Line(day=day, kind="run_return", nano=3, reference="r", run_id="r"),
+        Line(day=day, kind="run_return", nano=3, text="0.000000005 of 0.000000008 spent", reference="r", run_id="r"),
         Line(day=day, kind="something_new", nano=-2),
     ]
-    (full, repaid) = other_lines([row("run_close", credit=9, debit=2, run_id="r")])
-    assert full == Line(day=day, kind="run_return", nano=9, reference="r", run_id="r")
+    (full, repaid) = other_lines([row("run_close", credit=9, debit=2, budget=9, run_id="r")])
+    assert full == Line(day=day, kind="run_return", nano=9, text="0.00 of 0.000000009 spent", reference="r", run_id="r")
     assert repaid == Line(day=day, kind="debt_repaid", nano=-2, text="paid what was owed", reference="r", run_id="r")
 
 

@@ -69,15 +69,16 @@ def test_what_cannot_be_computed_in_64_bits_is_refused(
 
 
 def test_the_row_keeps_what_the_receipt_will_say() -> None:
-    made = order(
-        environment="prod", tags={"team": "x"}, run_id="run-1", candidates=[candidate(), candidate("pooled", "m", "c")]
-    )
+    asked = {"requested_model": "gpt-4o", "client_api": "messages"}
+    places = [candidate(), candidate("pooled", "m", "c")]
+    made = order(environment="prod", tags={"team": "x"}, run_id="run-1", candidates=places, **asked)
     assert json.loads(made.detail) == {
         "key_name": "checkout",
         "environment": "prod",
         "tags": {"team": "x"},
         "run_id": "run-1",
         "candidates": [["openai-main", "direct", "gpt-4o"], ["c", "pooled", "m"]],
+        **asked,
     }
 
 

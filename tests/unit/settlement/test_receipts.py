@@ -39,6 +39,8 @@ def hold_row(request: HoldRequest, **fields: Any) -> dict[str, Any]:
         "tags": {},
         "run_id": None,
         "candidates": [[each.channel, each.route_type, each.model] for each in request.candidates],
+        "requested_model": request.requested_model,
+        "client_api": request.client_api,
     }
     row = {
         "id": request.hold_id,
@@ -174,9 +176,12 @@ def test_an_expired_request_shows_its_charge_and_balance() -> None:
     assert "did not end in time" in " ".join(found["explanation"])
 
 
+ASKED = {"requested_model": "smart", "client_api": "messages"}
+
+
 def refused() -> dict[str, Any]:
     """The receipt of a request that its bucket could not pay."""
-    request = hold_for("a")
+    request = hold_for("a", **ASKED)
     refusal = {
         "code": "insufficient_balance",
         "kind": None,
@@ -191,7 +196,7 @@ def refused() -> dict[str, Any]:
 
 def unsettled(state: str) -> dict[str, Any]:
     """The receipt of a request with two places, whose end nobody recorded."""
-    request = hold_for("a", candidates=[candidate(), candidate(model="gpt-4o-mini", channel="backup")])
+    request = hold_for("a", candidates=[candidate(), candidate(model="gpt-4o-mini", channel="backup")], **ASKED)
     return written(request, [hold_row(request, state=state, captured_nano=6, released_nano=2_249_994)])
 
 
@@ -199,12 +204,28 @@ def unsettled(state: str) -> dict[str, Any]:
 def test_a_request_without_a_record_of_its_end_tells_what_its_hold_was_for(state: str) -> None:
     found = unsettled(state)
     assert found["explanation"][:2] == [
-        f"Key checkout of project p asked for a model at {found['accepted_at']}.",
+        f"Key checkout of project p asked for smart at {found['accepted_at']}.",
         "It was to be answered by gpt-4o on channel openai-main (direct), or by gpt-4o-mini on channel backup (direct).",
     ]
     text = render_receipt(found)
-    assert "asked for    a model\n" in text
+    assert "asked for    smart over messages\n" in text
     assert "  openai-main (direct) → gpt-4o\n  backup (direct) → gpt-4o-mini\n" in text
+
+
+def test_a_refused_request_names_what_it_asked_for() -> None:
+    found = refused()
+    assert (found["requested_model"], found["client_api"], found["answered_model"]) == ("smart", "messages", None)
+    assert found["explanation"][0] == f"Key checkout of project p asked for smart at {found['accepted_at']}."
+    assert "asked for    smart over messages\n" in render_receipt(found)
+
+
+def test_a_hold_of_a_release_before_does_not_say_what_was_asked_for() -> None:
+    request = hold_for("a")
+    row = hold_row(request)
+    for name in ASKED:
+        del row["detail"][name]
+    found = written(request, [row])
+    assert found["explanation"][0] == f"Key checkout of project p asked for a model at {found['accepted_at']}."
 
 
 def test_no_receipt_of_any_status_says_none() -> None:
