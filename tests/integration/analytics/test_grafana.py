@@ -10,10 +10,11 @@ import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
 
+from schemas.envelope import Event
 from services.analytics.sql_endpoint.engine import Bounds, Engine
 from services.analytics.warehouse import Warehouse, connector
 from tests.integration.analytics.grafana import DASHBOARDS, Target, dashboards, expanded, targets
-from tests.integration.analytics.stories import stories
+from tests.integration.analytics.stories import stories, velocity_alert
 from tests.integration.analytics.test_rollups import CutWarehouse, bring, records_of
 
 BEGIN = datetime(2026, 5, 4, 10, tzinfo=UTC)
@@ -41,7 +42,9 @@ class Reader:
 async def reader(clickhouse: Client, engine_dir: Path, clickhouse_database: str) -> AsyncIterator[Reader]:
     """Somebody who reads a database with an hour of requests, at the bounds that an installation has."""
     loading = CutWarehouse(connector("", engine_dir, clickhouse_database, max_threads=1), "load")
-    told = [event for story in stories(200, seed=7, start=BEGIN, spread_s=3000) for event in story]
+    told: list[Event] = [event for story in stories(200, seed=7, start=BEGIN, spread_s=3000) for event in story]
+    told.append(velocity_alert("alert-1", "firing", BEGIN + timedelta(minutes=5)))
+    told.append(velocity_alert("alert-1", "resolved", BEGIN + timedelta(minutes=9)))
     await bring(loading, records_of(told), 1)
     await loading.close()
     warehouse = Warehouse(connector("", engine_dir, clickhouse_database, max_threads=2), "sql")
