@@ -56,6 +56,12 @@ class Because(_Body):
     reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(plain_text)] | None = None
 
 
+class FreezeBecause(Because):
+    """Who freezes and why; `owner_may_unfreeze` lets an owner undo what the installation froze, as rules of alerts do."""
+
+    owner_may_unfreeze: bool = False
+
+
 class PolicyChange(Because):
     """Another policy in place of the one that there is; null takes it away."""
 

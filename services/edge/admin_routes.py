@@ -15,6 +15,7 @@ from services.edge.admin_models import (
     Because,
     Change,
     CreatedKey,
+    FreezeBecause,
     InnerPolicyChange,
     Key,
     Page,
@@ -100,9 +101,9 @@ def _add_reading(routes: APIRouter, admin: Admin, kind: Kind, parent_kind: Kind 
 def _add_changing(routes: APIRouter, admin: Admin, kind: Kind) -> None:
     """Freeze, unfreeze and policy of one kind."""
 
-    async def frozen(entity_id: str, by: By, why: Because | None = None) -> Row:
+    async def frozen(entity_id: str, by: By, why: FreezeBecause | None = None) -> Row:
         """Freeze: requests are refused at once."""
-        return await admin.freeze(kind, entity_id, why or Because(), by, frozen=True)
+        return await admin.freeze(kind, entity_id, why or FreezeBecause(), by, frozen=True)
 
     async def unfrozen(entity_id: str, by: By, why: Because | None = None) -> Row:
         """Unfreeze."""

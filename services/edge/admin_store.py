@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from schemas.control import ControlRecord
 from services.edge.access_guard import Actor
 from services.edge.access_rules import missing
-from services.edge.admin_models import Because, PolicyChange
+from services.edge.admin_models import Because, FreezeBecause, PolicyChange
 from services.edge.announcing import Kind, announce
 from services.edge.audit import record
 from services.edge.database import Connection, Database, Row, rows_of
@@ -78,10 +78,11 @@ class AdminStore:
         return rows[:limit], str(rows[limit - 1]["version"]) if len(rows) > limit else None
 
     async def freeze(self, kind: Kind, entity_id: str, why: Because, by: Actor, *, frozen: bool) -> tuple[Row, ControlRecord]:
-        """Freeze or unfreeze."""
+        """Freeze or unfreeze. What the installation freezes, an owner may undo only where it says so."""
         verb, what = ("freeze", "frozen") if frozen else ("unfreeze", "unfrozen")
         change = EntityChange(kind, entity_id, f"freeze_{kind}", verb, why, what)
-        return await self._carry_out(change, by, frozen=frozen, by_operator=by.principal.of_installation)
+        lenient = isinstance(why, FreezeBecause) and why.owner_may_unfreeze
+        return await self._carry_out(change, by, frozen=frozen, by_operator=by.principal.of_installation and not lenient)
 
     async def set_policy(self, kind: Kind, entity_id: str, asked: PolicyChange, by: Actor) -> tuple[Row, ControlRecord]:
         """Put a policy in place of the one that there is; None leaves everything to the envelopes around and within."""

@@ -37,6 +37,7 @@ class KeyRow:
     pepper_version: int
     revoked: bool
     frozen: FrozenScope | None
+    frozen_why: str | None = None
     expires_at: datetime | None = None
     allowed_ips: Sequence[str] | None = None
     previous_hmac: bytes | None = None
@@ -68,6 +69,7 @@ class KeyRow:
 class Caller:
     """A key whose secret was proven. `policy` is what `steps` come to; JSON parts of the call context are rendered once.
 
+    `frozen_why` is the rule, the alert and the numbers where a rule of alerts froze it.
     `expires_at_s` is when the key's time is over, `secret_until_s` when that of a secret is which a rotation replaced; both in
     seconds of the epoch. `networks` are the only ones that it may be used from, None: any.
     """
@@ -79,6 +81,7 @@ class Caller:
     steps: tuple[PolicyStep, ...]
     revoked: bool
     frozen: FrozenScope | None
+    frozen_why: str | None
     expires_at_s: float | None
     secret_until_s: float | None
     networks: tuple[Network, ...] | None
@@ -101,6 +104,7 @@ class Caller:
             steps=steps,
             revoked=row.revoked,
             frozen=row.frozen,
+            frozen_why=row.frozen_why,
             expires_at_s=None if row.expires_at is None else row.expires_at.timestamp(),
             secret_until_s=row.previous_expires_at.timestamp() if by_previous_secret and row.previous_expires_at else None,
             networks=None if row.allowed_ips is None else parse_networks(row.allowed_ips),
@@ -135,9 +139,9 @@ class Caller:
             subject = {"account": "account of this API key", "project": "project of this API key", "key": "API key"}[
                 self.frozen
             ]
-            message = (
-                f"The {subject} is frozen. An owner of the account can unfreeze it, or an operator if an operator froze it."
-            )
+            why = f" by an alert ({self.frozen_why})" if self.frozen_why else ""
+            who = "An owner of the account can unfreeze it, or an operator if an operator froze it."
+            message = f"The {subject} is frozen{why}. {who}"
             raise ForbiddenError(f"{self.frozen}_frozen", message)
 
     def require_unrevoked(self, clock: Callable[[], float] = time.time) -> None:

@@ -5,7 +5,15 @@ SELECT k.key_id, k.name, k.environment, k.policy, k.project_id, p.account_id, k.
        p.requests_per_minute AS project_requests, p.tokens_per_minute AS project_tokens,
        k.requests_per_minute AS key_requests, k.tokens_per_minute AS key_tokens,
        p.policy AS project_policy, a.policy AS account_policy,
-       CASE WHEN a.frozen THEN 'account' WHEN p.frozen THEN 'project' WHEN k.frozen THEN 'key' END AS frozen
+       CASE WHEN a.frozen THEN 'account' WHEN p.frozen THEN 'project' WHEN k.frozen THEN 'key' END AS frozen,
+       -- What a rule of alerts froze says which rule and why; a person's words are not for whoever has the key.
+       CASE WHEN a.frozen OR p.frozen OR k.frozen THEN (
+           SELECT CASE WHEN c.author LIKE 'alert:%%' THEN c.reason END FROM edge.change c
+           WHERE c.what = 'frozen'
+             AND c.kind = CASE WHEN a.frozen THEN 'account' WHEN p.frozen THEN 'project' ELSE 'key' END
+             AND c.entity_id = CASE WHEN a.frozen THEN a.account_id WHEN p.frozen THEN p.project_id ELSE k.key_id END
+           ORDER BY c.version DESC LIMIT 1
+       ) END AS frozen_why
 FROM edge.api_key k
 JOIN edge.project p USING (project_id)
 JOIN edge.account a USING (account_id)
