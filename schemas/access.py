@@ -31,6 +31,7 @@ Permission = Literal[
     "budget.write",
     "money.write",
     "usage.read",
+    "alert.write",
     "audit.read",
     "price.read",
     "price.write",
@@ -51,9 +52,9 @@ _READ_ACCOUNT: Final[frozenset[Permission]] = frozenset(
 PERMISSIONS_OF: Final[dict[Role, frozenset[Permission]]] = {
     "operator": frozenset(PERMISSIONS),
     "on-call": _READ_ACCOUNT
-    | {"freeze", "audit.read", "price.read", "route.read", "channel.freeze", "ledger.read", "ledger.write"},
+    | {"freeze", "alert.write", "audit.read", "price.read", "route.read", "channel.freeze", "ledger.read", "ledger.write"},
     "owner": _READ_ACCOUNT
-    | {"account.write", "project.write", "key.write", "freeze", "user.write", "budget.write", "audit.read"},
+    | {"account.write", "project.write", "key.write", "freeze", "alert.write", "user.write", "budget.write", "audit.read"},
     "billing": _READ_ACCOUNT | {"budget.write"},
     "member": _READ_ACCOUNT | {"key.write"},
 }

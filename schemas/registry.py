@@ -40,7 +40,7 @@ EVENTS: dict[str, dict[str, type[Event]]] = {
         "CreditExpired": corrections.CreditExpired,
         "CheckpointPublished": ledger.CheckpointPublished,
     },
-    topics.ALERTS: {"VelocityAlert": alerts.VelocityAlert},
+    topics.ALERTS: {"VelocityAlert": alerts.VelocityAlert, "AlertChanged": alerts.AlertChanged},
     topics.DEAD: {"DeadLetter": dead.DeadLetter},
     topics.USAGE: {"UsageSample": samples.UsageSample},
 }

@@ -21,6 +21,7 @@ budget.read     x x o o o
 budget.write    x . o o .
 money.write     x . . . .
 usage.read      x x o o o
+alert.write     x x o . .
 audit.read      x x o . .
 price.read      x x . . .
 route.read      x x . . .

@@ -1,4 +1,4 @@
-"""The admin calls: how far the loader is, what it has loaded, which alerts there were."""
+"""The admin calls: how far the loader is, what it has loaded."""
 
 import secrets
 import time
@@ -10,10 +10,9 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from schemas.access import ALL, Accounts
 from services.analytics import metrics
-from services.analytics.admin_calls import Caller, operation
-from services.analytics.admin_models import AlertsPage, Lag, TopicCount
+from services.analytics.admin_calls import operation
+from services.analytics.admin_models import Lag, TopicCount
 from services.analytics.errors import QueryRefusedError, TransientError
 from services.analytics.http_errors import UnauthorizedError
 from services.analytics.loader import LoaderState
@@ -23,10 +22,8 @@ from services.analytics.sqlfile import queries
 from services.analytics.timerange import TimeRange
 from services.analytics.warehouse import Warehouse
 
-ALERTS_SHOWN = 500
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 """What a query may name: ClickHouse keeps instants to the year 2299, and another offset moves one by a day at most."""
-After = Annotated[str | None, Query(max_length=200, description="The next_after of the page before.")]
 Since = Annotated[datetime | None, Query(alias="from")]
 Until = Annotated[datetime | None, Query(alias="to")]
 
@@ -107,35 +104,6 @@ async def counts(warehouse: Warehouse) -> dict[str, dict[str, int]]:
     return found
 
 
-async def alerts(  # noqa: PLR0917 - the words of the call
-    warehouse: Warehouse, since: datetime, until: datetime, accounts: Accounts, after: str | None, limit: int
-) -> dict[str, Any]:
-    """A page of alerts with their latest states, of these accounts and the time asked for, newest first."""
-    if since >= until:
-        raise QueryRefusedError("from", "`from` must lie before `to`")
-    before_us, before_id = (micros_of(until), "") if after is None else _place(after)
-    parameters = {
-        "from_us": micros_of(since),
-        "to_us": before_us,
-        "before_id": before_id,
-        "every": accounts is ALL,
-        "accounts": [] if accounts is ALL else sorted(accounts),
-        "limit": limit + 1,
-    }
-    found = await warehouse.rows(queries("warehouse.sql")["alerts"], parameters)
-    page = found[:limit]
-    more = len(found) > limit
-    following = f"{micros_of(page[-1]['fired_at'].replace(tzinfo=UTC))}/{page[-1]['alert_id']}" if more else None
-    return {"object": "list", "data": page, "next_after": following}
-
-
-def _place(after: str) -> tuple[int, str]:
-    micros, _, alert_id = after.partition("/")
-    if not (micros.isascii() and micros.isdigit() and len(micros) < 18):
-        raise QueryRefusedError("after", "`after` must be the `next_after` of the page before")
-    return int(micros), alert_id
-
-
 def router(warehouse: Warehouse, state: LoaderState) -> APIRouter:
     """The routes under `/admin`."""
     routes = APIRouter(prefix="/admin")
@@ -151,20 +119,5 @@ def router(warehouse: Warehouse, state: LoaderState) -> APIRouter:
     async def show_counts() -> Response:
         """Rows as queries see them, and distinct event ids."""
         return json_response(await counts(warehouse))
-
-    @routes.get("/alerts", response_model=AlertsPage, **operation("usage.read", "List alerts", about="query"))
-    async def list_alerts(  # noqa: PLR0917 - FastAPI passes them by name
-        caller: Caller,
-        since: Since = None,
-        until: Until = None,
-        account_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
-        after: After = None,
-        limit: Annotated[int, Query(ge=1, le=ALERTS_SHOWN)] = ALERTS_SHOWN,
-    ) -> Response:
-        """Those under way in the time asked for (the last week), of one account or of all that the caller may see."""
-        end = as_utc(until, "to") or datetime.now(UTC) + timedelta(minutes=1)
-        accounts = frozenset({account_id}) if account_id else caller.accounts_with("usage.read")
-        begin = as_utc(since, "from") or end - timedelta(days=7)
-        return json_response(await alerts(warehouse, begin, end, accounts, after, limit))
 
     return routes

@@ -65,20 +65,34 @@ Caller = Annotated[Principal, Depends(caller)]
 
 
 def operation(
-    permission: Permission, summary: str, *, about: Literal["installation", "query"] = "installation"
+    permission: Permission, summary: str, *, about: Literal["installation", "query", "entity"] = "installation"
 ) -> dict[str, Any]:
     """What FastAPI is told of an operation: the permission that it needs (checked, and shown in OpenAPI) and its errors.
 
     One `about` an account of its query is narrowed, where it names none, to the accounts in which the caller has the
-    permission.
+    permission. One about an entity checks it by :func:`permit`, once it knows whose the entity is.
     """
-    codes = [400, 401, 403, *([404] if about == "query" else []), 503]
+    codes = [400, 401, 403, *([404] if about != "installation" else []), 503]
     return {
         "summary": summary,
-        "dependencies": [Depends(_needs(permission, narrowed=about == "query"))],
+        "dependencies": [] if about == "entity" else [Depends(_needs(permission, narrowed=about == "query"))],
         "openapi_extra": {PERMISSION_FIELD: permission},
         "responses": {code: {"model": ErrorReply} for code in codes},
     }
+
+
+def permit(principal: Principal, permission: Permission, account_id: str | None, missing: Exception) -> None:
+    """Let nobody at what belongs to an account (None: to the installation) who may not. Raises `missing` to strangers.
+
+    What belongs to the installation is none of the business of anybody without a role there.
+    """
+    if account_id is None and not principal.of_installation:
+        raise missing
+    verdict = principal.verdict(permission, account_id)
+    if verdict is Verdict.UNKNOWN:
+        raise missing
+    if verdict is Verdict.REFUSED:
+        raise RoleNotAllowedError(refusal(permission))
 
 
 def _needs(permission: Permission, *, narrowed: bool) -> Callable[[Request], Awaitable[None]]:

@@ -1,7 +1,6 @@
 """What admin calls answer, as OpenAPI shows it."""
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -36,31 +35,6 @@ class TopicCount(BaseModel):
 
     rows: int
     distinct_event_ids: int
-
-
-class Alert(BaseModel):
-    """The latest state of an alert."""
-
-    alert_id: str
-    account_id: str
-    signal: str
-    state: str
-    subject_kind: str
-    subject_id: str
-    observed: float
-    threshold: float
-    unit: str
-    fired_at: datetime
-    resolved_at: datetime | None
-    message: str
-
-
-class AlertsPage(BaseModel):
-    """The newest first; `next_after` is what to give as `after` for the following page, null at the end."""
-
-    object: Literal["list"]
-    data: list[Alert]
-    next_after: str | None
 
 
 class Counted(BaseModel):

@@ -11,6 +11,8 @@ from starlette.responses import Response
 from schemas.release import alive
 from services.analytics import admin_api, dashboard_api, http_errors, internal_api, live_api
 from services.analytics.admin_calls import Door, require_permissions
+from services.analytics.alerts.wiring import Alerts
+from services.analytics.database import Database
 from services.analytics.identity import Identity
 from services.analytics.live_feed import LiveFeed
 from services.analytics.loader import STOP_TIMEOUT_S, Loader, Wiring
@@ -35,28 +37,24 @@ def build(settings: Settings) -> FastAPI:
     sql = Warehouse(connector(*where, max_threads=READING_THREADS), "sql") if _opens_sql(settings) else None
     writing = Warehouse(connector(*where, max_threads=LOADING_THREADS), "load")
     reading = Warehouse(connector(*where, max_threads=READING_THREADS), "read")
-    loader = Loader(
-        Wiring(
-            database_url=settings.database_url,
-            warehouse=writing,
-            new_reader=lambda: Reader(settings.kafka_bootstrap_servers, TOPICS),
-            new_publisher=lambda: Publisher(settings.kafka_bootstrap_servers, "analytics-loader"),
-            limits=Limits(flush_seconds=settings.flush_seconds, rows=settings.batch_rows),
-            layout=settings.layout,
-            keep_days=settings.clickhouse_keep_days,
-        )
-    )
+    loader = _loader(settings, writing)
+    database = Database(settings.database_url)
+    alerts = Alerts(settings, database, loader.state, tuple)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await database.open()
         app.state.loader_task = asyncio.create_task(loader.run())
+        alerts.start()
         yield
+        await alerts.stop()
         await _stop(loader, app.state.loader_task)
         await identity.close()
         await reading.close()
         if sql is not None:
             await sql.close()
         await writing.close()
+        await database.close()
 
     app = FastAPI(
         title="Tollbook analytics, admin API",
@@ -71,6 +69,8 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(Door, settings.admin_token.get_secret_value(), identity)
     app.add_middleware(Replies, http_errors.fault)
     app.include_router(admin_api.router(reading, loader.state))
+    for routes in alerts.routers():
+        app.include_router(routes)
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))
     app.include_router(dashboard_api.data_router(reading))
@@ -83,6 +83,21 @@ def build(settings: Settings) -> FastAPI:
     _add_health(app, loader)
     require_permissions(app)
     return app
+
+
+def _loader(settings: Settings, warehouse: Warehouse) -> Loader:
+    """What reads Kafka and writes the warehouse."""
+    return Loader(
+        Wiring(
+            database_url=settings.database_url,
+            warehouse=warehouse,
+            new_reader=lambda: Reader(settings.kafka_bootstrap_servers, TOPICS),
+            new_publisher=lambda: Publisher(settings.kafka_bootstrap_servers, "analytics-loader"),
+            limits=Limits(flush_seconds=settings.flush_seconds, rows=settings.batch_rows),
+            layout=settings.layout,
+            keep_days=settings.clickhouse_keep_days,
+        )
+    )
 
 
 def _opens_sql(settings: Settings) -> bool:

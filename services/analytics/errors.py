@@ -6,6 +6,7 @@ AnalyticsError
 │   ├── LeaseLostError     another loader has taken over, or Postgres was away: ask for the lease again
 │   ├── CancelledInsideError  a library cancelled a call that nobody asked it to
 │   ├── TopicMissingError  wait until the topic exists
+│   ├── PostgresAwayError  answer 503, or look again a moment later
 │   └── ReplayShortError   Kafka does not yet return records that were recorded as read: wait for it
 ├── LogTruncatedError      halt: Kafka no longer has what was not loaded; a person decides
 ├── SchemaDriftError       halt: an applied migration was edited
@@ -15,6 +16,8 @@ AnalyticsError
 ├── NoSuchRulesError       answer 404: the rules have no such version
 ├── RoleNotAllowedError    answer 403: the caller's roles do not have the permission that the call needs
 ├── UnknownAccountError    answer 404: there is no such account, or the caller has nothing to do with it
+├── UnknownAlertError      answer 404: there is no such alert or silence, or the caller has nothing to do with it
+├── AlertStateError        answer 409: the alert is not in a state in which that can be done
 ├── TooManyOfYoursError     answer 429: the caller, or their account, watches as often as one may
 └── IdentityUnavailableError  answer 503: edge does not say whose an access token is
 """
@@ -49,6 +52,10 @@ class CancelledInsideError(TransientError):
 
 class TopicMissingError(TransientError):
     """A topic does not exist yet: create it (the stack does so on start)."""
+
+
+class PostgresAwayError(TransientError):
+    """Postgres does not answer: ask again a moment later."""
 
 
 class ReplayShortError(TransientError):
@@ -105,6 +112,22 @@ class UnknownAccountError(AnalyticsError):
 
     def __init__(self, account_id: str) -> None:
         super().__init__(f"There is no account {account_id!r}.")
+
+
+class UnknownAlertError(AnalyticsError):
+    """There is no such alert, or it is none of the caller's business: answer 404, in the same words."""
+
+    def __init__(self, kind: str, entity_id: str) -> None:
+        super().__init__(f"There is no {kind} {entity_id!r}.")
+        self.code = f"{kind}_not_found"
+
+
+class AlertStateError(AnalyticsError):
+    """The alert is not in a state in which that can be done: answer 409."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class TooManyOfYoursError(AnalyticsError):

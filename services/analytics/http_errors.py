@@ -12,12 +12,14 @@ from starlette.responses import Response
 from schemas.access import IDENTITY_UNAVAILABLE, ROLE_NOT_ALLOWED
 from services.analytics.allowed_methods import allowed_methods
 from services.analytics.errors import (
+    AlertStateError,
     IdentityUnavailableError,
     QueryRefusedError,
     RoleNotAllowedError,
     TooManyOfYoursError,
     TransientError,
     UnknownAccountError,
+    UnknownAlertError,
 )
 
 TYPES = {
@@ -26,6 +28,7 @@ TYPES = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    409: "conflict_error",
     429: "rate_limit_error",
 }
 CODES = {400: "invalid_request", 401: "invalid_token", 404: "not_found", 405: "method_not_allowed"}
@@ -85,6 +88,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(UnknownAccountError)
     async def unknown(_: Request, error: UnknownAccountError) -> Response:
         return error_response(404, str(error), param="account_id", code="account_not_found")
+
+    @app.exception_handler(UnknownAlertError)
+    async def unknown_alert(_: Request, error: UnknownAlertError) -> Response:
+        return error_response(404, str(error), code=error.code)
+
+    @app.exception_handler(AlertStateError)
+    async def state(_: Request, error: AlertStateError) -> Response:
+        return error_response(409, str(error), code=error.code)
 
     @app.exception_handler(IdentityUnavailableError)
     async def nobody(_: Request, error: IdentityUnavailableError) -> Response:

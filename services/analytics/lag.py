@@ -34,6 +34,13 @@ class LagWindow:
         total = sum(counts)
         return [_quantile(counts, total, fraction) for fraction in fractions]
 
+    def lately_ms(self, now_seconds: float) -> float | None:
+        """The median of the last ten to twenty seconds; None where there were no events."""
+        slot = int(now_seconds) // SLOT_SECONDS
+        latest = [counts for when, counts in self._slots if when >= slot - 1]
+        counts = [sum(column) for column in zip(*latest, strict=True)]
+        return _quantile(counts, sum(counts), 0.5)
+
     def count(self, now_seconds: float) -> int:
         """Events in the window."""
         self._forget(int(now_seconds) // SLOT_SECONDS)

@@ -130,6 +130,7 @@ class Loader:
             stack.push_async_callback(reader.stop)
             await publisher.start()
             stack.push_async_callback(publisher.stop)
+            self.state.reason = "waiting until it is the loader"
             positions = await stack.enter_async_context(leased_positions(wiring.database_url, store_id))
             await self._bring_up_to_date(positions)
             await self._resume(positions, reader, publisher)

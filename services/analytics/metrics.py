@@ -21,6 +21,12 @@ EVENT_TO_ROW_MS = Gauge(
 QUERY_SECONDS = Histogram("tollbook_analytics_query_seconds", "Queries of the dashboard and the admin calls.", ["query"])
 METERED = Counter("tollbook_analytics_metered_samples_total", "Usage samples that the velocity meter counted.")
 ALERTS_OPEN = Gauge("tollbook_analytics_alerts_open", "Keys that the velocity meter holds to be running away.")
+ALERT_STEPS = Counter("tollbook_analytics_alert_steps_total", "Steps that alerts took.", ["signal", "step"])
+ALERT_EVENTS_WAITING = Gauge("tollbook_analytics_alert_events_waiting", "Events of alerts that Kafka has not taken yet.")
+FREEZES = Counter(
+    "tollbook_analytics_freezes_total", "Attempts to freeze what a rule wants frozen, by outcome.", ["kind", "outcome"]
+)
+METER_SILENT_SECONDS = Gauge("tollbook_analytics_meter_silent_seconds", "Since when no meter was heard of.")
 WATCHERS = Gauge("tollbook_analytics_watchers", "Those who watch requests live in this process.")
 WATCHERS_DROPPED = Counter("tollbook_analytics_watchers_dropped_total", "Watchers who read too slowly and were dropped.")
 DELIVERIES = Counter(

@@ -31,6 +31,11 @@ class Publisher:
         self._name = name
         self._producer: AIOKafkaProducer | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether it is connected."""
+        return self._producer is not None
+
     async def start(self) -> None:
         """Connect. Raises :class:`KafkaAwayError`."""
         self._producer = AIOKafkaProducer(

@@ -31,6 +31,7 @@ class Replies:
             await self._app(scope, receive, send)
             return
         request_id = str(new_id())
+        scope.setdefault("state", {})["request_id"] = request_id
         begun = False
 
         async def named(message: Message) -> None:

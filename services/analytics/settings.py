@@ -35,11 +35,13 @@ class Settings(BaseSettings):
     admin_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_ADMIN_TOKEN")
     edge_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_EDGE_TOKEN")
     edge_url: str = Field(default="", validation_alias="TOLLBOOK_EDGE_URL")
+    router_url: str = Field(default="", validation_alias="TOLLBOOK_ROUTER_URL")
     analytics_token: SecretStr = Field(default=SecretStr(""), validation_alias="TOLLBOOK_ANALYTICS_TOKEN")
     sql_token: SecretStr = Field(default=SecretStr(""), validation_alias="TOLLBOOK_SQL_TOKEN")
     sql_seconds: int = Field(default=10, ge=1, le=300, validation_alias="TOLLBOOK_SQL_SECONDS")
     sql_rows: int = Field(default=1_000_000, ge=1, validation_alias="TOLLBOOK_SQL_ROWS")
     sql_memory_bytes: int = Field(default=1_000_000_000, ge=10_000_000, validation_alias="TOLLBOOK_SQL_MEMORY_BYTES")
+    watch_itself: bool = Field(default=True, validation_alias="TOLLBOOK_WATCH_ITSELF")
     flush_seconds: float = Field(default=1.0, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
     batch_rows: int = Field(default=10_000, ge=1, le=100_000, validation_alias="TOLLBOOK_LOADER_BATCH_ROWS")
 
@@ -68,7 +70,10 @@ class MigrationSettings(BaseSettings):
 
 
 class MeterSettings(BaseSettings):
-    """Settings of the velocity meter. `tokens_per_minute_by_key` overrides the threshold of single keys, by public key id."""
+    """Settings of the velocity meter, which tells analytics what it judges.
+
+    `tokens_per_minute_by_key` overrides the threshold of single keys, by public key id.
+    """
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
@@ -76,6 +81,8 @@ class MeterSettings(BaseSettings):
     data_dir: Path = Field(default=Path(".tollbook"), validation_alias="TOLLBOOK_DATA_DIR")
     host: str = Field(default="127.0.0.1", validation_alias="TOLLBOOK_HOST")
     port: int | None = Field(default=None, ge=1, le=65535, validation_alias="TOLLBOOK_PORT")
+    analytics_url: str = Field(min_length=1, validation_alias="TOLLBOOK_ANALYTICS_URL")
+    analytics_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_ANALYTICS_TOKEN")
     replication_factor: int = Field(default=1, ge=1, validation_alias="TOLLBOOK_KAFKA_REPLICATION_FACTOR")
     tokens_per_minute: int = Field(default=200_000, ge=1, validation_alias="TOLLBOOK_VELOCITY_TOKENS_PER_MINUTE")
     tokens_per_minute_by_key: dict[str, PositiveInt] = Field(

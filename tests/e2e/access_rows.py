@@ -104,6 +104,17 @@ ANALYTICS = """
 analytics GET /admin/lag | whole | op oc
 analytics GET /admin/counts | whole | op oc
 analytics GET /admin/alerts | list | op oc ow bi me
+analytics GET /admin/alerts/{alert_id} | tenant | op oc ow bi me
+analytics POST /admin/alerts/{alert_id}/acknowledge | tenant | op oc ow
+analytics POST /admin/alerts/{alert_id}/resolve | tenant | op oc ow
+analytics POST /admin/alerts/{alert_id}/approve | tenant | op oc ow
+analytics POST /admin/alerts/{alert_id}/decline | tenant | op oc ow
+analytics POST /admin/alerts/{alert_id}/silence | tenant | op oc ow
+analytics POST /admin/alerts/{alert_id}/unsilence | tenant | op oc ow
+analytics GET /admin/silences | list | op oc ow bi me
+analytics POST /admin/silences | tenant | op oc ow
+analytics DELETE /admin/silences/{silence_id} | tenant | op oc ow
+analytics GET /admin/audit-log | list | op oc ow
 analytics GET /admin/requests/live | list | op oc ow bi me
 analytics GET /admin/dashboard/series | whole | op oc
 analytics GET /admin/dashboard/tables | whole | op oc

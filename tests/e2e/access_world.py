@@ -16,8 +16,9 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 class Root:
     """Calls with the admin token, which must succeed."""
 
-    def __init__(self, stack: dict[str, Any], http: httpx.Client) -> None:
+    def __init__(self, stack: dict[str, Any], http: httpx.Client, service_token: str) -> None:
         self.stack = stack
+        self._service_token = service_token
         self.http = http
         self._headers = {"authorization": f"Bearer {stack['admin_token']}"}
 
@@ -28,6 +29,12 @@ class Root:
     def post(self, service: str, path: str, body: Any) -> Any:
         """The reply's JSON."""
         return self._told(self.http.post(self.stack[f"{service}_url"] + path, json=body, headers=self._headers))
+
+    def judge(self, verdict: dict[str, Any]) -> None:
+        """Tell analytics of what exceeds, as the meter does."""
+        url = f"{self.stack['analytics_url']}/internal/verdicts"
+        body = {"meter": "matrix", "sent_at": datetime.now(UTC).isoformat(), "verdicts": [verdict]}
+        self._told(self.http.post(url, json=body, headers={"authorization": f"Bearer {self._service_token}"}))
 
     def put(self, path: str, body: Any) -> None:
         """Put something of router's in force."""
@@ -113,6 +120,8 @@ class World:
     user: Person = field(init=False)
     payment_id: str = field(init=False)
     case_id: str = field(init=False)
+    alert_id: str = field(init=False)
+    silence_id: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.account_id = self.root.post("edge", "/admin/accounts", {"name": "matrix"})["account_id"]
@@ -124,11 +133,37 @@ class World:
         self.payment_id = uuid4().hex
         self.root.post("settlement", "/admin/topups", self.payment(self.payment_id))
         self.case_id = self.root.post("settlement", "/admin/chargebacks", self.dispute())["case_id"]
+        self.alert_id, self.silence_id = self.new_alert(), self.new_silence()
 
     def new_key(self) -> dict[str, Any]:
         """Another key, with its secret."""
         made: dict[str, Any] = self.root.post("edge", "/admin/keys", {"project_id": self.project_id, "name": "matrix"})
         return made
+
+    def new_alert(self) -> str:
+        """Another alert, which asks whether to freeze a key that is not there."""
+        subject, now = f"matrix-{uuid4().hex}", datetime.now(UTC)
+        window = {"window_start": (now - timedelta(minutes=1)).isoformat(), "window_end": now.isoformat()}
+        about = {
+            "rule": "matrix",
+            "signal": "matrix",
+            "subject_kind": "key",
+            "subject_id": subject,
+            "account_id": self.account_id,
+        }
+        seen = {"exceeded": True, "calm": False, "observed": 2, "threshold": 1, "unit": "x", "action": "ask"}
+        self.root.judge({**about, **seen, **window, "account_id": self.account_id})
+        (alert,) = self.root.get("analytics", f"/admin/alerts?subject_id={subject}")["data"]
+        return str(alert["alert_id"])
+
+    def new_silence(self) -> str:
+        """Another silence, of nothing that there is."""
+        return str(self.root.post("analytics", "/admin/silences", self.silence())["silence_id"])
+
+    def silence(self) -> dict[str, Any]:
+        """The body of a silence."""
+        until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        return {"account_id": self.account_id, "rule": f"matrix-{uuid4().hex}", "until": until, "reason": "matrix"}
 
     def payment(self, payment_id: str) -> dict[str, Any]:
         """The body of a top-up."""
@@ -157,6 +192,11 @@ class World:
             "channel_id": Routes.channel,
             "model_id": Routes.model,
         }
+        if "/alerts/" in path:
+            acting = fresh and name.split()[1] == "POST"
+            return known | {"alert_id": self.new_alert() if acting else self.alert_id}
+        if "/silences/" in path:
+            return known | {"silence_id": self.new_silence() if fresh else self.silence_id}
         if "/accounts/" in path:
             return known | {"entity_id": self.account_id}
         if "/projects/" in path:
@@ -190,6 +230,8 @@ class World:
             "edge POST /admin/users/{entity_id}/tokens": {"name": "made by the matrix"},
             "edge POST /admin/me/tokens": {"name": "made by the matrix"},
             "edge POST /admin/route-plans": {"key_id": self.key_id, "model": "gpt-4o"},
+            "analytics POST /admin/alerts/{alert_id}/silence": {"until": later, **reason},
+            "analytics POST /admin/silences": self.silence(),
             "settlement POST /admin/topups": self.payment(uuid4().hex),
             "settlement POST /admin/limits": {
                 **account, "kind": "bucket", "id": "credit", "currency": "USD", "window": "month", "limit": "1000",

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from jsonschema import Draft202012Validator
 
+from deploy.local.environment import load_secrets
+from deploy.local.stack import Stack
 from tests.e2e.access_rows import ANALYTICS, EDGE, ROUTER, SETTLEMENT, Row, rows
 from tests.e2e.access_world import Person, Root, Routes, World, people, person, queries
 from tests.integration.settlement.processes import until
@@ -17,7 +19,10 @@ from tests.integration.settlement.processes import until
 TABLE = rows(EDGE, ROUTER, SETTLEMENT, ANALYTICS)
 SERVICES = ("edge", "router", "settlement", "analytics")
 VERBS = ("get", "post", "put", "patch", "delete")
-FOREIGN = {"account_not_found", "project_not_found", "key_not_found", "user_not_found", "grant_not_found"}
+FOREIGN = {
+    "account_not_found", "project_not_found", "key_not_found", "user_not_found", "grant_not_found", "alert_not_found",
+    "silence_not_found",
+}  # fmt: skip
 """What is said of an account's things to whoever has no role in it."""
 BOOK = "settlement POST /admin/price-books"
 LIVE = "analytics GET /admin/requests/live"
@@ -30,6 +35,7 @@ DECIDED = {
     "edge": (
         "access_token", "account", "admin_reply", "admin_user", "api_key", "audit_entry", "change", "project", "role_grant",
     ),
+    "analytics": ("audit_entry", "silence"),
     "router": ("audit_entry", "channel_freeze", "channel_key", "route_table"),
     "settlement": (
         "admin_reply", "audit_entry", "case_change", "dispute", "envelope", "fx_rate", "price_book", "price_withdrawal",
@@ -137,10 +143,10 @@ def calls_of(root: Root) -> Iterator[Call]:
 
 
 @pytest.fixture(scope="module")
-def rig(described: dict[str, Any]) -> Iterator[Rig]:
+def rig(described: dict[str, Any], running: Stack) -> Iterator[Rig]:
     """The stack of all end-to-end tests, with accounts and users of this module's own."""
     with httpx.Client(timeout=60, trust_env=False) as http:
-        root = Root(described, http)
+        root = Root(described, http, load_secrets(running.home)["TOLLBOOK_ANALYTICS_TOKEN"])
         own, other = World(root), World(root)
         prices = root.get("settlement", "/admin/price-books/current")["book"]
         routes, calls, users = Routes(root), list(calls_of(root)), people(root, own.account_id)

@@ -4,31 +4,37 @@
 
 A verdict may come once or a hundred times, from one detector or two: what is said again changes nothing. An alert that comes
 back soon after it was resolved is the same alert, one flap older, and each flap doubles how long it must be calm. A silenced
-alert lives on unheard; it is told when the silence ends and it still fires.
+alert lives on unheard; it is told when the silence ends and it still fires. Whoever heard it begin hears it end.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from services.analytics.alerts.verdict import About, Verdict
 
 State = Literal["pending", "firing", "acknowledged", "resolved", "dropped"]
-Kind = Literal["pending", "firing", "acknowledged", "resolved", "dropped", "silenced", "unsilenced"]
+Kind = Literal[
+    "pending", "firing", "acknowledged", "resolved", "dropped", "silenced", "unsilenced",
+    "asked", "approved", "declined", "withdrawn", "acted", "failed",
+]  # fmt: skip
+"""What happened to an alert; the second line is about the freeze that its rule wants."""
 OPEN: frozenset[State] = frozenset(("pending", "firing", "acknowledged"))
 LIVE: frozenset[State] = frozenset(("firing", "acknowledged"))
 FLAP_WINDOW = timedelta(minutes=15)
 """An alert that fires again this soon after it was resolved is the same alert."""
 MOST_DOUBLINGS = 5
+LATE = timedelta(minutes=1)
+"""A verdict about an older window than the last is one that came late, and says nothing. One that is older still is by a clock
+that was put right, and counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An alert as it stands. `last` is the verdict that moved it last; `peak` the most that was observed while it was open.
+    """An alert as it stands. `last` is the verdict that was seen last; `peak` the most that was observed while it was open.
 
-    `ended` is the state that a reopened alert falls back to when it does not fire after all.
+    `heard`: its beginning was told and its end was not, so that somebody waits to hear of that.
     """
 
     alert_id: str
@@ -43,6 +49,7 @@ class Alert:
     resolved_at: datetime | None = None
     resolved_by: str | None = None
     silenced_by: str | None = None
+    heard: bool = False
     flaps: int = 0
     peak: float = 0.0
 
@@ -59,7 +66,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """A step that an alert took. `told` is whether anybody is to hear of it;."""
+    """A step that an alert took. `told` is whether anybody is to hear of it."""
 
     kind: Kind
     at: datetime
@@ -71,15 +78,21 @@ class Transition:
 Step = tuple[Alert | None, tuple[Transition, ...]]
 
 
-def advance(alert: Alert | None, verdict: Verdict, now: datetime) -> Step:
-    """What a verdict makes of the alert about its rule and subject, and the steps that this takes."""
+def advance(alert: Alert | None, verdict: Verdict, now: datetime, silence_id: str | None = None) -> Step:
+    """What a verdict makes of the alert about its rule and subject, and the steps that this takes.
+
+    `silence_id` names the silence that covers them now.
+    """
+    if alert is not None and timedelta() < alert.last.window_end - verdict.window_end <= LATE:
+        return alert, ()
     if alert is None or alert.state == "dropped" or (alert.state == "resolved" and not _flaps(alert, now)):
-        return _open(verdict, now) if verdict.exceeded else (alert, ())
+        return _open(verdict, now, silence_id) if verdict.exceeded else (alert, ())
     if alert.state == "resolved":
-        return _reopen(alert, verdict, now) if verdict.exceeded else (alert, ())
-    if alert.state == "pending":
-        return _pending(alert, verdict, now)
-    return _live(alert, verdict, now)
+        return _reopen(alert, verdict, now, silence_id) if verdict.exceeded else (alert, ())
+    aligned, muted = silence(alert, silence_id, now)
+    assert aligned is not None, "a silence does not end an alert"
+    moved, steps = _pending(aligned, verdict, now) if aligned.state == "pending" else _live(aligned, verdict, now)
+    return moved, (*muted, *steps)
 
 
 def alert_id(about: About, opened_at: datetime) -> str:
@@ -92,7 +105,8 @@ def acknowledge(alert: Alert, by: str, now: datetime, reason: str | None = None)
     if alert.state != "firing":
         return alert, ()
     taken = replace(alert, state="acknowledged", acknowledged_at=now, acknowledged_by=by)
-    return taken, (Transition(kind="acknowledged", at=now, told=_heard(alert), by=by, reason=reason),)
+    told = alert.heard and _heard(alert)
+    return taken, (Transition(kind="acknowledged", at=now, told=told, by=by, reason=reason),)
 
 
 def resolve(alert: Alert, by: str, now: datetime, reason: str | None = None) -> Step:
@@ -108,29 +122,30 @@ def silence(alert: Alert, by: str | None, now: datetime) -> Step:
     if by is not None:
         return moved, (Transition(kind="silenced", at=now, told=False, by=by),)
     ended = Transition(kind="unsilenced", at=now, told=False)
-    if alert.state != "firing":
+    if alert.state != "firing" or alert.heard:
         return moved, (ended,)
-    return moved, (ended, Transition(kind="firing", at=now, told=True, reason="its silence has ended"))
+    return replace(moved, heard=True), (ended, Transition(kind="firing", at=now, told=True, reason="its silence has ended"))
 
 
-def summary(alert: Alert) -> Mapping[str, Any]:
-    """What makes one alert another one than it was: two alerts with the same summary need no second look."""
-    return {"state": alert.state, "flaps": alert.flaps, "silenced_by": alert.silenced_by, "calm": alert.calm_since is not None}
+def noteworthy(before: Alert | None, after: Alert) -> bool:
+    """Whether an alert changed in more than what was observed of it last: such a change is written down at once."""
+    return before is None or replace(after, last=before.last, peak=before.peak) != before
 
 
-def _open(verdict: Verdict, now: datetime) -> Step:
+def _open(verdict: Verdict, now: datetime, silence_id: str | None) -> Step:
     fresh = Alert(
         alert_id=alert_id(verdict.about, now),
         last=verdict,
         state="pending",
         opened_at=now,
         pending_since=now,
+        silenced_by=silence_id,
         peak=verdict.observed,
     )
     return _fire(fresh, now) if verdict.for_s <= 0 else (fresh, (Transition(kind="pending", at=now, told=False),))
 
 
-def _reopen(alert: Alert, verdict: Verdict, now: datetime) -> Step:
+def _reopen(alert: Alert, verdict: Verdict, now: datetime, silence_id: str | None) -> Step:
     again = replace(
         _seen(alert, verdict),
         state="pending",
@@ -139,6 +154,7 @@ def _reopen(alert: Alert, verdict: Verdict, now: datetime) -> Step:
         calm_since=None,
         acknowledged_at=None,
         acknowledged_by=None,
+        silenced_by=silence_id,
     )
     return _fire(again, now) if verdict.for_s <= 0 else (again, (Transition(kind="pending", at=now, told=False),))
 
@@ -164,15 +180,17 @@ def _live(alert: Alert, verdict: Verdict, now: datetime) -> Step:
 
 
 def _fire(alert: Alert, now: datetime) -> Step:
-    fired = replace(alert, state="firing", fired_at=alert.fired_at or now, resolved_at=None, resolved_by=None)
-    return fired, (Transition(kind="firing", at=now, told=_heard(alert)),)
+    told = _heard(alert)
+    fired = replace(
+        alert, state="firing", fired_at=alert.fired_at or now, resolved_at=None, resolved_by=None, calm_since=None, heard=told
+    )
+    return fired, (Transition(kind="firing", at=now, told=told),)
 
 
 def _resolved(alert: Alert, now: datetime, by: str | None, reason: str | None) -> Step:
-    # What nobody heard of begin, nobody hears of ending.
-    told = alert.state in LIVE and _heard(alert)
-    over = replace(alert, state="resolved", resolved_at=now, resolved_by=by)
-    return over, (Transition(kind="resolved", at=now, told=told, by=by, reason=reason),)
+    # What nobody heard begin, nobody hears end; what somebody heard begin is ended for them under a silence too.
+    over = replace(alert, state="resolved", resolved_at=now, resolved_by=by, heard=False)
+    return over, (Transition(kind="resolved", at=now, told=alert.heard, by=by, reason=reason),)
 
 
 def _seen(alert: Alert, verdict: Verdict) -> Alert:

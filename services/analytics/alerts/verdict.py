@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Severity = Literal["page", "ticket", "info"]
 Action = Literal["none", "ask", "freeze_key", "freeze_project", "freeze_channel"]
-SubjectKind = Literal["key", "project", "account", "channel", "model", "tag", "system"]
+SubjectKind = Literal["key", "project", "account", "channel", "model", "route", "tag", "system"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class Verdict:
     for_s: int = 0
     keep_s: int = 60
     action: Action = "none"
+    locked: bool = False
+    """An owner does not undo what the rule froze."""
     receivers: tuple[str, ...] = ()
     runbook: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)

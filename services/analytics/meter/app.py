@@ -1,8 +1,9 @@
 """The wiring of the meter: a Faust application over the usage samples."""
 
+import asyncio
 import socket
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import faust
 from pydantic import ValidationError
@@ -10,17 +11,17 @@ from pydantic import ValidationError
 from schemas import topics
 from schemas.samples import UsageSample
 from services.analytics import metrics
+from services.analytics.meter.reporting import Reporter
 from services.analytics.meter.watch import Watch
 from services.analytics.meter.web import add_pages
 from services.analytics.meter.windows import TokenWindows
 from services.analytics.publisher import Publisher
-from services.analytics.reader import KafkaAwayError
 from services.analytics.rows.decode import Poison
 from services.analytics.settings import MeterSettings
 from services.analytics.velocity import STALE_AFTER_S, Subject, Thresholds, is_stale
 
 APP_ID = "tollbook-analytics-meter"
-TICK_S = 1.0
+WAIT_S = 0.2
 SESSION_TIMEOUT_S = 6.0
 
 
@@ -51,35 +52,49 @@ def build(settings: MeterSettings) -> Any:
     publisher = Publisher(settings.kafka_bootstrap_servers, "analytics-meter")
     thresholds = Thresholds(tokens_per_minute=settings.tokens_per_minute, by_key=settings.tokens_per_minute_by_key)
     windows = TokenWindows(table)
-    watch = Watch(windows, thresholds, publisher, time.time)
-    _connect(app, settings.kafka_bootstrap_servers, publisher, watch)
-    _count(app, windows, publisher, watch)
+    watch = Watch(windows, thresholds, time.time)
+    name = f"{socket.gethostname()}-{settings.port or 0}"
+    reporter = Reporter(watch, settings.analytics_url, settings.analytics_token.get_secret_value(), name)
+    _connect(app, publisher, reporter)
+    _count(app, windows, publisher, Sight(watch, reporter))
     return app
 
 
-def _connect(app: Any, bootstrap_servers: str, publisher: Publisher, watch: Watch) -> None:
-    """Start and stop the publisher with the application; recall the open alerts whenever the partition comes to us."""
+class Sight(NamedTuple):
+    """Where what was counted is judged, and told."""
+
+    watch: Watch
+    reporter: Reporter
+
+
+def _connect(app: Any, publisher: Publisher, reporter: Reporter) -> None:
+    """Start and stop the publisher with the application; tell analytics how things stand while the partition is ours."""
     state = {"started": False}
 
     async def assigned(*_: Any, **__: Any) -> None:
         if not state["started"]:
             await publisher.start()
             state["started"] = True
-        await watch.recall(bootstrap_servers)
 
     async def stopped(*_: Any, **__: Any) -> None:
         await publisher.stop()
 
-    async def tick() -> None:
-        if app.assignor.assigned_actives():
-            await watch.tick()
+    async def tell() -> None:
+        try:
+            while not app.should_stop:
+                if app.rebalancing or not app.assignor.assigned_actives():
+                    await asyncio.sleep(WAIT_S)
+                else:
+                    await reporter.beat()
+        finally:
+            await reporter.close()
 
     app.on_partitions_assigned.connect(assigned)
     app.on_before_shutdown.connect(stopped)
-    app.timer(TICK_S)(tick)
+    app.task(tell)
 
 
-def _count(app: Any, windows: TokenWindows, publisher: Publisher, watch: Watch) -> None:
+def _count(app: Any, windows: TokenWindows, publisher: Publisher, sight: Sight) -> None:
     """Count each sample into its window and judge its key."""
     usage = app.topic(topics.USAGE, key_serializer="raw", value_serializer="raw", acks=True)
 
@@ -91,16 +106,19 @@ def _count(app: Any, windows: TokenWindows, publisher: Publisher, watch: Watch) 
                 await publisher.set_aside([_poison(record.message)])
                 continue
             second = int(sample.data.second.timestamp())
+            sight.watch.heard_sample(second)
             if is_stale(second, time.time()):
                 continue
             metrics.METERED.inc()
             windows.add(sample.data.key_id, second, sample.data.tokens)
-            subject = Subject(account_id=sample.account_id, key_id=sample.data.key_id, environment=sample.environment)
-            try:
-                await watch.judge_sample(subject, second)
-            except KafkaAwayError:
-                # Owed, and paid by a later tick; the sample is counted.
-                continue
+            subject = Subject(
+                account_id=sample.account_id,
+                key_id=sample.data.key_id,
+                project_id=sample.data.project_id,
+                environment=sample.environment,
+            )
+            if sight.watch.see(subject, second):
+                sight.reporter.news()
 
     app.agent(usage)(meter)
 

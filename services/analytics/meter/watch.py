@@ -1,85 +1,85 @@
-"""Judging keys and saying so: one alert from the moment a key exceeds its threshold until it is back."""
+"""Which keys the meter has something to say about, and what: told again every second, so that no one message matters."""
 
-import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
 
-import structlog
-
-from schemas import topics
-from schemas.alerts import AlertState
-from services.analytics import metrics
-from services.analytics.meter.alert_log import OpenAlert, open_alerts, read_alerts
+from services.analytics.alerts.verdict import Verdict
 from services.analytics.meter.windows import TokenWindows
-from services.analytics.publisher import Publisher
-from services.analytics.reader import KafkaAwayError
-from services.analytics.velocity import Subject, Thresholds, alert_event, alert_id, judge
+from services.analytics.velocity import RULE, SIGNAL, Subject, Thresholds, verdict_on
 
-log = structlog.get_logger("analytics.meter")
+SIGNALS = (SIGNAL,)
+LAG_REMEMBERED_S = 15.0
 
 
 class Watch:
-    """The open alerts of this meter. An alert is open once its beginning is acknowledged by Kafka."""
+    """Keys that exceeded, until analytics knows; and those about which analytics has an open alert, until it is over."""
 
-    def __init__(self, windows: TokenWindows, thresholds: Thresholds, publisher: Publisher, clock: Callable[[], float]) -> None:
+    def __init__(self, windows: TokenWindows, thresholds: Thresholds, clock: Callable[[], float]) -> None:
         self._windows = windows
         self._thresholds = thresholds
-        self._publisher = publisher
         self._clock = clock
-        self._open: dict[str, OpenAlert] = {}
-        self._owed: dict[str, tuple[Subject, int]] = {}
-        # A sample and the clock may judge the same key: one at a time, or the alert would be published twice.
-        self._judging = asyncio.Lock()
+        self._owed: dict[str, Verdict] = {}
+        self._open: dict[str, tuple[Subject, int]] = {}
+        self._lag = (0.0, 0.0)
 
-    async def recall(self, bootstrap_servers: str) -> None:
-        """Take over the alerts that are open according to the topic."""
-        async with self._judging:
-            self._open = open_alerts(await read_alerts(bootstrap_servers))
-        log.info("open alerts recalled", count=len(self._open))
+    def see(self, subject: Subject, second: int) -> bool:
+        """Judge a key by the sixty seconds that end with a sample's; whether analytics has to hear of it at once.
 
-    async def judge_sample(self, subject: Subject, second: int) -> None:
-        """Judge a key by the sixty seconds that end with a sample's: it may fire, never resolve.
-
-        Samples of one batch come in no order of their seconds, so an older one must not call off what a newer one began.
-        While Kafka does not take the alert, it is owed, and :meth:`tick` tries again.
+        Samples of one batch come in no order of their seconds: an older one does not call off what a newer one began.
         """
-        async with self._judging:
-            await self._judge_sample(subject, second)
+        verdict = self._judged(subject, second)
+        if not verdict.exceeded:
+            return False
+        is_news = subject.key_id not in self._open and subject.key_id not in self._owed
+        self._owed[subject.key_id] = verdict
+        return is_news
 
-    async def tick(self) -> None:
-        """Once a second: pay what is owed, and judge the open alerts by the last full second, as silent keys send no sample."""
-        async with self._judging:
-            try:
-                for subject, second in list(self._owed.values()):
-                    await self._judge_sample(subject, second)
-                await self._resolve()
-            except KafkaAwayError as error:
-                log.warning("an alert could not be published yet", reason=str(error))
+    def heard_sample(self, second: int) -> None:
+        """A sample of that second was read just now: how far behind the meter is."""
+        now_s = self._clock()
+        self._lag = (now_s, max(0.0, now_s - (second + 1)))
 
-    async def _judge_sample(self, subject: Subject, second: int) -> None:
-        observed = self._windows.last_minute(subject.key_id, second)
-        firing = subject.key_id in self._open
-        if judge(observed, self._thresholds.of(subject.key_id), firing=firing) == "fire":
-            name = alert_id(subject, second)
-            self._owed.setdefault(subject.key_id, (subject, second))
-            await self._publish(subject, name, "firing", observed, second)
-            self._open[subject.key_id] = OpenAlert(subject, name, second)
-        self._owed.pop(subject.key_id, None)
+    @property
+    def lag_s(self) -> float:
+        """How old the sample was that came last; 0 where none came lately."""
+        at_s, lag_s = self._lag
+        return lag_s if self._clock() - at_s < LAG_REMEMBERED_S else 0.0
 
-    async def _resolve(self) -> None:
-        """A clock ahead of ours may have begun an alert in a second that is still to come: the alert is judged by that one."""
-        metrics.ALERTS_OPEN.set(len(self._open))
+    def verdicts(self) -> list[Verdict]:
+        """What there is to say: what exceeded and was not heard yet, then how open alerts stand by the last full second.
+
+        A clock ahead of ours may have begun an alert in a second that is still to come: it is judged by that one.
+        """
         last_full_second = int(self._clock()) - 1
-        for alert in list(self._open.values()):
-            key_id, second = alert.subject.key_id, max(last_full_second, alert.second)
-            observed = self._windows.last_minute(key_id, second)
-            if judge(observed, self._thresholds.of(key_id), firing=True) == "resolve":
-                await self._publish(alert.subject, alert.name, "resolved", observed, second)
-                del self._open[key_id]
+        standing = [self._judged(subject, max(last_full_second, second)) for subject, second in self._open.values()]
+        return [*self._owed.values(), *standing]
 
-    async def _publish(self, subject: Subject, name: str, state: AlertState, observed: int, second: int) -> None:
-        threshold = self._thresholds.of(subject.key_id)
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        event = alert_event(subject, name, state, observed_tokens=observed, threshold=threshold, second=second, now=now)
-        await self._publisher.publish(topics.ALERTS, [event])
-        log.warning("velocity alert", state=state, key_id=subject.key_id, observed_tokens=observed, threshold=threshold)
+    def heard(self, told: Iterable[Verdict], still_open: Iterable[Mapping[str, str]]) -> None:
+        """Analytics has taken these verdicts, and says which alerts are open now."""
+        seconds = {key_id: second for key_id, (_, second) in self._open.items()}
+        for verdict in told:
+            if verdict.exceeded:
+                second = int(verdict.window_end.timestamp()) - 1
+                seconds[verdict.subject_id] = max(second, seconds.get(verdict.subject_id, 0))
+            if self._owed.get(verdict.subject_id) == verdict:
+                del self._owed[verdict.subject_id]
+        self._open = {
+            row["subject_id"]: (_subject(row), seconds.get(row["subject_id"], 0)) for row in still_open if row["rule"] == RULE
+        }
+
+    @property
+    def open_count(self) -> int:
+        """How many keys have an open alert."""
+        return len(self._open)
+
+    def _judged(self, subject: Subject, second: int) -> Verdict:
+        observed = self._windows.last_minute(subject.key_id, second)
+        return verdict_on(subject, observed, self._thresholds.of(subject.key_id), second)
+
+
+def _subject(row: Mapping[str, str]) -> Subject:
+    return Subject(
+        account_id=row["account_id"],
+        key_id=row["subject_id"],
+        project_id=row["project_id"],
+        environment=row["environment"],
+    )

@@ -39,28 +39,6 @@ SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM ledger FI
 -- name: counts_alerts
 SELECT count() AS rows, uniqExact(event_id) AS distinct_event_ids FROM alerts FINAL
 
--- name: alerts
--- The latest state of each alert that was under way in the time asked for; a page goes on behind an instant and an id.
-SELECT
-    alert_id,
-    any(alerts.account_id) AS account_id,
-    any(alerts.signal) AS signal,
-    argMax(alerts.state, alerts.occurred_at) AS state,
-    any(alerts.subject_kind) AS subject_kind,
-    any(alerts.subject_id) AS subject_id,
-    max(alerts.observed) AS observed,
-    any(alerts.threshold) AS threshold,
-    any(alerts.unit) AS unit,
-    min(alerts.occurred_at) AS fired_at,
-    maxOrNullIf(alerts.occurred_at, alerts.state = 'resolved') AS resolved_at,
-    argMin(alerts.message, alerts.occurred_at) AS message
-FROM alerts FINAL
-WHERE {every:Bool} OR has({accounts:Array(String)}, alerts.account_id)
-GROUP BY alert_id
-HAVING (fired_at, alert_id) < (fromUnixTimestamp64Micro({to_us:Int64}, 'UTC'), {before_id:String}) AND (resolved_at IS NULL OR resolved_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC'))
-ORDER BY fired_at DESC, alert_id DESC
-LIMIT {limit:UInt32}
-
 -- name: rejection
 -- The instants bound the scan: a request id tells when it was minted.
 SELECT occurred_at, environment, tags, run_id, project_id, key_id, key_name, client_api, requested_model, http_status, code, message,

@@ -6,7 +6,7 @@ SELECT k.key_id, k.name, k.environment, k.policy, k.project_id, p.account_id, k.
        k.requests_per_minute AS key_requests, k.tokens_per_minute AS key_tokens,
        p.policy AS project_policy, a.policy AS account_policy,
        CASE WHEN a.frozen THEN 'account' WHEN p.frozen THEN 'project' WHEN k.frozen THEN 'key' END AS frozen,
-       -- What a rule of alerts froze says which rule and why; a person's words are not for whoever has the key.
+       -- What a rule of alerts froze says which rule and why. A person's words are not for whoever has the key.
        CASE WHEN a.frozen OR p.frozen OR k.frozen THEN (
            SELECT CASE WHEN c.author LIKE 'alert:%%' THEN c.reason END FROM edge.change c
            WHERE c.what = 'frozen'

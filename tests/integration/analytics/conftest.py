@@ -11,7 +11,7 @@ from deploy.local.ports import free_port
 from services.analytics import warehouse_schema
 from services.analytics.migrate import migrate
 from services.analytics.warehouse import connector
-from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, Analytics
+from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, SERVICE_TOKEN, Analytics
 from tests.logins import as_service
 
 
@@ -55,6 +55,8 @@ def analytics(migrated_url: str, kafka_bootstrap_servers: str, tmp_path: Path) -
         "TOLLBOOK_PORT": str(free_port()),
         "TOLLBOOK_ADMIN_TOKEN": ADMIN_TOKEN,
         "TOLLBOOK_EDGE_TOKEN": EDGE_TOKEN,
+        "TOLLBOOK_ANALYTICS_TOKEN": SERVICE_TOKEN,
+        "TOLLBOOK_WATCH_ITSELF": "false",
         "TOLLBOOK_LOADER_FLUSH_SECONDS": "0.3",
     }
     return Analytics("services.analytics", environment, tmp_path / "analytics.log")

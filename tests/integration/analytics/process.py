@@ -16,6 +16,7 @@ import httpx
 ROOT = Path(__file__).parents[3]
 ADMIN_TOKEN = "the-admin-token"
 EDGE_TOKEN = "the-token-of-edge"
+SERVICE_TOKEN = "the-token-of-analytics"
 DEADLINE_S = 60.0
 
 

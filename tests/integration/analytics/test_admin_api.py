@@ -13,6 +13,7 @@ from tests.edge_of_users import SERVICE_TOKEN, EdgeOfUsers, running_edge
 from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, Analytics, running, until
 from tests.integration.analytics.stories import publish, stories, velocity_alert
 from tests.integration.analytics.topic_contents import distinct_events, events_of
+from tests.integration.analytics.verdicts import of_key, say
 
 LIVE = "/admin/requests/live"
 ADMIN_PATHS = ("/admin/lag", "/admin/counts", "/admin/alerts", "/admin/dashboard/series", "/admin/dashboard/tables", LIVE)
@@ -34,7 +35,7 @@ async def test_the_admin_calls_answer_for_what_was_loaded(analytics: Analytics, 
         check_tokens(analytics)
         check_roles(analytics, edge)
         check_lag(analytics, expected)
-        check_alerts(analytics, now)
+        check_alerts(analytics)
         check_alerts_of_accounts(analytics, edge)
         check_refusals(analytics)
         check_health(analytics)
@@ -121,26 +122,32 @@ def check_lag(analytics: Analytics, expected: dict[str, int]) -> None:
     assert lag["event_to_row_ms"]["p50"] <= lag["event_to_row_ms"]["p99"]
 
 
-def check_alerts(analytics: Analytics, now: datetime) -> None:
+def check_alerts(analytics: Analytics) -> None:
     """An alert is one entry with its latest state; a range shows those that were open in it."""
-    found = analytics.get("/admin/alerts").json()["data"]
-    assert [(alert["alert_id"], alert["state"], alert["resolved_at"] is None) for alert in found] == [
-        ("two", "firing", True),
-        ("one", "resolved", False),
+    assert say(analytics, token=EDGE_TOKEN).status_code == 401
+    say(analytics, of_key("key000000000", 400_000))
+    say(analytics, of_key("key000000000", 0))
+    open_ones = say(analytics, of_key("key000100001", 300_000)).json()["open"]
+    assert [row["subject_id"] for row in open_ones] == ["key000100001"]
+    two, one = analytics.get("/admin/alerts").json()["data"]
+    assert [(alert["subject_id"], alert["state"], alert["resolved_at"] is None) for alert in (two, one)] == [
+        ("key000100001", "firing", True),
+        ("key000000000", "resolved", False),
     ]
+    assert (one["observed"], one["latest"]) == (400_000, 0)
+    assert one["message"] == "Key key000000000 used 400,000 tokens within a minute; its threshold is 200,000 tokens."
 
-    def between(first_minute: int, last_minute: int) -> list[str]:
-        parameters = {
-            "from": (now - timedelta(minutes=first_minute)).isoformat(),
-            "to": (now - timedelta(minutes=last_minute)).isoformat(),
-        }
-        return [alert["alert_id"] for alert in analytics.get("/admin/alerts", **parameters).json()["data"]]
+    def between(first: datetime, last: datetime) -> list[str]:
+        span = {"from": first.isoformat(), "to": last.isoformat()}
+        return [alert["alert_id"] for alert in analytics.get("/admin/alerts", **span).json()["data"]]
 
-    assert between(20, 10) == []
-    assert between(20, 8) == ["one"]
-    assert between(7, 5) == ["one"]
-    assert between(3, 1) == ["two"]
-    assert between(1, 0) == ["two"]
+    fired, over, later = (datetime.fromisoformat(text) for text in (one["fired_at"], one["resolved_at"], two["fired_at"]))
+    minute, instant = timedelta(minutes=1), timedelta(microseconds=1)
+    assert between(fired - 2 * minute, fired) == []
+    assert between(fired - minute, fired + instant) == [one["alert_id"]]
+    assert between(over, over + instant) == [one["alert_id"]]
+    assert between(over + instant, later + instant) == [two["alert_id"]]
+    assert between(later + minute, later + 2 * minute) == [two["alert_id"]]
 
 
 def check_refusals(analytics: Analytics) -> None:

@@ -20,7 +20,8 @@ from schemas.ledger import Captured
 from schemas.money import format_amount
 from schemas.requests import RequestRejected
 from tests.integration.analytics.process import ADMIN_TOKEN, Analytics, running, until
-from tests.integration.analytics.stories import publish, stories, velocity_alert
+from tests.integration.analytics.stories import publish, stories
+from tests.integration.analytics.verdicts import of_key, say
 
 CHROMIUM_FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
@@ -51,9 +52,8 @@ def tell(analytics: Analytics, events: list[Event]) -> None:
 
 
 def an_hours_events(now: datetime) -> list[Event]:
-    """Requests of the last fifty minutes and one open alert."""
-    told = [event for story in stories(400, seed=3, start=now - timedelta(minutes=50), spread_s=2900) for event in story]
-    return [*told, velocity_alert("one", "firing", now - timedelta(minutes=3))]
+    """Requests of the last fifty minutes."""
+    return [event for story in stories(400, seed=3, start=now - timedelta(minutes=50), spread_s=2900) for event in story]
 
 
 def of_type(events: list[Event], kind: type[E]) -> list[E]:
@@ -163,6 +163,7 @@ def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium:
     with running(analytics):
         analytics.wait_until_ready()
         tell(analytics, events)
+        say(analytics, of_key("key000000000", 400_000))
         span = {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(minutes=2)).isoformat()}
         data = analytics.get("/admin/dashboard/series", **span).json()
         check_series(data, events)
@@ -181,7 +182,7 @@ def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium:
             page.wait_for_selector("#keys tbody tr")
             check_page(page, data)
             assert text_of(page, "#total-firing") == "1"
-            tell(analytics, [velocity_alert("two", "firing", datetime.now(UTC), "key000200001")])
+            say(analytics, of_key("key000200001", 400_000))
             expect(page.locator("#total-firing")).to_have_text("2", timeout=LIVE_WITHIN_MS)
             assert "key000200001" in text_of(page, "#alerts")
             page.click("#ranges button >> text=15m")

@@ -15,8 +15,7 @@ from deploy.local.ports import free_port
 from schemas import topics
 from schemas.alerts import VelocityAlert
 from schemas.samples import UsageSample, UsageSampleData
-from services.analytics.meter.alert_log import read_alerts
-from tests.integration.analytics.process import Analytics, running
+from tests.integration.analytics.process import SERVICE_TOKEN, Analytics, running
 from tests.integration.analytics.stories import publish, stories
 from tests.integration.analytics.topic_contents import events_of
 
@@ -25,10 +24,12 @@ DEADLINE_S = 60
 
 
 @pytest.fixture
-def meter(kafka_bootstrap_servers: str, tmp_path: Path) -> Analytics:
+def meter(kafka_bootstrap_servers: str, analytics: Analytics, tmp_path: Path) -> Analytics:
     """The meter as a process, not started."""
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
+        "TOLLBOOK_ANALYTICS_URL": analytics.url,
+        "TOLLBOOK_ANALYTICS_TOKEN": SERVICE_TOKEN,
         "TOLLBOOK_DATA_DIR": str(tmp_path / "data"),
         "TOLLBOOK_VELOCITY_TOKENS_PER_MINUTE": str(THRESHOLD),
         "TOLLBOOK_VELOCITY_TOKENS_PER_MINUTE_BY_KEY": '{"generous": 1000000}',
@@ -51,8 +52,9 @@ def sample(key_id: str, tokens: int, *, age_s: int = 0) -> UsageSample:
 
 async def alerts_of(meter: Analytics, key_id: str) -> list[VelocityAlert]:
     """The alerts of one key, in order."""
-    found = await read_alerts(meter.environment["KAFKA_BOOTSTRAP_SERVERS"])
-    return [alert for alert in found if alert.data.subject_id == key_id]
+    found = await events_of(meter.environment["KAFKA_BOOTSTRAP_SERVERS"], topics.ALERTS)
+    alerts = [VelocityAlert.model_validate(event) for event in found if event["type"] == "VelocityAlert"]
+    return [alert for alert in alerts if alert.data.subject_id == key_id]
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -81,9 +83,11 @@ async def has_read_all(meter: Analytics) -> None:
     await states(meter, marker, ["firing"])
 
 
-async def test_a_key_fires_once_above_its_threshold_and_is_resolved_once(meter: Analytics, key_id: str) -> None:
+async def test_a_key_fires_once_above_its_threshold_and_is_resolved_once(
+    meter: Analytics, analytics: Analytics, key_id: str
+) -> None:
     kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
-    with running(meter):
+    with running(analytics), running(meter):
         # Of a minute that is nearly over: so it is calm again without the test waiting a minute.
         await publish(kafka, [sample(key_id, THRESHOLD // 2, age_s=55), sample(key_id, THRESHOLD // 2, age_s=54)])
         await publish(
@@ -98,9 +102,11 @@ async def test_a_key_fires_once_above_its_threshold_and_is_resolved_once(meter: 
     assert await alerts_of(meter, "generous") == []
 
 
-async def test_a_killed_meter_fires_nothing_twice_and_still_resolves(meter: Analytics, key_id: str) -> None:
+async def test_a_killed_meter_fires_nothing_twice_and_still_resolves(
+    meter: Analytics, analytics: Analytics, key_id: str
+) -> None:
     kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
-    with running(meter):
+    with running(analytics), running(meter):
         await publish(kafka, [sample(key_id, 5 * THRESHOLD, age_s=40)])
         (fired,) = await states(meter, key_id, ["firing"])
         for _ in range(2):
@@ -113,10 +119,10 @@ async def test_a_killed_meter_fires_nothing_twice_and_still_resolves(meter: Anal
     assert resolved.data.alert_id == fired.data.alert_id
 
 
-async def test_a_meter_that_comes_back_at_another_port_goes_on(meter: Analytics, key_id: str) -> None:
+async def test_a_meter_that_comes_back_at_another_port_goes_on(meter: Analytics, analytics: Analytics, key_id: str) -> None:
     first, second = free_port(), free_port()
     meter.environment |= {"TOLLBOOK_HOST": "127.0.0.1", "TOLLBOOK_PORT": str(first)}
-    with running(meter):
+    with running(analytics), running(meter):
         meter.wait_until_ready()
         meter.stop(signal.SIGKILL)
         meter.environment["TOLLBOOK_PORT"] = str(second)
@@ -126,9 +132,9 @@ async def test_a_meter_that_comes_back_at_another_port_goes_on(meter: Analytics,
         await states(meter, key_id, ["firing"])
 
 
-async def test_a_record_that_is_no_sample_is_set_aside(meter: Analytics, key_id: str) -> None:
+async def test_a_record_that_is_no_sample_is_set_aside(meter: Analytics, analytics: Analytics, key_id: str) -> None:
     kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
-    with running(meter):
+    with running(analytics), running(meter):
         async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
             await producer.send_and_wait(topics.USAGE, key=b"acc", value=b'{"type":"UsageSample"}')
         await publish(kafka, [sample(key_id, 5 * THRESHOLD)])
@@ -140,7 +146,7 @@ async def test_a_record_that_is_no_sample_is_set_aside(meter: Analytics, key_id:
 
 async def test_a_runaway_key_is_an_alert_on_the_dashboard(meter: Analytics, analytics: Analytics) -> None:
     kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
-    with running(meter), running(analytics):
+    with running(analytics), running(meter):
         await asyncio.to_thread(analytics.wait_until_ready)
         # Some 1,700 tokens each: one key passes the threshold within its first forty requests.
         await publish(kafka, [event for story in stories(60, accounts=1, keys=1) for event in story])

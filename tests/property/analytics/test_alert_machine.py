@@ -1,11 +1,13 @@
 """The life of an alert under any verdicts, people and clocks."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.analytics.alerts.machine import (
     FLAP_WINDOW,
@@ -18,6 +20,7 @@ from services.analytics.alerts.machine import (
     resolve,
     silence,
 )
+from services.analytics.alerts.records import alert_from, document_of
 from services.analytics.alerts.verdict import Verdict
 
 START = datetime(2026, 3, 29, 23, 59, 50, tzinfo=UTC)
@@ -58,7 +61,7 @@ STORIES = st.lists(st.tuples(WORDS, st.integers(0, 400)), max_size=60)
 def act(alert: Alert | None, word: str, now: datetime, *, for_s: int, keep_s: int) -> Step:
     """One step of a story."""
     if word in {"exceeded", "calm", "between"}:
-        return advance(alert, verdict(word, for_s=for_s, keep_s=keep_s), now)
+        return advance(alert, verdict(word, for_s=for_s, keep_s=keep_s), now, alert.silenced_by if alert else None)
     if alert is None:
         return None, ()
     if word == "acknowledge":
@@ -92,10 +95,14 @@ def test_an_alert_takes_only_steps_that_its_state_allows_and_each_is_told_once(
 
 def _heard(step: Transition, alert: Alert | None, *, heard: bool) -> bool:
     assert alert is not None
-    if not step.told:
-        return heard
-    assert alert.silenced_by is None, "a silenced alert is told of to nobody"
-    return step.kind != "resolved"
+    if step.kind == "firing":
+        assert not (step.told and heard), "nobody is told twice that it fires"
+        assert not step.told or alert.silenced_by is None, "a silenced alert is told of to nobody"
+        return heard or step.told
+    if step.kind == "resolved":
+        assert step.told == heard, "whoever heard it begin hears it end, and nobody else"
+        return False
+    return heard
 
 
 @given(STORIES, st.sampled_from([0, 30]), st.sampled_from([60, 600]))
@@ -159,7 +166,7 @@ def test_a_silence_mutes_and_its_end_tells_what_still_fires() -> None:
     alert, _ = advance(None, verdict("exceeded", for_s=10), START)
     assert alert is not None
     alert, _ = silence(alert, "silence-1", START)
-    alert, steps = advance(alert, verdict("exceeded", for_s=10), START + timedelta(seconds=10))
+    alert, steps = advance(alert, verdict("exceeded", for_s=10), START + timedelta(seconds=10), "silence-1")
     assert [(step.kind, step.told) for step in steps] == [("firing", False)]
     assert alert is not None
     _, steps = silence(alert, None, START + timedelta(seconds=20))
@@ -177,3 +184,88 @@ def test_the_peak_is_the_most_that_was_observed_while_it_was_open() -> None:
 def test_a_verdict_is_not_both() -> None:
     with pytest.raises(ValueError, match="either exceeded or calm"):
         replace(verdict("exceeded"), calm=True)
+
+
+class Life(RuleBasedStateMachine):
+    """Detectors that repeat themselves and come late, people, silences, and a process that forgets all but what is stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.alert: Alert | None = None
+        self.said: list[Verdict] = []
+        self.silence_id: str | None = None
+        self.heard: dict[str, int] = {}
+        self.steps: list[tuple[str, str]] = []
+
+    def moved(self, step: Step) -> None:
+        """What a step made of the alert, and who hears of it."""
+        before, (self.alert, steps) = self.alert, step
+        for each in steps:
+            assert self.alert is not None
+            self.steps.append((self.alert.alert_id, each.kind))
+            if each.told and each.kind in {"firing", "resolved"}:
+                count = self.heard.get(self.alert.alert_id, 0)
+                assert count == (0 if each.kind == "firing" else 1), "told twice, or of an end without a beginning"
+                self.heard[self.alert.alert_id] = 1 - count
+        if before is not None and self.alert is not None and before.state != self.alert.state:
+            assert steps
+
+    @rule(level=st.sampled_from(["exceeded", "between", "calm"]), seconds=st.integers(0, 90), for_s=st.sampled_from([0, 20]))
+    def judge(self, level: str, seconds: int, for_s: int) -> None:
+        """A detector says something, twice."""
+        self.now += timedelta(seconds=seconds)
+        said = replace(verdict(level, for_s=for_s, keep_s=30), window_end=self.now, window_start=self.now)
+        self.said.append(said)
+        self.moved(advance(self.alert, said, self.now, self.silence_id))
+        self.moved(advance(self.alert, said, self.now, self.silence_id))
+
+    @precondition(lambda self: len(self.said) > 1)
+    @rule(data=st.data())
+    def repeat_late(self, data: st.DataObject) -> None:
+        """An answer was lost, and what was said before the last comes once more: that it exceeds, or that it is calm."""
+        late = data.draw(st.sampled_from(self.said[:-1]))
+        last = self.said[-1]
+        age = last.window_end - late.window_end
+        if not timedelta() < age <= timedelta(minutes=1) or self.alert is None or self.alert.last != last:
+            return
+        assert advance(self.alert, late, self.now, self.silence_id) == (self.alert, ())
+
+    @rule(word=st.sampled_from(["acknowledge", "resolve"]))
+    def decide(self, word: str) -> None:
+        """Somebody does something, twice."""
+        for _ in range(2):
+            self.moved(act(self.alert, word, self.now, for_s=0, keep_s=30))
+
+    @rule(silence_id=st.sampled_from([None, "silence-1", "silence-2"]))
+    def mute(self, silence_id: str | None) -> None:
+        """A silence begins or ends."""
+        self.silence_id = silence_id
+        if self.alert is not None:
+            self.moved(silence(self.alert, silence_id, self.now))
+
+    @rule()
+    def restart(self) -> None:
+        """What is stored is all that there is."""
+        if self.alert is not None:
+            stored = json.loads(document_of(self.alert))
+            assert alert_from(stored) == self.alert
+            self.alert = alert_from(stored)
+
+    @invariant()
+    def nobody_waits_for_an_end_in_vain(self) -> None:
+        """Whoever was told that an alert fires is told once it is over; an open one knows who waits."""
+        if self.alert is not None:
+            assert bool(self.heard.get(self.alert.alert_id, 0)) == self.alert.heard
+        for alert_id, waiting in self.heard.items():
+            assert not waiting or (self.alert is not None and self.alert.alert_id == alert_id)
+
+    @invariant()
+    def what_fires_unsilenced_was_told(self) -> None:
+        """An alert that fires and is not silenced is one that somebody heard of."""
+        if self.alert is not None and self.alert.state == "firing" and self.alert.silenced_by is None:
+            assert self.alert.heard
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,5 +1,6 @@
 """Which steps of an alert are told, and that what is told is the alert as it was then."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -67,7 +68,8 @@ def test_a_silenced_alert_is_not_told_of_until_it_is_heard_again() -> None:
     assert muted is not None
     assert told(muted, steps) == []
     assert told(*acknowledge(muted, "usr_1", AT)) == []
-    (heard,) = told(*silence(muted, None, AT + timedelta(minutes=1)))
+    assert told(*silence(muted, None, AT + timedelta(minutes=1))) == [], "they know already that it fires"
+    (heard,) = told(*silence(replace(muted, heard=False), None, AT + timedelta(minutes=1)))
     assert (heard.event, heard.reason) == ("firing", "its silence has ended")
 
 

@@ -1,31 +1,31 @@
-"""When an alert fires and when it is over."""
+"""What a key's minute means."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from services.analytics.velocity import SIGNAL, Subject, Thresholds, alert_event, alert_id, is_stale, judge
+from services.analytics.velocity import SIGNAL, Subject, Thresholds, is_stale, verdict_on
 
-SUBJECT = Subject(account_id="acc_1", key_id="abcdefghijkl", environment="production")
-NOW = datetime(2026, 11, 23, 12, 0, 1, 500_000, tzinfo=UTC)
+SUBJECT = Subject(account_id="acc_1", key_id="abcdefghijkl", project_id="prj_1", environment="production")
 SECOND = int(datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC).timestamp())
 
 
 @pytest.mark.parametrize(
-    ("observed", "firing", "verdict"),
+    ("observed", "exceeded", "calm"),
     [
-        (1000, False, "keep"),
-        (1001, False, "fire"),
-        (1_000_000, True, "keep"),
-        (1000, True, "keep"),
-        (800, True, "keep"),
-        (799, True, "resolve"),
-        (0, True, "resolve"),
-        (0, False, "keep"),
+        (1000, False, False),
+        (1001, True, False),
+        (1_000_000, True, False),
+        (800, False, False),
+        (799, False, True),
+        (0, False, True),
     ],
 )
-def test_an_alert_fires_above_the_threshold_and_ends_below_four_fifths_of_it(observed: int, firing: bool, verdict: str) -> None:
-    assert judge(observed, 1000, firing=firing) == verdict
+def test_a_minute_exceeds_above_the_threshold_and_is_calm_below_four_fifths_of_it(
+    observed: int, exceeded: bool, calm: bool
+) -> None:
+    verdict = verdict_on(SUBJECT, observed, 1000, SECOND)
+    assert (verdict.exceeded, verdict.calm) == (exceeded, calm)
 
 
 def test_a_keys_own_threshold_goes_before_the_common_one() -> None:
@@ -39,19 +39,9 @@ def test_a_sample_from_a_backlog_says_nothing_about_this_minute() -> None:
     assert not is_stale(SECOND, SECOND + 119.0)
 
 
-def test_an_alert_says_who_how_much_and_over_which_minute() -> None:
-    event = alert_event(SUBJECT, "name", "firing", observed_tokens=250_000, threshold=200_000, second=SECOND, now=NOW)
-    assert (event.account_id, event.environment, event.occurred_at) == ("acc_1", "production", NOW)
-    assert (event.data.signal, event.data.subject_kind, event.data.subject_id) == (SIGNAL, "key", "abcdefghijkl")
-    assert event.data.window_end == datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
-    assert (event.data.window_end - event.data.window_start).total_seconds() == 60
-    assert event.data.message == "Key abcdefghijkl used 250,000 tokens within a minute; its threshold is 200,000."
-
-
-def test_a_repeated_alert_has_the_same_id_and_another_state_has_another() -> None:
-    def event_id(state: str, second: int = SECOND) -> object:
-        name = alert_id(SUBJECT, second)
-        return alert_event(SUBJECT, name, state, observed_tokens=1, threshold=1, second=second, now=NOW).event_id  # type: ignore[arg-type]
-
-    assert event_id("firing") == event_id("firing")
-    assert len({event_id("firing"), event_id("resolved"), event_id("firing", SECOND + 1)}) == 3
+def test_a_verdict_says_who_how_much_and_over_which_minute() -> None:
+    verdict = verdict_on(SUBJECT, 250_000, 200_000, SECOND)
+    assert (verdict.account_id, verdict.project_id, verdict.environment) == ("acc_1", "prj_1", "production")
+    assert (verdict.signal, verdict.subject_kind, verdict.subject_id) == (SIGNAL, "key", "abcdefghijkl")
+    assert verdict.window_end == datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
+    assert (verdict.window_end - verdict.window_start).total_seconds() == 60

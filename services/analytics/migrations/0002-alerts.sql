@@ -1,0 +1,112 @@
+-- Alerts as they stand. `document` is the whole alert; the columns are those that are asked by.
+CREATE TABLE analytics.alert (
+    alert_id uuid PRIMARY KEY,
+    rule text NOT NULL,
+    subject_kind text NOT NULL,
+    subject_id text NOT NULL,
+    signal text NOT NULL,
+    account_id text NOT NULL,
+    state text NOT NULL CHECK (state IN ('pending', 'firing', 'acknowledged', 'resolved', 'dropped')),
+    opened_at timestamptz NOT NULL,
+    fired_at timestamptz,
+    resolved_at timestamptz,
+    document jsonb NOT NULL,
+    updated_at timestamptz NOT NULL
+);
+
+-- One open alert for each rule and subject.
+CREATE UNIQUE INDEX alert_open ON analytics.alert (rule, subject_kind, subject_id)
+WHERE state IN ('pending', 'firing', 'acknowledged');
+CREATE INDEX alert_about ON analytics.alert (rule, subject_kind, subject_id, opened_at DESC);
+CREATE INDEX alert_in_time ON analytics.alert ((coalesce(fired_at, opened_at)) DESC, alert_id DESC);
+
+-- What happened to an alert, in order. `alert` is the alert as it was afterwards.
+CREATE TABLE analytics.alert_transition (
+    transition_id uuid PRIMARY KEY,
+    position bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    alert_id uuid NOT NULL REFERENCES analytics.alert,
+    kind text NOT NULL,
+    at timestamptz NOT NULL,
+    told boolean NOT NULL,
+    by text,
+    reason text,
+    alert jsonb NOT NULL
+);
+CREATE INDEX alert_transition_of_alert ON analytics.alert_transition (alert_id, position);
+
+-- Events that wait to be published, in the order of their changes.
+CREATE TABLE analytics.alert_outbox (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event jsonb NOT NULL,
+    published_at timestamptz
+);
+CREATE INDEX alert_outbox_waiting ON analytics.alert_outbox (position) WHERE published_at IS NULL;
+
+-- What is not told for a while. An empty word fits everything.
+CREATE TABLE analytics.silence (
+    silence_id uuid PRIMARY KEY,
+    rule text NOT NULL DEFAULT '',
+    subject_kind text NOT NULL DEFAULT '',
+    subject_id text NOT NULL DEFAULT '',
+    tag text NOT NULL DEFAULT '',
+    account_id text NOT NULL DEFAULT '',
+    until timestamptz NOT NULL,
+    by text NOT NULL,
+    reason text NOT NULL,
+    created_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    ended_by text,
+    CHECK (rule <> '' OR subject_id <> '' OR tag <> '' OR account_id <> '')
+);
+CREATE INDEX silence_until ON analytics.silence (until) WHERE ended_at IS NULL;
+
+-- What rules want frozen: `asked` waits for a person, `waiting` for the service that owns the entity. `claimed_until` is while
+-- an attempt is under way.
+CREATE TABLE analytics.alert_freeze (
+    freeze_id uuid PRIMARY KEY,
+    alert_id uuid NOT NULL REFERENCES analytics.alert,
+    kind text NOT NULL CHECK (kind IN ('key', 'project', 'channel')),
+    target_id text NOT NULL,
+    state text NOT NULL CHECK (state IN ('asked', 'waiting', 'done', 'failed', 'declined', 'withdrawn')),
+    locked boolean NOT NULL,
+    author text NOT NULL,
+    reason text NOT NULL,
+    asked_at timestamptz NOT NULL,
+    decided_by text,
+    decided_at timestamptz,
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    next_at timestamptz NOT NULL,
+    claimed_until timestamptz,
+    last_error text,
+    done_at timestamptz
+);
+CREATE INDEX alert_freeze_waiting ON analytics.alert_freeze (next_at) WHERE state = 'waiting';
+CREATE INDEX alert_freeze_of_alert ON analytics.alert_freeze (alert_id, asked_at);
+
+-- When each meter was last heard of, and how far behind it said it was.
+CREATE TABLE analytics.alert_meter (
+    meter text PRIMARY KEY,
+    heard_at timestamptz NOT NULL,
+    sent_at timestamptz NOT NULL,
+    lag_s double precision NOT NULL
+);
+
+-- Who changed what, as it was before and after, in the transaction of the change. Never changed; no secret is in it.
+CREATE TABLE analytics.audit_entry (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    actor_name text NOT NULL,
+    action text NOT NULL,
+    entity_kind text NOT NULL,
+    entity_id text NOT NULL,
+    account_id text,
+    before jsonb,
+    after jsonb,
+    reason text,
+    request_id text,
+    client_ip text
+);
+CREATE INDEX audit_entry_of_entity ON analytics.audit_entry (entity_kind, entity_id, id DESC);
+CREATE INDEX audit_entry_of_actor ON analytics.audit_entry (actor, id DESC);
+CREATE INDEX audit_entry_of_account ON analytics.audit_entry (account_id, id DESC);
