@@ -9,7 +9,7 @@ PY := .venv/bin/python
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done
 
-.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-rebuild prove-faults prove-fuzz prove-openapi prove-propagation schemas cli-docs reference logs clean distclean requirements
+.PHONY: help up down backup restore demo test test-containers lint bench bench-peers prove-mutation prove-property prove-bank prove-stream prove-replay prove-poison bench-ledger prove-crashes prove-tampering prove-loader prove-rebuild prove-faults prove-fuzz prove-openapi prove-propagation schemas cli-docs reference logs clean distclean requirements
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,10 @@ prove-poison: .venv/dev.stamp  ## records that nobody can read, between good one
 prove-crashes: .venv/dev.stamp  ## kill -9 at every row of the crash matrix, and at random under load (TIMES=50 KILLS=200)
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.crash --times $(or $(TIMES),50) --random $(or $(KILLS),200)
+
+prove-loader: .venv/dev.stamp  ## kill -9 the loader at every point of a batch, read everything again: ClickHouse is what Kafka is (TIMES=50)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.loader --times $(or $(TIMES),50)
 
 prove-rebuild: .venv/dev.stamp  ## price a ledger anew from offset 0 and compare it to the last unit (EVENTS=100000 PASTS=200)
 	@$(PY) -m deploy.local prepare --tests
