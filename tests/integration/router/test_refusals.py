@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from schemas.calls import CONTEXT_HEADER
+from schemas.calls import CONTEXT_HEADER, HoldBatch
 from tests.announced import announce, records
-from tests.integration.router.rig import EDGE, Asker, Rig
+from tests.integration.router.rig import EDGE, ROUTER, Asker, Rig
+from tests.integration.settlement.requests_made import hold_for
 
 
 def assert_refused(rig: Rig, reply: Any, channel: str, status: int, code: str, *, param: str | None = None) -> None:
@@ -76,6 +77,24 @@ async def test_a_limit_that_a_clock_lifts_tells_when(rig: Rig, asker: Asker) -> 
     assert error["envelope"] == {"kind": "account", "id": lane.account_id, "window": "day"}
     assert Decimal(error["needed"]) > Decimal(error["left"]) == Decimal("0.000001")
     assert (error["currency"], datetime.fromisoformat(error["resets_at"]).time()) == ("USD", time())
+
+
+async def test_what_a_running_request_holds_is_told_and_worth_coming_back_for(rig: Rig, asker: Asker) -> None:
+    lane = rig.lane(credit="0.01")
+    running = hold_for(lane.account_id, input_tokens_bound=0, max_output_tokens=950)
+    batch = HoldBatch(holds=[running]).to_json()
+    held = await asker.http.post(
+        f"{rig.urls['settlement']}/internal/holds", content=batch, headers={"authorization": f"Bearer {ROUTER}"}
+    )
+    assert held.json()["results"][0]["status"] == "held"
+    _, reply = await asker.ask(lane, max_tokens=100)
+    assert_refused(rig, reply, lane.main, 402, "insufficient_balance")
+    assert (reply.headers["retry-after"], reply.headers["x-should-retry"]) == ("3", "true")
+    error = orjson.loads(reply.body)["error"]
+    assert (error["left"], error["held"]) == ("0.0005", "0.0095")
+    assert "0.0095 USD is held by requests that are still running; try again when they have ended" in error["message"]
+    _, spent = await asker.ask(lane, max_tokens=2000)
+    assert (spent.status, spent.headers.get("retry-after"), spent.headers["x-should-retry"]) == (402, None, "false")
 
 
 async def test_a_missing_or_broken_context(asker: Asker) -> None:
