@@ -113,6 +113,12 @@ evaluate-alerts: .venv/dev.stamp  ## how often the alert rules are right and wro
 	@$(PY) -m tests.evaluation $(if $(SEED),--seed $(SEED),--write)
 
 .PHONY: evaluate-alerts
+
+.PHONY: prove-upgrade
+prove-upgrade: .venv/dev.stamp  ## new code and new tables for all seven processes under load: no request fails, none is misbilled (ROUNDS=3)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.upgrades --rounds $(or $(ROUNDS),3)
+
 prove-propagation: .venv/dev.stamp  ## freezes, prices, routes, keys and budgets under load: how soon two of everything obey (TIMES=20)
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.propagation --times $(or $(TIMES),20)
