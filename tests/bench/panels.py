@@ -1,7 +1,7 @@
-"""`python -m tests.bench.panels DIR`: how long each query of the dashboard takes on the data of `warehouse_data`.
+"""`python -m tests.bench.panels DIR`: how long each query of the dashboards takes on the data of `warehouse_data`.
 
-Each query runs over several ranges that end with the data, several times; the table shows the median in ms. Nothing fails on a
-figure.
+Each query runs over several ranges that end with the data, several times; the table shows the median in ms and, as the
+machine may be busy with other things, the CPU time of both cores in brackets. Nothing fails on a figure.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import argparse
 import re
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from services.analytics.sqlfile import queries
 from services.analytics.timerange import TimeRange
 from services.analytics.warehouse import connector
 from tests.bench.warehouse_data import DATABASE, LAST_DAY
+from tests.integration.analytics.grafana import expanded, targets
 
 RANGES = {
     "1 h": timedelta(hours=1),
@@ -35,6 +37,7 @@ RANGES = {
 FILES = ("dashboard.sql",)
 LIMIT_MS = 300
 WIDTH = 140
+NO_FILTERS = {"account": "", "project": "", "key": "", "tag": ""}
 _PLACE = re.compile(r"\{(\w+):([^}]+)\}")
 
 
@@ -43,7 +46,7 @@ class Timed:
     """One query over one range."""
 
     ms: float
-    read_rows: int
+    cpu_ms: float
     rows: int
 
 
@@ -67,25 +70,50 @@ def _empty(kind: str) -> Any:
 def time_query(client: Client, sql: str, parameters: dict[str, Any], times: int) -> Timed:
     """The median of several runs; the first, which fills the caches, is not counted."""
     taken: list[float] = []
+    used: list[float] = []
     for _ in range(times + 1):
-        begun = time.perf_counter()
-        result = client.query(sql, parameters=parameters)
+        begun, cpu_begun = time.perf_counter(), time.process_time()
+        rows = len(client.query(sql, parameters=parameters).result_rows)
         taken.append((time.perf_counter() - begun) * 1000)
-    return Timed(statistics.median(taken[1:]), int(result.summary.get("read_rows", 0)), len(result.result_rows))
+        used.append((time.process_time() - cpu_begun) * 1000)
+    return Timed(statistics.median(taken[1:]), statistics.median(used[1:]), rows)
 
 
-def measure(client: Client, end: datetime, times: int) -> Iterator[tuple[str, dict[str, Timed | str]]]:
-    """(query, range → how long) for every named query."""
+Asked = Callable[[datetime, TimeRange], tuple[str, dict[str, Any]]]
+"""(end, range) → a query and its parameters."""
+
+
+def asked() -> Iterator[tuple[str, Asked]]:
+    """Every query of the dashboard, and of every panel of Grafana's."""
     for file_name in FILES:
         for name, sql in queries(file_name).items():
-            found: dict[str, Timed | str] = {}
-            for label, length in RANGES.items():
-                span = TimeRange.of(end - length, end, None)
-                try:
-                    found[label] = time_query(client, sql, parameters_of(sql, span), times)
-                except ClickHouseError as error:
-                    found[label] = str(error).partition("\n")[0][:60]
-            yield f"{file_name.removesuffix('.sql')}.{name}", found
+            yield f"{file_name.removesuffix('.sql')}.{name}", partial(_of_dashboard, sql)
+    for target in targets():
+        yield f"grafana {target.dashboard}: {target.panel}", partial(_of_grafana, target.sql)
+
+
+def _of_dashboard(sql: str, _: datetime, span: TimeRange) -> tuple[str, dict[str, Any]]:
+    return sql, parameters_of(sql, span)
+
+
+def _of_grafana(sql: str, end: datetime, span: TimeRange) -> tuple[str, dict[str, Any]]:
+    begin = datetime.fromtimestamp(span.since_s, UTC)
+    return expanded(sql, begin, end, span.step_s, NO_FILTERS), {}
+
+
+def measure(client: Client, end: datetime, times: int, only: str) -> Iterator[tuple[str, dict[str, Timed | str]]]:
+    """(query, range → how long) for every query whose name contains `only`."""
+    for name, query in asked():
+        if only not in name:
+            continue
+        found: dict[str, Timed | str] = {}
+        for label, length in RANGES.items():
+            sql, parameters = query(end, TimeRange.of(end - length, end, None))
+            try:
+                found[label] = time_query(client, sql, parameters, times)
+            except ClickHouseError as error:
+                found[label] = str(error).partition("\n")[0][:60]
+        yield name, found
 
 
 def main() -> None:
@@ -93,11 +121,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.panels", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--only", default="", help="queries whose name contains this")
     arguments = parser.parse_args()
     console = Console(width=WIDTH)
     grid = Grid("query", *RANGES, "rows given (30 d)", title=f"Median of {arguments.times}, ms; above {LIMIT_MS} in bold")
     client = connector("", arguments.directory, DATABASE, max_threads=2)()
-    for name, found in measure(client, LAST_DAY + timedelta(days=1), arguments.times):
+    for name, found in measure(client, LAST_DAY + timedelta(days=1), arguments.times, arguments.only):
         cells = [_cell(found[label]) for label in RANGES]
         last = found[list(RANGES)[-1]]
         grid.add_row(name, *cells, f"{last.rows:,}" if isinstance(last, Timed) else "")
@@ -109,7 +138,7 @@ def main() -> None:
 def _cell(timed: Timed | str) -> str:
     if isinstance(timed, str):
         return timed
-    text = f"{timed.ms:,.0f}"
+    text = f"{timed.ms:,.0f} ({timed.cpu_ms:,.0f})"
     return f"[bold]{text}[/bold]" if timed.ms > LIMIT_MS else text
 
 
