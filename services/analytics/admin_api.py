@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -81,6 +82,14 @@ async def lag(state: LoaderState) -> dict[str, Any]:
         metrics.LAG_RECORDS.labels(topic, partition).set(end - next_offset)
         partitions.append({"topic": topic, "partition": partition, "next": next_offset, "end": end, "lag": end - next_offset})
     return {"partitions": partitions, "event_to_row_ms": event_to_row(state)}
+
+
+async def tell_lag(state: LoaderState, lag_s: float | None) -> None:
+    """Set every gauge of the loader's lag. Records behind stay as they were while Kafka, or the loader, is away."""
+    event_to_row(state)
+    metrics.LAG_SECONDS.set(float("nan") if lag_s is None else lag_s)
+    with suppress(TransientError):
+        await lag(state)
 
 
 def event_to_row(state: LoaderState) -> dict[str, Any]:

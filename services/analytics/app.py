@@ -11,6 +11,7 @@ from starlette.responses import Response
 from schemas.release import alive
 from services.analytics import admin_api, dashboard_api, http_errors, internal_api, live_api
 from services.analytics.admin_calls import Door, require_permissions
+from services.analytics.alerts.loader_lag import LoaderLag
 from services.analytics.alerts.wiring import Alerts
 from services.analytics.database import Database
 from services.analytics.identity import Identity
@@ -116,6 +117,8 @@ async def _stop(loader: Loader, task: asyncio.Task[None]) -> None:
 
 
 def _add_health(app: FastAPI, loader: Loader) -> None:
+    loader_lag = LoaderLag(loader.state)
+
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
         return admin_api.json_response(alive())
@@ -130,5 +133,5 @@ def _add_health(app: FastAPI, loader: Loader) -> None:
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        admin_api.event_to_row(loader.state)
+        await admin_api.tell_lag(loader.state, loader_lag.seconds())
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -15,6 +15,9 @@ BATCH_SECONDS = Histogram(
 SESSIONS = Counter("tollbook_analytics_loader_sessions_total", "Loader sessions that ended, by why.", ["ended_by"])
 LOADING = Gauge("tollbook_analytics_loading", "1 while this process holds the lease and loads.")
 LAG_RECORDS = Gauge("tollbook_analytics_lag_records", "Records in Kafka that are not rows yet.", ["topic", "partition"])
+LAG_SECONDS = Gauge(
+    "tollbook_analytics_lag_seconds", "From an event to its row lately, or for how long this process has failed to load."
+)
 EVENT_TO_ROW_MS = Gauge(
     "tollbook_analytics_event_to_row_ms", "Event to queryable row over the last five minutes, in ms.", ["quantile"]
 )

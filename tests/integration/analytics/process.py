@@ -44,6 +44,12 @@ class Analytics:
         """Where it listens."""
         return f"http://127.0.0.1:{self.environment['TOLLBOOK_PORT']}"
 
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the process; what it writes is appended to `log`."""
         with self.log.open("ab") as output:

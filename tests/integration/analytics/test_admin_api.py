@@ -1,5 +1,6 @@
 """The admin calls, over a store with a known story."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -172,6 +173,10 @@ def check_health(analytics: Analytics) -> None:
     metrics = httpx.get(f"{analytics.url}/metrics").text
     assert "tollbook_analytics_rows_total" in metrics
     assert "tollbook_analytics_loading 1.0" in metrics
+    assert re.search(r"^tollbook_analytics_lag_seconds \d", metrics, re.MULTILINE)
+    assert re.search(
+        r'^tollbook_analytics_lag_records\{partition="\d+",topic="tollbook.ledger.v1"\} 0.0$', metrics, re.MULTILINE
+    )
     page = httpx.get(f"{analytics.url}/dashboard")
     assert page.status_code == 200
     assert "default-src 'self'" in page.headers["content-security-policy"]
