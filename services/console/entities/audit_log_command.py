@@ -18,7 +18,7 @@ from services.console.paging import PAGE
 from services.console.session import Json, Session, session_of
 from services.console.spoken import instant
 
-SERVICES = ("edge", "router", "settlement")
+SERVICES = ("edge", "router", "settlement", "analytics")
 ROOT = "root"
 SHOWN = 200
 QUIET = frozenset({"version", "changed_at", "changed_by", "updated_at", "id", "kind", "object", "limit_nano", "balance"})
@@ -40,7 +40,7 @@ def audit_log(
     since: Annotated[str | None, typer.Option(help="1d ago, a date, or an instant.", show_default=False)] = None,
     until: Annotated[str | None, typer.Option(help="The same; by default now.", show_default=False)] = None,
     service: Annotated[
-        list[str] | None, typer.Option(help="Only edge's, router's or settlement's.", show_default=False)
+        list[str] | None, typer.Option(help="Only edge's, router's, settlement's or analytics'.", show_default=False)
     ] = None,
     limit: Limit = 50,
     as_json: Json = False,
