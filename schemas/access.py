@@ -32,6 +32,7 @@ Permission = Literal[
     "money.write",
     "usage.read",
     "alert.write",
+    "alert.rules",
     "audit.read",
     "price.read",
     "price.write",

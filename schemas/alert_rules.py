@@ -10,7 +10,16 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from schemas.alert_receivers import ReceiverName, Receivers
 from schemas.envelope import Identifier
@@ -76,9 +85,10 @@ def _between(least_s: int, most_s: int) -> Callable[[int], int]:
 
 
 IN_WORDS = WithJsonSchema({"type": "string", "pattern": f"^{DURATION.pattern}$", "examples": ["90s", "5m", "1h"]})
-Seconds = Annotated[int, BeforeValidator(duration_s), IN_WORDS]
-ShortWindow = Annotated[int, BeforeValidator(duration_s), AfterValidator(_between(60, 3600)), IN_WORDS]
-LongWindow = Annotated[int, BeforeValidator(duration_s), AfterValidator(_between(300, 21_600)), IN_WORDS]
+SHOWN = PlainSerializer(lambda seconds: f"{seconds}s", return_type=str, when_used="json-unless-none")
+Seconds = Annotated[int, BeforeValidator(duration_s), SHOWN, IN_WORDS]
+ShortWindow = Annotated[int, BeforeValidator(duration_s), AfterValidator(_between(60, 3600)), SHOWN, IN_WORDS]
+LongWindow = Annotated[int, BeforeValidator(duration_s), AfterValidator(_between(300, 21_600)), SHOWN, IN_WORDS]
 RuleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 TagText = Annotated[
     str, AfterValidator(_tag), Field(json_schema_extra={"pattern": f"^{TAG.pattern}$", "examples": ["feature=chat"]})

@@ -22,6 +22,7 @@ from services.analytics.reader import Limits, Reader
 from services.analytics.replies import Replies
 from services.analytics.rows.registry import TOPICS
 from services.analytics.settings import Settings
+from services.analytics.signals.wiring import Rules
 from services.analytics.sql_endpoint import http as sql_http
 from services.analytics.sql_endpoint.engine import Bounds, Engine
 from services.analytics.sql_endpoint.http import SqlEndpoint
@@ -40,14 +41,17 @@ def build(settings: Settings) -> FastAPI:
     reading = Warehouse(connector(*where, max_threads=READING_THREADS), "read")
     loader = _loader(settings, writing)
     database = Database(settings.database_url)
-    alerts = Alerts(settings, database, loader.state, tuple)
+    rules = Rules(database)
+    alerts = Alerts(settings, database, loader.state, rules.book.receivers)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.open()
         app.state.loader_task = asyncio.create_task(loader.run())
+        rules.start()
         alerts.start()
         yield
+        await rules.stop()
         await alerts.stop()
         await _stop(loader, app.state.loader_task)
         await identity.close()
@@ -70,7 +74,7 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(Door, settings.admin_token.get_secret_value(), identity)
     app.add_middleware(Replies, http_errors.fault)
     app.include_router(admin_api.router(reading, loader.state))
-    for routes in alerts.routers():
+    for routes in (*alerts.routers(), *rules.routers()):
         app.include_router(routes)
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))

@@ -1,5 +1,6 @@
 """Errors of the HTTP calls in the shape that every service answers in: `{"error": {"message", "type", "param", "code"}}`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -14,8 +15,11 @@ from services.analytics.allowed_methods import allowed_methods
 from services.analytics.errors import (
     AlertStateError,
     IdentityUnavailableError,
+    NoSuchRulesError,
     QueryRefusedError,
     RoleNotAllowedError,
+    RulesMovedError,
+    RulesRefusedError,
     TooManyOfYoursError,
     TransientError,
     UnknownAccountError,
@@ -29,6 +33,7 @@ TYPES = {
     404: "not_found_error",
     405: "invalid_request_error",
     409: "conflict_error",
+    422: "invalid_request_error",
     429: "rate_limit_error",
 }
 CODES = {400: "invalid_request", 401: "invalid_token", 404: "not_found", 405: "method_not_allowed"}
@@ -57,13 +62,16 @@ class ErrorReply(BaseModel):
     error: ErrorFields
 
 
-def error_response(status: int, message: str, *, param: str | None = None, code: str | None = None) -> Response:
-    """An error as JSON."""
+def error_response(
+    status: int, message: str, *, param: str | None = None, code: str | None = None, facts: Mapping[str, Any] | None = None
+) -> Response:
+    """An error as JSON; `facts` stand beside its words."""
     body: dict[str, Any] = {
         "message": message,
         "type": TYPES.get(status, "server_error"),
         "param": param,
         "code": code or CODES.get(status, "internal"),
+        **(facts or {}),
     }
     headers = {"www-authenticate": "Bearer"} if status == 401 else {"retry-after": "2"} if status == 503 else {}
     return Response(orjson.dumps({"error": body}), status, headers, "application/json")
@@ -113,7 +121,26 @@ def install(app: FastAPI) -> None:
     async def away(_: Request, error: TransientError) -> Response:
         return error_response(503, str(error), code="unavailable")
 
+    _install_rules(app)
     _install_frameworks(app)
+
+
+def _install_rules(app: FastAPI) -> None:
+    """What is wrong with alert rules."""
+
+    @app.exception_handler(RulesRefusedError)
+    async def unreadable(_: Request, error: RulesRefusedError) -> Response:
+        return error_response(
+            422, str(error), param=error.param, code="invalid_alert_rules", facts={"problems": error.problems}
+        )
+
+    @app.exception_handler(RulesMovedError)
+    async def moved(_: Request, error: RulesMovedError) -> Response:
+        return error_response(409, str(error), param="expected_version", code="alert_rules_moved")
+
+    @app.exception_handler(NoSuchRulesError)
+    async def no_version(_: Request, error: NoSuchRulesError) -> Response:
+        return error_response(404, str(error), param="version", code="alert_rules_not_found")
 
 
 def _install_frameworks(app: FastAPI) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from services.console import (
+    alert_rule_commands,
     fx_commands,
     ledger_commands,
     login_commands,
@@ -84,6 +85,7 @@ app.add_typer(statement_commands.app, name="statements")
 app.command()(statement_commands.usage)
 app.add_typer(run_commands.app, name="runs")
 app.add_typer(request_commands.app, name="requests")
+alert_commands.app.add_typer(alert_rule_commands.app, name="rules")
 app.add_typer(alert_commands.app, name="alerts")
 app.add_typer(channel_commands.app, name="channels")
 app.add_typer(channel_commands.catalog_app, name="catalog")

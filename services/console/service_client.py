@@ -79,9 +79,9 @@ class ServiceClient:
         reply = self._answer(method, path, params=params, **sent)
         return reply.json() if reply.content else None
 
-    def send(self, path: str, content: bytes, content_type: str, **query: str) -> Any:
+    def send(self, path: str, content: bytes, content_type: str, *, method: str = "POST", **query: str) -> Any:
         """The reply's JSON to a file's bytes."""
-        return self._ask("POST", path, content=content, headers={"content-type": content_type}, params=query)
+        return self._ask(method, path, content=content, headers={"content-type": content_type}, params=query)
 
     @contextmanager
     def opened(self, method: str, path: str, **sent: Any) -> Iterator[httpx.Response]:
