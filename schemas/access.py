@@ -32,7 +32,8 @@ Permission = Literal[
     "money.write",
     "usage.read",
     "alert.write",
-    "alert.rules",
+    "rule.read",
+    "rule.write",
     "audit.read",
     "price.read",
     "price.write",
@@ -53,7 +54,17 @@ _READ_ACCOUNT: Final[frozenset[Permission]] = frozenset(
 PERMISSIONS_OF: Final[dict[Role, frozenset[Permission]]] = {
     "operator": frozenset(PERMISSIONS),
     "on-call": _READ_ACCOUNT
-    | {"freeze", "alert.write", "audit.read", "price.read", "route.read", "channel.freeze", "ledger.read", "ledger.write"},
+    | {
+        "freeze",
+        "alert.write",
+        "audit.read",
+        "price.read",
+        "route.read",
+        "rule.read",
+        "channel.freeze",
+        "ledger.read",
+        "ledger.write",
+    },
     "owner": _READ_ACCOUNT
     | {"account.write", "project.write", "key.write", "freeze", "alert.write", "user.write", "budget.write", "audit.read"},
     "billing": _READ_ACCOUNT | {"budget.write"},

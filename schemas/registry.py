@@ -42,7 +42,7 @@ EVENTS: dict[str, dict[str, type[Event]]] = {
     },
     topics.ALERTS: {"VelocityAlert": alerts.VelocityAlert, "AlertChanged": alerts.AlertChanged},
     topics.DEAD: {"DeadLetter": dead.DeadLetter},
-    topics.USAGE: {"UsageSample": samples.UsageSample},
+    topics.USAGE: {"UsageSample": samples.UsageSample, "ChannelSample": samples.ChannelSample},
 }
 
 

@@ -22,6 +22,8 @@ budget.write    x . o o .
 money.write     x . . . .
 usage.read      x x o o o
 alert.write     x x o . .
+rule.read       x x . . .
+rule.write      x . . . .
 audit.read      x x o . .
 price.read      x x . . .
 route.read      x x . . .

@@ -41,25 +41,24 @@ def build(settings: Settings) -> FastAPI:
     reading = Warehouse(connector(*where, max_threads=READING_THREADS), "read")
     loader = _loader(settings, writing)
     database = Database(settings.database_url)
-    rules = Rules(database)
+    judging = Warehouse(connector(*where, max_threads=LOADING_THREADS), "judge")
+    rules = Rules(database, judging, settings.analytics_token.get_secret_value())
     alerts = Alerts(settings, database, loader.state, rules.book.receivers)
+    schedule = rules.schedule(alerts.desk)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.open()
         app.state.loader_task = asyncio.create_task(loader.run())
-        rules.start()
+        rules.start(schedule)
         alerts.start()
         yield
         await rules.stop()
         await alerts.stop()
         await _stop(loader, app.state.loader_task)
-        await identity.close()
-        await reading.close()
-        if sql is not None:
-            await sql.close()
-        await writing.close()
-        await database.close()
+        for opened in (identity, reading, judging, sql, writing, database):
+            if opened is not None:
+                await opened.close()
 
     app = FastAPI(
         title="Tollbook analytics, admin API",
@@ -74,7 +73,7 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(Door, settings.admin_token.get_secret_value(), identity)
     app.add_middleware(Replies, http_errors.fault)
     app.include_router(admin_api.router(reading, loader.state))
-    for routes in (*alerts.routers(), *rules.routers()):
+    for routes in (*alerts.routers(), *rules.routers(schedule)):
         app.include_router(routes)
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))

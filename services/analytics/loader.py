@@ -31,10 +31,11 @@ from services.analytics.placing import ATTEMPTS, leave_out_known, leave_out_old,
 from services.analytics.positions import Positions, leased_positions
 from services.analytics.publisher import Publisher
 from services.analytics.reader import Limits, Reader
+from services.analytics.rows.attempts import ATTEMPTS as ATTEMPTS_TABLE
 from services.analytics.rows.completions import COMPLETIONS
 from services.analytics.rows.decode import Decoded, Record, decode
 from services.analytics.rows.registry import TABLES
-from services.analytics.usage import samples
+from services.analytics.usage import channel_samples, samples
 from services.analytics.warehouse import Warehouse, store_id_of
 
 RETRY_FIRST_S = 0.2
@@ -205,10 +206,10 @@ class Loader:
         ends = batch.next_offsets()
         if any(self._sampled.get(partition, 0) >= end for partition, end in ends.items()):
             return
-        found = samples(decoded.rows[COMPLETIONS.name])
-        await publisher.publish_samples(found)
+        found, channels = samples(decoded.rows[COMPLETIONS.name]), channel_samples(decoded.rows[ATTEMPTS_TABLE.name])
+        await publisher.publish_samples(found, channels)
         self._sampled.update(ends)
-        metrics.SAMPLES.inc(len(found))
+        metrics.SAMPLES.inc(len(found) + len(channels))
 
     def _account(self, decoded: Decoded) -> None:
         now_s = self._wiring.clock()

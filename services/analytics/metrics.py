@@ -47,3 +47,8 @@ DELIVERIES_WAITING = Gauge("tollbook_analytics_deliveries_waiting", "Changes tha
 DELIVERY_OLDEST_SECONDS = Gauge(
     "tollbook_analytics_delivery_oldest_seconds", "How long the oldest change waits that some receiver is not told of yet."
 )
+SCHEDULE_SECONDS = Histogram("tollbook_analytics_schedule_seconds", "One round of the scheduled alert rules.")
+SCHEDULE_FAILURES = Counter(
+    "tollbook_analytics_schedule_failures_total",
+    "Rounds of the scheduled alert rules that ClickHouse or Postgres kept from ending.",
+)

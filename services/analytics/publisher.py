@@ -12,11 +12,11 @@ from aiokafka.errors import KafkaError
 from schemas import topics
 from schemas.dead import DeadLetter, DeadLetterData
 from schemas.envelope import TYPE_HEADER, Event
-from schemas.samples import UsageSample, UsageSampleData
+from schemas.samples import OPERATOR, ChannelSample, ChannelSampleData, ErrorCount, UsageSample, UsageSampleData
 from services.analytics.closing import asked_to_end, close
 from services.analytics.reader import KafkaAwayError
 from services.analytics.rows.decode import Poison
-from services.analytics.usage import Sample
+from services.analytics.usage import ChannelSums, Sample
 
 PUBLISH_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 2
@@ -64,9 +64,10 @@ class Publisher:
         """Write each poison record's place to the dead-letter topic; returns once that is acknowledged."""
         await self.publish(topics.DEAD, [dead_letter(record, self._name) for record in poison])
 
-    async def publish_samples(self, samples: Iterable[Sample]) -> None:
+    async def publish_samples(self, samples: Iterable[Sample], channels: Iterable[ChannelSums] = ()) -> None:
         """Write the samples to the usage topic; returns once they are acknowledged."""
-        await self.publish(topics.USAGE, [usage_sample(sample) for sample in samples])
+        told: list[Event] = [usage_sample(sample) for sample in samples]
+        await self.publish(topics.USAGE, [*told, *(channel_sample(sums) for sums in channels)])
 
     async def publish(self, topic: str, events: Sequence[Event]) -> None:
         """Write the events; returns once they are acknowledged. Raises :class:`KafkaAwayError`."""
@@ -128,5 +129,23 @@ def usage_sample(sample: Sample) -> Event:
             second=datetime.fromtimestamp(sample.second, UTC),
             requests=sample.requests,
             tokens=sample.tokens,
+            tags=list(sample.tags),
+        ),
+    )
+
+
+def channel_sample(sums: ChannelSums) -> Event:
+    """The sums as an event."""
+    return ChannelSample(
+        account_id=OPERATOR,
+        data=ChannelSampleData(
+            channel=sums.channel,
+            second=datetime.fromtimestamp(sums.second, UTC),
+            attempts=sums.attempts,
+            failed=sums.failed,
+            tokens=sums.tokens,
+            burned_attempts=sums.burned_attempts,
+            burned_tokens=sums.burned_tokens,
+            errors=[ErrorCount(error_class=name, attempts=count) for name, count in sums.errors.items()],
         ),
     )

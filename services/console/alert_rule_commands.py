@@ -42,10 +42,14 @@ def export(
     *,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file.")] = None,
     version: Annotated[int | None, VERSION] = None,
+    as_json: Json = False,
 ) -> None:
     """Print the file in force, or that of a version, as it was applied."""
     session = session_of(context)
     found = _version(session, version)
+    if as_json:
+        session.terminal.json(found)
+        return
     if output is None:
         session.terminal.write(found["file"])
         return
@@ -79,7 +83,7 @@ def diff(
 ) -> None:
     """Check a file, and show what it would change of the rules in force."""
     session = session_of(context)
-    found = _compared(session, _content(file))
+    found = _compared(session, content_of(file))
     if as_json:
         session.terminal.json(found)
     else:
@@ -98,7 +102,7 @@ def apply(
 ) -> None:
     """Put a file in force as all the rules: shows what changes, asks, and does it only if nothing else changed meanwhile."""
     session = session_of(context)
-    content = _content(file)
+    content = content_of(file)
     found = _compared(session, content)
     if not as_json:
         _say_changes(session.terminal, found)
@@ -115,7 +119,7 @@ def apply(
     session.terminal.say(f"version {done['version']} is in force")
 
 
-def _content(file: Path) -> bytes:
+def content_of(file: Path) -> bytes:
     """The file's bytes as they are: a receiver's secret is named in it and read by analytics, so nothing is filled in."""
     try:
         return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()

@@ -22,6 +22,7 @@ from services.console import (
     secret_commands,
 )
 from services.console.addresses import Given
+from services.console.backtest_command import backtest
 from services.console.chat_command import chat
 from services.console.connections import session
 from services.console.doctor.command import doctor
@@ -86,6 +87,7 @@ app.command()(statement_commands.usage)
 app.add_typer(run_commands.app, name="runs")
 app.add_typer(request_commands.app, name="requests")
 alert_commands.app.add_typer(alert_rule_commands.app, name="rules")
+alert_commands.app.command()(backtest)
 app.add_typer(alert_commands.app, name="alerts")
 app.add_typer(channel_commands.app, name="channels")
 app.add_typer(channel_commands.catalog_app, name="catalog")

@@ -115,6 +115,12 @@ analytics GET /admin/silences | list | op oc ow bi me
 analytics POST /admin/silences | tenant | op oc ow
 analytics DELETE /admin/silences/{silence_id} | tenant | op oc ow
 analytics GET /admin/audit-log | list | op oc ow
+analytics GET /admin/alert-rules | whole | op oc
+analytics PUT /admin/alert-rules | whole | op
+analytics POST /admin/alert-rules/diff | whole | op oc
+analytics POST /admin/alert-rules/backtest | whole | op oc
+analytics GET /admin/alert-rules/versions | whole | op oc
+analytics GET /admin/alert-rules/versions/{version} | whole | op oc
 analytics GET /admin/requests/live | list | op oc ow bi me
 analytics GET /admin/dashboard/series | whole | op oc
 analytics GET /admin/dashboard/tables | whole | op oc

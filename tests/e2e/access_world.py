@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import yaml
 
 from tests.e2e.access_rows import ROLES
 
 MONTH = f"{datetime.now(UTC):%Y-%m}"
 NOWHERE = "00000000-0000-7000-8000-000000000000"
+RULES = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "catalog" / "alerts.yaml").read_text("utf-8"))
 
 
 class Root:
@@ -250,6 +253,9 @@ class World:
             "settlement POST /admin/cases/{case_id}/close": {"resolution": "seen by the matrix"},
             "settlement POST /admin/dead-letters/redrive": {"limit": 1},
             "settlement POST /admin/ledger/checks": {"quick": True},
+            "analytics PUT /admin/alert-rules": RULES,
+            "analytics POST /admin/alert-rules/diff": RULES,
+            "analytics POST /admin/alert-rules/backtest": RULES,
         }  # fmt: skip
         return bodies.get(name)
 

@@ -3,14 +3,18 @@
 import asyncio
 import socket
 import time
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import faust
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from schemas import topics
-from schemas.samples import UsageSample
+from schemas.samples import ChannelSample, UsageSample
 from services.analytics import metrics
+from services.analytics.meter.channel_windows import LONGEST_S, PANE_S, ChannelWindows
+from services.analytics.meter.judge import Judge
+from services.analytics.meter.knowledge import Knowledge
+from services.analytics.meter.learner import Learner
 from services.analytics.meter.reporting import Reporter
 from services.analytics.meter.watch import Watch
 from services.analytics.meter.web import add_pages
@@ -18,11 +22,15 @@ from services.analytics.meter.windows import TokenWindows
 from services.analytics.publisher import Publisher
 from services.analytics.rows.decode import Poison
 from services.analytics.settings import MeterSettings
-from services.analytics.velocity import STALE_AFTER_S, Subject, Thresholds, is_stale
+from services.analytics.signals.overrides import Subject
+from services.analytics.velocity import STALE_AFTER_S, Thresholds, is_stale
 
 APP_ID = "tollbook-analytics-meter"
 WAIT_S = 0.2
 SESSION_TIMEOUT_S = 6.0
+SAMPLES: TypeAdapter[UsageSample | ChannelSample] = TypeAdapter(
+    Annotated[UsageSample | ChannelSample, Field(discriminator="type")]
+)
 
 
 def build(settings: MeterSettings) -> Any:
@@ -48,16 +56,29 @@ def build(settings: MeterSettings) -> Any:
         web_port=settings.port,
     )
     add_pages(app)
-    table = app.Table("tokens", default=int, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)
+    windows = Windows(
+        TokenWindows(app.Table("tokens", default=int, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)),
+        ChannelWindows(app.Table("channels", default=list, partitions=1).tumbling(float(PANE_S), expires=LONGEST_S + 60.0)),
+    )
     publisher = Publisher(settings.kafka_bootstrap_servers, "analytics-meter")
     thresholds = Thresholds(tokens_per_minute=settings.tokens_per_minute, by_key=settings.tokens_per_minute_by_key)
-    windows = TokenWindows(table)
-    watch = Watch(windows, thresholds, time.time)
+    knowledge = Knowledge(directory / "known.json")
+    knowledge.recall()
+    watch = Watch(Judge(windows.tokens, windows.channels, knowledge, thresholds), time.time)
     name = f"{socket.gethostname()}-{settings.port or 0}"
-    reporter = Reporter(watch, settings.analytics_url, settings.analytics_token.get_secret_value(), name)
+    asking = (settings.analytics_url, settings.analytics_token.get_secret_value())
+    reporter = Reporter(watch, *asking, name)
     _connect(app, publisher, reporter)
+    _learn(app, Learner(knowledge, *asking))
     _count(app, windows, publisher, Sight(watch, reporter))
     return app
+
+
+class Windows(NamedTuple):
+    """Where samples are counted."""
+
+    tokens: TokenWindows
+    channels: ChannelWindows
 
 
 class Sight(NamedTuple):
@@ -94,14 +115,28 @@ def _connect(app: Any, publisher: Publisher, reporter: Reporter) -> None:
     app.task(tell)
 
 
-def _count(app: Any, windows: TokenWindows, publisher: Publisher, sight: Sight) -> None:
-    """Count each sample into its window and judge its key."""
+def _learn(app: Any, learner: Learner) -> None:
+    """Follow rules and baselines for as long as the application runs."""
+
+    async def learn() -> None:
+        while not app.should_stop:
+            await learner.learn()
+
+    async def stopped(*_: Any, **__: Any) -> None:
+        await learner.close()
+
+    app.on_before_shutdown.connect(stopped)
+    app.task(learn)
+
+
+def _count(app: Any, windows: Windows, publisher: Publisher, sight: Sight) -> None:
+    """Count each sample into its window and judge its key or channel."""
     usage = app.topic(topics.USAGE, key_serializer="raw", value_serializer="raw", acks=True)
 
     async def meter(stream: Any) -> None:
         async for record in stream.events():
             try:
-                sample = UsageSample.model_validate_json(record.value)
+                sample = SAMPLES.validate_json(record.value)
             except ValidationError:
                 await publisher.set_aside([_poison(record.message)])
                 continue
@@ -110,18 +145,29 @@ def _count(app: Any, windows: TokenWindows, publisher: Publisher, sight: Sight) 
             if is_stale(second, time.time()):
                 continue
             metrics.METERED.inc()
-            windows.add(sample.data.key_id, second, sample.data.tokens)
-            subject = Subject(
-                account_id=sample.account_id,
-                key_id=sample.data.key_id,
-                project_id=sample.data.project_id,
-                environment=sample.environment,
-            )
-            if sight.watch.see(subject, second):
+            if sight.watch.see(_counted(windows, sample, second), second):
                 sight.reporter.news()
 
     app.agent(usage)(meter)
 
 
+def _counted(windows: Windows, sample: UsageSample | ChannelSample, second: int) -> Subject:
+    """Count a sample; whom it is about."""
+    if isinstance(sample, ChannelSample):
+        windows.channels.add(sample.data, second)
+        return Subject(kind="channel", id=sample.data.channel, channel=sample.data.channel)
+    data = sample.data
+    windows.tokens.add(data.key_id, second, data.tokens)
+    return Subject(
+        kind="key",
+        id=data.key_id,
+        key=data.key_id,
+        project=data.project_id,
+        account=sample.account_id,
+        tags=tuple(data.tags),
+        environment=sample.environment,
+    )
+
+
 def _poison(message: Any) -> Poison:
-    return Poison(message.topic, message.partition, message.offset, "not_an_event", "the record is no UsageSample")
+    return Poison(message.topic, message.partition, message.offset, "not_an_event", "the record is no sample of usage")

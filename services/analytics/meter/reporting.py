@@ -13,7 +13,8 @@ import structlog
 
 from services.analytics import metrics
 from services.analytics.alerts.records import VERDICTS
-from services.analytics.meter.watch import SIGNALS, Watch
+from services.analytics.meter.judge import SIGNALS
+from services.analytics.meter.watch import Watch
 
 BEAT_S = 1.0
 TIMEOUT = httpx.Timeout(5, connect=1)

@@ -1,36 +1,53 @@
-"""Which keys the meter has something to say about, and what: told again every second, so that no one message matters."""
+"""What the meter has something to say about, and what: told again every second, so that nothing depends on one message."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
-from services.analytics.alerts.verdict import Verdict
-from services.analytics.meter.windows import TokenWindows
-from services.analytics.velocity import RULE, SIGNAL, Subject, Thresholds, verdict_on
+from services.analytics.alerts.verdict import About, Verdict
+from services.analytics.signals.overrides import Subject
 
-SIGNALS = (SIGNAL,)
 LAG_REMEMBERED_S = 15.0
+MOST_SEEN = 50_000
+
+
+class Judging(Protocol):
+    """What says how a subject stands."""
+
+    def judge(self, subject: Subject, second: int) -> list[Verdict]:
+        """By the windows that end with the second, in the words of every rule that watches the subject."""
+
+
+class _Open(NamedTuple):
+    """An open alert's subject, and the last second of the window that it began with."""
+
+    subject: Subject
+    second: int
 
 
 class Watch:
-    """Keys that exceeded, until analytics knows; and those about which analytics has an open alert, until it is over."""
+    """Subjects that exceeded, until analytics knows; and those about which analytics has an open alert, until it is over."""
 
-    def __init__(self, windows: TokenWindows, thresholds: Thresholds, clock: Callable[[], float]) -> None:
-        self._windows = windows
-        self._thresholds = thresholds
+    def __init__(self, judging: Judging, clock: Callable[[], float]) -> None:
+        self._judging = judging
         self._clock = clock
-        self._owed: dict[str, Verdict] = {}
-        self._open: dict[str, tuple[Subject, int]] = {}
+        self._owed: dict[About, Verdict] = {}
+        self._open: dict[About, _Open] = {}
+        self._seen: dict[tuple[str, str], Subject] = {}
         self._lag = (0.0, 0.0)
 
     def see(self, subject: Subject, second: int) -> bool:
-        """Judge a key by the sixty seconds that end with a sample's; whether analytics has to hear of it at once.
+        """Judge a subject by the windows that end with a sample's second; whether analytics has to hear of it at once.
 
         Samples of one batch come in no order of their seconds: an older one does not call off what a newer one began.
         """
-        verdict = self._judged(subject, second)
-        if not verdict.exceeded:
-            return False
-        is_news = subject.key_id not in self._open and subject.key_id not in self._owed
-        self._owed[subject.key_id] = verdict
+        if len(self._seen) > MOST_SEEN:
+            self._seen.clear()
+        self._seen[subject.kind, subject.id] = subject
+        is_news = False
+        for verdict in self._judging.judge(subject, second):
+            if verdict.exceeded:
+                is_news = is_news or (verdict.about not in self._open and verdict.about not in self._owed)
+                self._owed[verdict.about] = verdict
         return is_news
 
     def heard_sample(self, second: int) -> None:
@@ -50,36 +67,34 @@ class Watch:
         A clock ahead of ours may have begun an alert in a second that is still to come: it is judged by that one.
         """
         last_full_second = int(self._clock()) - 1
-        standing = [self._judged(subject, max(last_full_second, second)) for subject, second in self._open.values()]
+        standing = []
+        for subject, second in {(each.subject, max(last_full_second, each.second)) for each in self._open.values()}:
+            standing += [verdict for verdict in self._judging.judge(subject, second) if verdict.about in self._open]
         return [*self._owed.values(), *standing]
 
-    def heard(self, told: Iterable[Verdict], still_open: Iterable[Mapping[str, str]]) -> None:
+    def heard(self, told: Iterable[Verdict], still_open: Iterable[Mapping[str, Any]]) -> None:
         """Analytics has taken these verdicts, and says which alerts are open now."""
-        seconds = {key_id: second for key_id, (_, second) in self._open.items()}
+        seconds = {about: found.second for about, found in self._open.items()}
         for verdict in told:
             if verdict.exceeded:
                 second = int(verdict.window_end.timestamp()) - 1
-                seconds[verdict.subject_id] = max(second, seconds.get(verdict.subject_id, 0))
-            if self._owed.get(verdict.subject_id) == verdict:
-                del self._owed[verdict.subject_id]
-        self._open = {
-            row["subject_id"]: (_subject(row), seconds.get(row["subject_id"], 0)) for row in still_open if row["rule"] == RULE
-        }
+                seconds[verdict.about] = max(second, seconds.get(verdict.about, 0))
+            if self._owed.get(verdict.about) == verdict:
+                del self._owed[verdict.about]
+        abouts = [(About(row["rule"], row["subject_kind"], row["subject_id"]), row) for row in still_open]
+        self._open = {about: _Open(self._subject(row), seconds.get(about, 0)) for about, row in abouts}
 
     @property
     def open_count(self) -> int:
-        """How many keys have an open alert."""
+        """How many alerts are open."""
         return len(self._open)
 
-    def _judged(self, subject: Subject, second: int) -> Verdict:
-        observed = self._windows.last_minute(subject.key_id, second)
-        return verdict_on(subject, observed, self._thresholds.of(subject.key_id), second)
-
-
-def _subject(row: Mapping[str, str]) -> Subject:
-    return Subject(
-        account_id=row["account_id"],
-        key_id=row["subject_id"],
-        project_id=row["project_id"],
-        environment=row["environment"],
-    )
+    def _subject(self, row: Mapping[str, Any]) -> Subject:
+        """The subject of an open alert: as it was seen, or as analytics names it after a restart."""
+        kind, name = row["subject_kind"], row["subject_id"]
+        if (seen := self._seen.get((kind, name))) is not None:
+            return seen
+        own = {"key": name} if kind == "key" else {"channel": name}
+        return Subject(
+            kind=kind, id=name, account=row["account_id"], project=row["project_id"], environment=row["environment"], **own
+        )

@@ -6,7 +6,7 @@ from services.analytics.signals.judgement import Judgement, level
 from services.analytics.signals.thresholds import above_usual
 
 NEVER = 2**63
-"""The threshold of a currency that its rule does not name."""
+"""The threshold of a currency that its rule does not name, and of a rule that is switched off for a key."""
 
 
 def tokens_threshold(rule: TokensRule, baseline: Baseline | None) -> int:

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from schemas.alert_rules import BurnedRule, ErrorRateRule, FallbackRule, Match, MixRule, Rule, SpendRule, TokensRule
+from schemas.alert_rules import Match, Rule
+from services.analytics.alerts.verdict import SubjectKind
 
 WEIGHTS = {"key": 32, "channel": 16, "project": 8, "model": 4, "tag": 2, "account": 1}
 """How much closer a word is than all that stand after it: a key's override wins over its project's and its tag's."""
-OneRule = TypeVar("OneRule", TokensRule, ErrorRateRule, FallbackRule, SpendRule, MixRule, BurnedRule)
+OneRule = TypeVar("OneRule", bound=Rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """Who or what is watched; what it does not have is empty. `tags` are written name=value."""
 
-    kind: str
+    kind: SubjectKind
     id: str
     key: str = ""
     project: str = ""
@@ -47,7 +48,7 @@ def rule_for(rule: OneRule, subject: Subject) -> OneRule:
     for override in sorted(fitting, key=lambda each: closeness(each.match)):
         words |= {name: getattr(override, name) for name in override.model_fields_set if getattr(override, name) is not None}
     words.pop("match")
-    return rule.model_copy(update=words)
+    return cast(OneRule, rule.model_copy(update=words))
 
 
 def watched(rules: Iterable[Rule], signal: str) -> list[Rule]:

@@ -29,7 +29,7 @@ TAKES_FILE: dict[str, Any] = {
 }
 
 
-async def _file(request: Request) -> tuple[str, AlertRules]:
+async def rules_in(request: Request) -> tuple[str, AlertRules]:
     """The text of a call and the rules in it, read in a thread. Raises RulesRefusedError."""
     content = bytearray()
     async for chunk in request.stream():
@@ -49,7 +49,7 @@ def _shown(row: Row) -> dict[str, Any]:
     return {**row, "rules": document(parsed(row))}
 
 
-def _taking(words: dict[str, Any], *codes: int) -> dict[str, Any]:
+def taking(words: dict[str, Any], *codes: int) -> dict[str, Any]:
     """The words of an operation that takes a file."""
     return {
         **words,
@@ -62,7 +62,7 @@ def router(store: RuleStore) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/admin/alert-rules")
 
-    @routes.get("", response_model=RulesInForce, **operation("alert.rules", "Show the alert rules in force"))
+    @routes.get("", response_model=RulesInForce, **operation("rule.read", "Show the alert rules in force"))
     async def show_alert_rules() -> Response:
         """`file` as it was applied, `rules` with every default filled in."""
         return json_response(_shown(await store.in_force()))
@@ -70,7 +70,7 @@ def router(store: RuleStore) -> APIRouter:
     @routes.put(
         "",
         response_model=RulesApplied,
-        **_taking(operation("alert.rules", "Put alert rules in force"), 409, 422),
+        **taking(operation("rule.write", "Put alert rules in force"), 409, 422),
     )
     async def apply_alert_rules(
         request: Request,
@@ -78,7 +78,7 @@ def router(store: RuleStore) -> APIRouter:
         author: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
     ) -> Response:
         """The body is the file (YAML or JSON); it replaces the one before it within a second. The same changes nothing."""
-        text, rules = await _file(request)
+        text, rules = await rules_in(request)
         applied = await store.apply(text, rules, expected_version, who(request, author))
         row = {name: value for name, value in applied.row.items() if name != "file"}
         return json_response({**row, "new": applied.new})
@@ -86,15 +86,15 @@ def router(store: RuleStore) -> APIRouter:
     @routes.post(
         "/diff",
         response_model=RulesDiff,
-        **_taking(operation("alert.rules", "Show what a rule file would change"), 422),
+        **taking(operation("rule.read", "Show what a rule file would change"), 422),
     )
     async def compare_alert_rules(request: Request) -> Response:
         """Checks the file as applying it would, and changes nothing."""
-        _, rules = await _file(request)
+        _, rules = await rules_in(request)
         row = await store.in_force()
         return json_response({"version": row["version"], "changes": [each._asdict() for each in changes(parsed(row), rules)]})
 
-    @routes.get("/versions", response_model=RulesVersions, **operation("alert.rules", "List the versions of the alert rules"))
+    @routes.get("/versions", response_model=RulesVersions, **operation("rule.read", "List the versions of the alert rules"))
     async def list_alert_rules(
         after: Annotated[str | None, AFTER] = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
     ) -> Response:
@@ -107,7 +107,7 @@ def router(store: RuleStore) -> APIRouter:
     @routes.get(
         "/versions/{version}",
         response_model=RulesInForce,
-        **_taking_none(operation("alert.rules", "Show one version of the alert rules")),
+        **_taking_none(operation("rule.read", "Show one version of the alert rules")),
     )
     async def show_alert_rules_version(version: int) -> Response:
         """As it was applied."""

@@ -51,4 +51,7 @@ class RuleBook:
                 await self.refresh()
             except PostgresAwayError as error:
                 log.warning("alert rules cannot be read, those read last count", reason=str(error)[:200])
+            except Exception:
+                # Tried again: rules that are followed no more would be worse.
+                log.exception("the alert rules met a fault")
             await asyncio.sleep(POLL_S)

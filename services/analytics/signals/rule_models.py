@@ -60,3 +60,30 @@ class RulesVersions(BaseModel):
     object: Literal["list"]
     data: list[RulesVersion]
     next_after: str | None
+
+
+class WouldHaveFired(BaseModel):
+    """An alert that would have fired. `observed` is the most while it was open; `ended_at` null: it would not be over."""
+
+    rule: str
+    signal: str
+    subject_kind: str
+    subject_id: str
+    account_id: str
+    severity: str
+    action: str
+    fired_at: datetime
+    ended_at: datetime | None
+    observed: float
+    baseline: float | None
+    threshold: float
+    unit: str
+
+
+class RulesBacktest(BaseModel):
+    """What a file would have said of the past: how many alerts by rule, and each of them (the first 500; else `truncated`)."""
+
+    minutes: int
+    fired: dict[str, int]
+    truncated: bool
+    alerts: list[WouldHaveFired]

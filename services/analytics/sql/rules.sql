@@ -19,3 +19,6 @@ ORDER BY version DESC LIMIT %(limit)s
 INSERT INTO analytics.alert_rules (version, file, sha256, author)
 VALUES (%(version)s, %(file)s, %(sha256)s, %(author)s)
 RETURNING version, file, sha256, author, applied_at
+
+-- name: take_schedule
+SELECT pg_try_advisory_xact_lock(hashtextextended('analytics/schedule', 0)) AS taken

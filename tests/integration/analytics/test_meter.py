@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.ports import free_port
 from schemas import topics
 from schemas.alerts import VelocityAlert
-from schemas.samples import UsageSample, UsageSampleData
-from tests.integration.analytics.process import SERVICE_TOKEN, Analytics, running
+from schemas.samples import OPERATOR, ChannelSample, ChannelSampleData, UsageSample, UsageSampleData
+from tests.integration.analytics.process import ADMIN_TOKEN, SERVICE_TOKEN, Analytics, running
 from tests.integration.analytics.stories import publish, stories
 from tests.integration.analytics.topic_contents import events_of
 
@@ -159,3 +160,50 @@ async def test_a_runaway_key_is_an_alert_on_the_dashboard(meter: Analytics, anal
             ]
 
         await eventually(shown)
+
+
+RULES = """
+rules:
+  - id: quick
+    signal: tokens_per_minute_by_key
+    floor: 1000
+    overrides: [{match: {tag: "job=nightly"}, enabled: false}]
+  - {id: broken, signal: error_rate_by_channel, floor: 0.2, at_least: 5, keep: 1s}
+"""
+
+
+def channel_sample(channel: str, failed: int) -> ChannelSample:
+    """What a channel did in the second that is now: ten attempts."""
+    counts = {"attempts": 10, "failed": failed, "tokens": 100, "burned_attempts": 0, "burned_tokens": 0}
+    second = datetime.fromtimestamp(int(time.time()), UTC)
+    return ChannelSample(account_id=OPERATOR, data=ChannelSampleData(channel=channel, second=second, **counts))
+
+
+def nightly(sample: UsageSample) -> UsageSample:
+    """The same, of a key whose requests carry a tag."""
+    return sample.model_copy(update={"data": sample.data.model_copy(update={"tags": ["job=nightly"]})})
+
+
+async def test_the_meter_judges_keys_and_channels_by_the_rules_that_are_applied_and_remembers_them(
+    meter: Analytics, analytics: Analytics, key_id: str
+) -> None:
+    kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    channel, quiet = f"ch-{key_id}", f"quiet-{key_id}"
+    known = Path(meter.environment["TOLLBOOK_DATA_DIR"]) / "meter" / "known.json"
+
+    async def has_learnt() -> bool:
+        return known.is_file() and '"version":1' in known.read_text("utf-8")
+
+    with running(analytics), running(meter):
+        await asyncio.to_thread(analytics.wait_until_ready)
+        headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+        async with httpx.AsyncClient(base_url=analytics.url, headers=headers, timeout=30) as client:
+            assert (await client.put("/admin/alert-rules", content=RULES)).status_code == 200
+        await eventually(has_learnt)
+        await publish(kafka, [channel_sample(quiet, 1), nightly(sample(f"n{key_id}", 900_000))])
+        await publish(kafka, [channel_sample(channel, 9), sample(key_id, 1_001)])
+        (fired,), (broken,) = await states(meter, key_id, ["firing"]), await states(meter, channel, ["firing"])
+        assert (fired.data.threshold, fired.data.observed) == (1_000, 1_001)
+        assert (broken.data.signal, broken.data.subject_kind) == ("error_rate_by_channel", "channel")
+        assert (broken.data.observed, broken.data.threshold) == (0.9, 0.2)
+        assert [await alerts_of(meter, name) for name in (quiet, f"n{key_id}")] == [[], []]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.alert_rules import BurnedRule, ErrorRateRule, MixRule, SpendRule, TokensRule
@@ -20,6 +20,7 @@ counts = st.tuples(st.integers(0, 5_000), st.integers(0, 5_000)).map(lambda pair
 mixes = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 500), max_size=6)
 
 
+@settings(deadline=None)
 @given(hours, st.integers(0, 10**8))
 def test_a_key_never_fires_below_its_floor_and_is_never_exceeded_and_calm_at_once(
     values: dict[int, float], tokens: int
@@ -32,12 +33,14 @@ def test_a_key_never_fires_below_its_floor_and_is_never_exceeded_and_calm_at_onc
     assert not judgement.exceeded or tokens > found.floor
 
 
+@settings(deadline=None)
 @given(hours)
 def test_the_present_and_the_future_are_no_part_of_a_baseline(values: dict[int, float]) -> None:
     before = {hour: value for hour, value in values.items() if hour < HOUR}
     assert baseline_at(values, HOUR) == baseline_at(before, HOUR)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**6), st.integers(10**7, 10**9), st.integers(0, 647))
 def test_an_incident_of_a_day_does_not_become_usual(usual: int, incident: int, begin: int) -> None:
     values: dict[int, float] = dict.fromkeys(range(672), usual)
@@ -48,6 +51,7 @@ def test_an_incident_of_a_day_does_not_become_usual(usual: int, incident: int, b
     assert (hit.centre, hit.peak) == (calm.centre, calm.peak)
 
 
+@settings(deadline=None)
 @given(counts)
 def test_a_rate_lies_within_its_interval(pair: tuple[int, int]) -> None:
     events, trials = pair
@@ -56,6 +60,7 @@ def test_a_rate_lies_within_its_interval(pair: tuple[int, int]) -> None:
     assert trials == 0 or low - 1e-9 <= events / trials <= high + 1e-9
 
 
+@settings(deadline=None)
 @given(counts, st.dictionaries(st.integers(500, HOUR + 5), counts, max_size=40))
 def test_a_channel_fires_only_when_certain_and_never_on_a_handful(
     pair: tuple[int, int], before: dict[int, tuple[int, int]]
@@ -69,6 +74,7 @@ def test_a_channel_fires_only_when_certain_and_never_on_a_handful(
     assert pair[1] > 0 or judgement.calm
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 10**9), counts)
 def test_lost_tokens_fire_only_beyond_their_floors(lost: int, rest: int, pair: tuple[int, int]) -> None:
     found = RULES["failed_with_tokens"]
@@ -79,6 +85,7 @@ def test_lost_tokens_fire_only_beyond_their_floors(lost: int, rest: int, pair: t
     assert not judgement.exceeded or (lost >= found.floor_tokens and pair[0] >= found.at_least)
 
 
+@settings(deadline=None)
 @given(hours, st.integers(0, 10**13), st.sampled_from(["USD", "CNY", "XAU"]))
 def test_a_route_never_fires_below_its_floor_nor_in_a_currency_without_one(
     values: dict[int, float], nano: int, name: str
@@ -91,6 +98,7 @@ def test_a_route_never_fires_below_its_floor_nor_in_a_currency_without_one(
     assert not judgement.exceeded or nano > {"USD": 5 * 10**9, "CNY": 35 * 10**9}[name]
 
 
+@settings(deadline=None)
 @given(mixes, st.dictionaries(st.integers(500, HOUR + 5), mixes, max_size=40))
 def test_a_mix_lies_between_nothing_and_everything_and_needs_a_past(
     now: dict[str, int], before: dict[int, dict[str, int]]

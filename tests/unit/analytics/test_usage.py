@@ -1,11 +1,14 @@
 """Usage samples: one per key and second, every token counted once."""
 
+from typing import Any
+
 import orjson
 
 from schemas import topics
 from schemas.envelope import new_id
+from services.analytics.rows.attempts import ATTEMPTS
 from services.analytics.rows.decode import decode
-from services.analytics.usage import Sample, samples
+from services.analytics.usage import Sample, channel_samples, samples
 from tests.unit.analytics.records import EXAMPLES, Record
 
 EXAMPLE = next(iter(sorted((EXAMPLES / topics.ATTEMPTS).rglob("RequestCompleted*.json")))).read_bytes()
@@ -54,3 +57,27 @@ def test_tokens_that_failures_burned_count_too() -> None:
 def test_a_request_without_attempts_counts_as_a_request_without_tokens() -> None:
     (sample,) = sampled(completion("one", "2026-11-23T12:00:00Z", [], None))
     assert (sample.requests, sample.tokens) == (1, 0)
+
+
+def attempt(channel: str, second: int, outcome: str, error_class: str = "", tokens: int = 0) -> tuple[Any, ...]:
+    """A row of `attempts`; without an outcome it is one that began."""
+    values = {column.name: column.default for column in ATTEMPTS.columns}
+    values |= {"channel": channel, "occurred_at": second * 1_000_000 + 5, "outcome": outcome, "error_class": error_class}
+    return tuple({**values, "input_tokens": tokens}.values())
+
+
+def test_a_channels_attempts_of_a_second_are_one_sample_and_the_callers_own_failures_are_not_its() -> None:
+    rows = [
+        attempt("a", 7, ""),
+        attempt("a", 7, "succeeded", tokens=100),
+        attempt("a", 7, "failed", "timeout"),
+        attempt("a", 7, "failed", "stream_cut", tokens=30),
+        attempt("a", 7, "failed", "invalid_request"),
+        attempt("a", 7, "cancelled", "client_gone", tokens=5),
+        attempt("a", 8, "succeeded", tokens=1),
+        attempt("b", 7, "succeeded", tokens=2),
+    ]
+    first, second, other = channel_samples(rows)
+    assert (first.channel, first.second, first.attempts, first.failed, first.tokens) == ("a", 7, 5, 2, 135)
+    assert (first.burned_attempts, first.burned_tokens, dict(first.errors)) == (1, 30, {"timeout": 1, "stream_cut": 1})
+    assert [(each.channel, each.second, each.attempts) for each in (second, other)] == [("a", 8, 1), ("b", 7, 1)]
