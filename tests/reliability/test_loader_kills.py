@@ -8,7 +8,7 @@ from services.analytics.migrate import migrate
 from tests.reliability.loader import check, kill_at_each, read_again
 from tests.reliability.loader_victim import Place
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
 async def test_a_loader_killed_in_the_middle_of_a_batch_loses_and_doubles_nothing_and_a_replay_adds_nothing(
