@@ -3,11 +3,13 @@
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from schemas import topics
 from schemas.control import ControlRecord
@@ -41,9 +43,8 @@ async def announce(kafka: str, *told: ControlRecord) -> int:
 
 def tell(kafka: str, settlement_url: str, *told: ControlRecord) -> None:
     """Write them to the control topic, from code that may run within an event loop, and wait until settlement has read them."""
-    with ThreadPoolExecutor(1) as threads:
-        end = threads.submit(asyncio.run, announce(kafka, *told)).result()
     deadline = time.monotonic() + HEARD_S
+    end = _written(kafka, told, deadline)
     while _position(settlement_url) < end:
         assert time.monotonic() < deadline, f"settlement did not read the control topic up to {end}"
         time.sleep(0.02)
@@ -56,7 +57,21 @@ def new_accounts(kafka: str, settlement_url: str, count: int) -> list[str]:
     return made
 
 
+def _written(kafka: str, told: Sequence[ControlRecord], deadline: float) -> int:
+    """Announce them; again where a broker of a busy machine did not answer in time, as saying it twice changes nothing."""
+    with ThreadPoolExecutor(1) as threads:
+        while True:
+            try:
+                return threads.submit(asyncio.run, announce(kafka, *told)).result()
+            except KafkaError:
+                if time.monotonic() >= deadline:
+                    raise
+
+
 def _position(settlement_url: str) -> float:
-    metrics = httpx.get(f"{settlement_url.rstrip('/')}/metrics", trust_env=False, timeout=HEARD_S).text
+    try:
+        metrics = httpx.get(f"{settlement_url.rstrip('/')}/metrics", trust_env=False, timeout=HEARD_S).text
+    except httpx.TransportError:
+        return 0.0
     found = POSITION.search(metrics)
     return float(found[1]) if found else 0.0
