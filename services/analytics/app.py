@@ -26,6 +26,7 @@ from services.analytics.signals.wiring import Rules
 from services.analytics.sql_endpoint import http as sql_http
 from services.analytics.sql_endpoint.engine import Bounds, Engine
 from services.analytics.sql_endpoint.http import SqlEndpoint
+from services.analytics.usage_api import api as usage_api
 from services.analytics.warehouse import Warehouse, connector
 
 OPENAPI = "/admin/openapi.json"
@@ -78,6 +79,8 @@ def build(settings: Settings) -> FastAPI:
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))
     app.include_router(dashboard_api.data_router(reading))
+    app.include_router(usage_api.admin_router(reading))
+    app.include_router(usage_api.internal_router(reading, settings.edge_token.get_secret_value()))
     app.include_router(internal_api.router(reading, settings.edge_token.get_secret_value()))
     dashboard_api.add_page(app)
     if sql is not None:

@@ -70,6 +70,7 @@ from services.edge.settings import Settings
 from services.edge.settlement import Settlement
 from services.edge.stored_replies import ReplySafe
 from services.edge.uploads import UploadReader
+from services.edge.usage import Usage
 from services.edge.user_admin import UserAdmin, user_routes
 from services.edge.user_rules import UserRules
 from services.edge.users import UserStore
@@ -184,6 +185,7 @@ class Edge:
             "/v1/balances": ("balances", lookups.balances),
             "/v1/topups": ("topups", lookups.topups),
             "/v1/statements/{month}": ("statement", lookups.statement),
+            "/v1/usage": ("usage", Usage(self.analytics).report),
         }
         keys = PublicEndpoint("signing_keys", lookups.signing_keys)
         return [

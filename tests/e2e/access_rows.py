@@ -122,6 +122,7 @@ analytics POST /admin/alert-rules/backtest | whole | op oc
 analytics GET /admin/alert-rules/versions | whole | op oc
 analytics GET /admin/alert-rules/versions/{version} | whole | op oc
 analytics GET /admin/requests/live | list | op oc ow bi me
+analytics GET /admin/usage | list | op oc ow bi me
 analytics GET /admin/dashboard/series | whole | op oc
 analytics GET /admin/dashboard/tables | whole | op oc
 """

@@ -17,6 +17,7 @@ from services.edge.public_api.requests import (
     StatementQuery,
     TopUpsQuery,
     UploadForm,
+    UsageQuery,
 )
 from services.edge.run_bodies import EstimateBody, ExtensionBody, ListQuery, NothingBody, RunBody, TimelineQuery
 
@@ -150,6 +151,16 @@ MONEY = (
         media=("text/csv", "application/pdf"),
         query=StatementQuery,
         errors=(*LOOKUP, 422),
+    ),
+    Operation(
+        id="getUsage",
+        method="get",
+        path="/v1/usage",
+        summary="Report the account's usage and its cost, by what you ask for, as JSON or CSV.",
+        tag="Money",
+        replies={200: replies.UsageReport},
+        media=("text/csv",),
+        query=UsageQuery,
     ),
     Operation(
         id="estimate",

@@ -218,6 +218,44 @@ class SigningKeys(Reply):
     data: list[SigningKey]
 
 
+class Cost(Reply):
+    """What was charged in one currency."""
+
+    currency: str
+    cost_nano: Nano
+    cost: Amount
+
+
+class UsageRow(Reply):
+    """Usage of one group, which further members name: `day`, `hour`, `key_id`, `model`, `tag:NAME` and so on."""
+
+    requests: int
+    failed: int
+    attempts: int
+    fallbacks: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    burned_tokens: int
+    costs: list[Cost]
+
+
+class UsageReport(Reply):
+    """Usage from an instant to before another, a page of it; `totals` is of all pages."""
+
+    object: Literal["usage"]
+    since: Annotated[Instant, Field(alias="from")]
+    to: Instant
+    timezone: str
+    interval: str
+    by: list[str]
+    totals: UsageRow
+    data: list[UsageRow]
+    next_after: str | None
+
+
 class File(Reply):
     """An uploaded file, or one that a batch left."""
 

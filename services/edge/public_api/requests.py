@@ -68,6 +68,35 @@ class StatementQuery(BaseModel):
     bucket: Annotated[str, Field(max_length=128)] | None = None
 
 
+class UsageQuery(BaseModel):
+    """What to report. `from` and `to` are dates or instants, the last seven days by default; `to` is not included."""
+
+    since: Annotated[str | None, Field(alias="from", max_length=64)] = None
+    until: Annotated[str | None, Field(alias="to", max_length=64)] = None
+    timezone: Annotated[str, Field(max_length=256, description="In which days begin at midnight.")] = "UTC"
+    by: Annotated[
+        str,
+        Field(
+            max_length=600,
+            description="At most two of project, key, run, model, upstream_model, route_type, bucket, tag and tag:NAME.",
+        ),
+    ] = ""
+    interval: Literal["none", "day", "hour"] = "none"
+    project_id: Annotated[str, Field(max_length=256)] | None = None
+    key_id: Annotated[str, Field(max_length=256)] | None = None
+    run_id: Annotated[str, Field(max_length=256)] | None = None
+    model: Annotated[str, Field(max_length=256, description="As it was asked for.")] | None = None
+    upstream_model: Annotated[str, Field(max_length=256)] | None = None
+    route_type: Annotated[str, Field(max_length=256)] | None = None
+    bucket: Annotated[str, Field(max_length=256)] | None = None
+    tag: Annotated[list[str], Field(description="A name, or name=value; all that are given have to be there.")] | None = None
+    after: Annotated[str, Field(max_length=4096)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    format: (
+        Annotated[Literal["json", "csv"], Field(description="csv: all pages at once; so does `Accept: text/csv`.")] | None
+    ) = None
+
+
 class UploadForm(BaseModel):
     """A form with a file of at most 100 MB: one JSON request a line."""
 

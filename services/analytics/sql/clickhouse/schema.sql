@@ -148,7 +148,8 @@ CREATE TABLE IF NOT EXISTS completions
     table_version UInt32 CODEC(ZSTD(1)),
     loaded_at DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
     batch UInt64 DEFAULT 0 CODEC(ZSTD(1)),
-    INDEX batch_index batch TYPE minmax GRANULARITY 1
+    INDEX batch_index batch TYPE minmax GRANULARITY 1,
+    INDEX run_index run_id TYPE bloom_filter GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(occurred_at)
@@ -207,7 +208,8 @@ CREATE TABLE IF NOT EXISTS ledger
     details String CODEC(ZSTD(1)),
     loaded_at DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
     batch UInt64 DEFAULT 0 CODEC(ZSTD(1)),
-    INDEX batch_index batch TYPE minmax GRANULARITY 1
+    INDEX batch_index batch TYPE minmax GRANULARITY 1,
+    INDEX run_index run_id TYPE bloom_filter GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(occurred_at)

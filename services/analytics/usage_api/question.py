@@ -1,0 +1,173 @@
+"""What a usage report is asked for: read from the query, checked, with every mistake named. Pure."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.analytics.errors import QueryRefusedError
+
+PLAIN = ("account", "project", "key", "run", "model", "upstream_model", "route_type", "channel", "bucket", "tag")
+TAG_VALUE = "tag:"
+GRAINS = ("none", "day", "hour")
+FILTERS = ("project_id", "key_id", "run_id", "model", "upstream_model", "route_type", "channel", "bucket")
+MOST_BY = 2
+MOST_TAGS = 10
+MOST_TEXT = 256
+LONGEST = timedelta(days=400)
+BY_DEFAULT = timedelta(days=7)
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+FOR_OPERATORS = "channels are shown to operators alone"
+CLEAN = str.isprintable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """From the minute of `since` to before that of `until`, summed by `by` and, where `grain` says so, by day or hour."""
+
+    since: datetime
+    until: datetime
+    zone: str
+    by: tuple[str, ...] = ()
+    grain: str = "none"
+    filters: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    accounts: frozenset[str] | None = None
+
+    @property
+    def with_runs(self) -> bool:
+        """Whether rows are needed that know their run."""
+        return "run" in self.by or "run_id" in self.filters
+
+    @property
+    def of_whole_hours(self) -> bool:
+        """Whether hours in UTC suffice to tell its range, its days and its hours."""
+        ends = self.since.minute == self.until.minute == 0
+        return ends and (self.grain == "none" or _whole_hours(ZoneInfo(self.zone), self.since, self.until))
+
+
+def question(  # noqa: PLR0917 - in the order in which they are read
+    since: str | None,
+    until: str | None,
+    zone: str,
+    by: str,
+    grain: str,
+    filters: Mapping[str, str | None],
+    tags: list[str],
+    now: datetime,
+    *,
+    shows_channels: bool = False,
+    accounts: frozenset[str] | None = None,
+) -> Question:
+    """The question that a query asks. Raises :class:`QueryRefusedError`."""
+    found = {name: _text(name, value) for name, value in filters.items() if value}
+    fields = dimensions(by)
+    if not shows_channels and ("channel" in fields or "channel" in found):
+        raise QueryRefusedError("by" if "channel" in fields else "channel", FOR_OPERATORS)
+    if grain not in GRAINS:
+        raise QueryRefusedError("interval", f"`interval` is one of {', '.join(GRAINS)}")
+    if len(tags) > MOST_TAGS:
+        raise QueryRefusedError("tag", f"at most {MOST_TAGS} tags")
+    for account in accounts or ():
+        _text("account_id", account)
+    begin, end = span(since, until, zone, now)
+    return Question(
+        since=begin,
+        until=end,
+        zone=zone,
+        by=fields,
+        grain=grain,
+        filters=found,
+        tags=tuple(_text("tag", tag) for tag in tags),
+        accounts=accounts,
+    )
+
+
+def span(since: str | None, until: str | None, zone: str, now: datetime) -> tuple[datetime, datetime]:
+    """Whole minutes in UTC that cover what is asked for: the last seven days if it says nothing."""
+    place = _zone(zone)
+    end = instant("to", until, place) if until else now
+    begin = instant("from", since, place) if since else end - BY_DEFAULT
+    begin, end = _minute(begin), _minute(end + timedelta(minutes=1) - timedelta(microseconds=1))
+    if begin >= end:
+        raise QueryRefusedError("from", "`from` must lie before `to`")
+    if end - begin > LONGEST:
+        raise QueryRefusedError("from", f"the range is longer than {LONGEST.days} days")
+    return begin, end
+
+
+def dimensions(by: str) -> tuple[str, ...]:
+    """By what to sum: at most two. Raises :class:`QueryRefusedError`."""
+    fields = tuple(part.strip() for part in by.split(",")) if by.strip() else ()
+    for one in fields:
+        if one not in PLAIN and not (one.startswith(TAG_VALUE) and one != TAG_VALUE and len(one) <= MOST_TEXT and CLEAN(one)):
+            raise QueryRefusedError("by", f"`by` takes {', '.join(PLAIN)} and tag:NAME, separated by commas")
+    if len(fields) > MOST_BY or len(set(fields)) < len(fields):
+        raise QueryRefusedError("by", f"`by` takes at most {MOST_BY} dimensions, each once")
+    return fields
+
+
+def instant(param: str, text: str, place: ZoneInfo) -> datetime:
+    """An instant, or a date: its midnight in the zone. Without an offset it is in the zone too. In UTC."""
+    try:
+        if len(text) == len("2026-11-26"):
+            found = datetime.combine(date.fromisoformat(text), time(), place)
+        else:
+            found = datetime.fromisoformat(text)
+            found = found.replace(tzinfo=place) if found.tzinfo is None else found
+    except ValueError as error:
+        raise QueryRefusedError(param, f"`{param}` is a date or an instant: 2026-11-26 or 2026-11-26T10:00:00Z") from error
+    if not FIRST_YEAR < found.year < LAST_YEAR:
+        raise QueryRefusedError(param, f"`{param}` lies between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return found.astimezone(UTC)
+
+
+def cursor(keys: tuple[str, ...]) -> str:
+    """Where a page ends, for `after`."""
+    return base64.urlsafe_b64encode(json.dumps(keys).encode()).decode()
+
+
+def keys_of(after: str) -> tuple[str, str, str]:
+    """What :func:`cursor` was given. Raises :class:`QueryRefusedError`."""
+    try:
+        found: Any = json.loads(base64.b64decode(after, altchars=b"-_", validate=True))
+        first, second, third = found
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
+        raise _no_cursor() from error
+    if not isinstance(found, list) or not all(isinstance(one, str) and "\0" not in one for one in found):
+        raise _no_cursor()
+    return first, second, third
+
+
+def _no_cursor() -> QueryRefusedError:
+    return QueryRefusedError("after", "`after` takes the next_after of the page before")
+
+
+def _text(param: str, value: str) -> str:
+    if len(value) > MOST_TEXT or not CLEAN(value):
+        raise QueryRefusedError(param, f"`{param}` is a text of at most {MOST_TEXT} printable characters")
+    return value
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        if len(name) <= MOST_TEXT and name.isascii() and CLEAN(name) and name not in {"", "localtime"}:
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise QueryRefusedError("timezone", "`timezone` is a name of the time zone database, such as Europe/Berlin or UTC")
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
+
+
+def _whole_hours(place: ZoneInfo, since: datetime, until: datetime) -> bool:
+    """Whether the zone keeps whole hours from UTC on every day of the range."""
+    days = range((until - since).days + 2)
+    offsets = (min(since + timedelta(days=day), until).astimezone(place).utcoffset() for day in days)
+    return all(offset is not None and offset % timedelta(hours=1) == timedelta(0) for offset in offsets)

@@ -1,0 +1,129 @@
+"""The statement that answers a question, and its rows as people and programs read them. Pure: currencies are never added."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from schemas.money import format_amount
+from services.analytics.sqlfile import queries
+from services.analytics.usage_api.question import FILTERS, TAG_VALUE, Question
+
+Row = Mapping[str, Any]
+NAMES = {"account": "account_id", "project": "project_id", "key": "key_id", "run": "run_id"}
+COUNTS = (
+    "requests",
+    "failed",
+    "attempts",
+    "fallbacks",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "burned_tokens",
+)
+PLACES = 3
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+LINES_AT_ONCE = 500
+
+
+def statement(asked: Question) -> str:
+    """The SQL of a report."""
+    blocks, places = queries("usage.sql"), queries("usage_dimensions.sql")
+    parts = {side: blocks[side].replace("$table", _table(asked, side)) for side in ("usage", "spend")}
+    for number, name in enumerate(_places(asked)):
+        expression = places["tag_value" if name.startswith(TAG_VALUE) else name].replace("$n", str(number))
+        parts = {side: text.replace(f"$d{number}", expression) for side, text in parts.items()}
+    return blocks["report"].replace("$usage", parts["usage"]).replace("$spend", parts["spend"])
+
+
+def parameters(asked: Question, limit: int, after: tuple[str, str, str] | None) -> dict[str, Any]:
+    """What the statement takes."""
+    names = [name for name in asked.tags if "=" not in name]
+    first, second, third = after or ("", "", "")
+    values = {f"tag{number}": name.removeprefix(TAG_VALUE) for number, name in enumerate(_places(asked))}
+    return {
+        "from_s": int(asked.since.timestamp()),
+        "to_s": int(asked.until.timestamp()),
+        "zone": asked.zone,
+        "everyone": int(asked.accounts is None),
+        "accounts": sorted(asked.accounts or ()),
+        **{name: asked.filters.get(name, "") for name in FILTERS},
+        "tags": [pair for pair in asked.tags if "=" in pair],
+        "tag_names": names,
+        "first": int(after is None),
+        **values,
+        **{"after0": first, "after1": second, "after2": third},
+        "limit": limit,
+    }
+
+
+def keys(row: Row) -> tuple[str, ...]:
+    """The place of a row in the order of the report."""
+    return tuple(row[f"d{number}"] for number in range(PLACES))
+
+
+def record(asked: Question, row: Row) -> dict[str, Any]:
+    """One row of the report: by what, the counts, the cost per currency."""
+    named = dict(zip(columns(asked), keys(row), strict=False))
+    if asked.grain == "hour":
+        named["hour"] = datetime.fromtimestamp(int(named["hour"]), UTC).astimezone(ZoneInfo(asked.zone)).isoformat()
+    if "key" in asked.by:
+        named["key_name"] = row["key_name"]
+    return {**named, **totals(row)}
+
+
+def totals(row: Row | None) -> dict[str, Any]:
+    """The counts and costs of a row; zeros for none."""
+    counts = {name: int(row[name]) if row else 0 for name in COUNTS}
+    cost = {currency: int(nano) for currency, nano in sorted(row["cost"].items())} if row else {}
+    costs = [{"currency": name, "cost_nano": nano, "cost": format_amount(nano)} for name, nano in cost.items() if nano]
+    return {**counts, "costs": costs}
+
+
+def columns(asked: Question) -> list[str]:
+    """The names of what the rows are summed by."""
+    begin = [] if asked.grain == "none" else [asked.grain]
+    return [*begin, *(NAMES.get(name, name) for name in asked.by)]
+
+
+def csv_lines(asked: Question, records: Iterable[Mapping[str, Any]], currencies: Iterable[str]) -> Iterator[bytes]:
+    """The report by RFC 4180, some lines at a time: `cost_USD` and the like hold decimal texts, one column a currency."""
+    money = sorted(currencies)
+    names = [*columns(asked), *(["key_name"] if "key" in asked.by else [])]
+    lines = [[*names, *COUNTS, *(f"cost_{currency}" for currency in money)]]
+    for one in records:
+        costs = {each["currency"]: each["cost"] for each in one["costs"]}
+        lines.append(
+            [*(harmless(one[name]) for name in names), *(one[name] for name in COUNTS), *(costs.get(m, "0") for m in money)]
+        )
+        if len(lines) >= LINES_AT_ONCE:
+            yield _written(lines)
+            lines = []
+    yield _written(lines)
+
+
+def harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _written(lines: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(lines)
+    return text.getvalue().encode()
+
+
+def _table(asked: Question, side: str) -> str:
+    if asked.with_runs:
+        return queries("usage.sql")[f"{side}_with_runs"]
+    return f"{side}_{'hour' if asked.of_whole_hours else 'minute'}"
+
+
+def _places(asked: Question) -> list[str]:
+    """The dimension of each place, the period first."""
+    named = [*([] if asked.grain == "none" else [asked.grain]), *asked.by]
+    return [*named, *["none"] * (PLACES - len(named))]

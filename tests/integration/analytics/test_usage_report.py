@@ -1,0 +1,171 @@
+"""Usage reports on the embedded ClickHouse: counts equal a fold of the completions, cost a fold of the ledger's events."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from schemas.envelope import Event
+from schemas.registry import topic_of
+from services.analytics.batch import Batch
+from services.analytics.placing import leave_out_known, place
+from services.analytics.rows.decode import decode
+from services.analytics.usage_api.desk import UsageDesk
+from services.analytics.usage_api.question import keys_of, question
+from services.analytics.warehouse import Warehouse, connector
+from tests.integration.analytics.stories import stories
+from tests.unit.analytics.records import Record
+
+BEGIN = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
+SPAN = {"since": "2026-11-20T20:00:00Z", "until": "2026-11-22T20:00:00Z"}
+Key = Callable[[dict[str, Any]], str]
+TAG = "feature"
+
+
+@pytest.fixture
+async def warehouse(engine_dir: Path, clickhouse: Client) -> AsyncIterator[Warehouse]:
+    """A handle of the test's database."""
+    opened = Warehouse(connector("", engine_dir, str(clickhouse.database), max_threads=1), "usage")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def told() -> list[Event]:
+    """Two days of requests, every other one of a run."""
+    found: list[Event] = []
+    for number, story in enumerate(stories(150, seed=7, start=BEGIN, spread_s=2 * 86_400 - 600)):
+        run = f"run-{number % 3}" if number % 2 else None
+        found += [event.model_copy(update={"run_id": run}) for event in story]
+    return found
+
+
+async def load(warehouse: Warehouse, events: Iterable[Event]) -> list[dict[str, Any]]:
+    """Place the events as the loader does; their JSON."""
+    records = [Record(topic_of(type(event)), 0, offset, event.to_json()) for offset, event in enumerate(events)]
+    decoded = decode(records)
+    await leave_out_known(warehouse, decoded, 1)
+    await place(warehouse, decoded, Batch.of(records), 1)
+    return [orjson.loads(record.value or b"") for record in records]
+
+
+def ask(warehouse: Warehouse, **more: Any) -> Any:
+    """A page of a report."""
+    limit, after, accounts = more.pop("limit", 1000), more.pop("after", None), more.pop("accounts", None)
+    asked = {"zone": "UTC", "by": "", "grain": "none", "filters": {}, "tags": [], **SPAN, **more}
+    about = question(**asked, now=BEGIN + timedelta(days=2), shows_channels=True, accounts=accounts)
+    return UsageDesk(warehouse).page(about, limit, keys_of(after) if after else None)
+
+
+def spent(events: list[dict[str, Any]], key: Key) -> dict[tuple[str, str], int]:
+    """What was charged by key and currency, from the ledger's events."""
+    found: Counter[tuple[str, str]] = Counter()
+    for event in events:
+        data = event["data"]
+        if event["type"] == "Captured":
+            found[key(event), data["balance"]["currency"]] += data["captured_nano"] + data.get("overrun_nano", 0)
+        elif event["type"] == "Expired":
+            found[key(event), data["currency"]] += data.get("charged_nano", 0)
+    return {each: nano for each, nano in found.items() if nano}
+
+
+def asked_of(events: list[dict[str, Any]], key: Key) -> Counter[str]:
+    """Requests that ended, by key."""
+    return Counter(key(event) for event in events if event["type"] == "RequestCompleted")
+
+
+def costs(report: dict[str, Any], name: str) -> dict[tuple[str, str], int]:
+    """The same, as the report says."""
+    return {(row[name], cost["currency"]): cost["cost_nano"] for row in report["data"] for cost in row["costs"]}
+
+
+def _day(zone: str) -> Key:
+    return lambda event: datetime.fromisoformat(event["occurred_at"]).astimezone(ZoneInfo(zone)).date().isoformat()
+
+
+DIMENSIONS: list[tuple[str, str, Key]] = [
+    ("account", "account_id", lambda event: event["account_id"]),
+    ("project", "project_id", lambda event: event["data"]["key"]["project_id"]),
+    ("key", "key_id", lambda event: event["data"]["key"]["key_id"]),
+    ("model", "model", lambda event: event["data"]["requested_model"]),
+    ("run", "run_id", lambda event: event.get("run_id") or ""),
+]
+
+
+async def test_by_every_dimension_requests_equal_the_completions_and_cost_the_ledger(
+    warehouse: Warehouse, told: list[Event]
+) -> None:
+    events = await load(warehouse, told)
+    for by, name, key in DIMENSIONS:
+        report = await ask(warehouse, by=by)
+        assert {row[name]: row["requests"] for row in report["data"] if row["requests"]} == asked_of(events, key)
+        assert costs(report, name) == spent(events, key)
+    whole = Counter[str]()
+    for (_, currency), nano in spent(events, lambda _: "").items():
+        whole[currency] += nano
+    assert {each["currency"]: each["cost_nano"] for each in report["totals"]["costs"]} == whole
+    assert len(whole) == 2
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
+async def test_a_day_begins_at_midnight_in_the_time_zone(warehouse: Warehouse, told: list[Event], zone: str) -> None:
+    events = await load(warehouse, told)
+    report = await ask(warehouse, grain="day", zone=zone)
+    assert {row["day"]: row["requests"] for row in report["data"] if row["requests"]} == asked_of(events, _day(zone))
+    assert costs(report, "day") == spent(events, _day(zone))
+    hours = await ask(warehouse, grain="hour", zone=zone)
+    assert sum(row["requests"] for row in hours["data"]) == sum(asked_of(events, _day(zone)).values())
+
+
+async def test_pages_in_turn_are_the_whole_report(warehouse: Warehouse, told: list[Event]) -> None:
+    await load(warehouse, told)
+    whole = await ask(warehouse, by="key,model", grain="day")
+    found: list[dict[str, Any]] = []
+    after = None
+    while True:
+        page = await ask(warehouse, by="key,model", grain="day", limit=7, after=after)
+        found += page["data"]
+        after = page["next_after"]
+        if after is None:
+            break
+    assert found == whole["data"]
+    assert whole["next_after"] is None
+
+
+async def test_filters_and_the_account_narrow_every_figure(warehouse: Warehouse, told: list[Event]) -> None:
+    events = await load(warehouse, told)
+    one = events[0]["account_id"]
+    own = [event for event in events if event["account_id"] == one]
+    report = await ask(warehouse, by="account", accounts=frozenset({one}))
+    assert costs(report, "account_id") == spent(own, lambda event: event["account_id"])
+    assert [row["account_id"] for row in report["data"]] == [one]
+    assert (await ask(warehouse, by="account", accounts=frozenset()))["data"] == []
+    model = "gpt-4o"
+    of_model = [event for event in events if event["data"].get("requested_model") == model]
+    report = await ask(warehouse, by="model", filters={"model": model})
+    assert costs(report, "model") == spent(of_model, lambda _: model)
+    of_run = [event for event in events if event.get("run_id") == "run-1"]
+    report = await ask(warehouse, by="run", filters={"run_id": "run-1"})
+    assert costs(report, "run_id") == spent(of_run, lambda _: "run-1")
+
+
+async def test_tags_sum_by_name_and_value_and_the_totals_count_a_request_once(warehouse: Warehouse, told: list[Event]) -> None:
+    tagged = [
+        event.model_copy(update={"tags": {TAG: "search", "team": f"t{number % 2}"} if number % 3 else {}})
+        for number, event in enumerate(told)
+    ]
+    events = await load(warehouse, tagged)
+    by_value = await ask(warehouse, by=f"tag:{TAG}")
+    assert costs(by_value, f"tag:{TAG}") == spent(events, lambda event: event["tags"].get(TAG, ""))
+    every = await ask(warehouse, by="tag")
+    assert {row["tag"] for row in every["data"]} == {"", f"{TAG}=search", "team=t0", "team=t1"}
+    assert every["totals"] == by_value["totals"]
+    only = await ask(warehouse, by=f"tag:{TAG}", tags=["team=t1", TAG])
+    chosen = [event for event in events if event["tags"].get("team") == "t1"]
+    assert costs(only, f"tag:{TAG}") == spent(chosen, lambda _: "search")

@@ -1,0 +1,87 @@
+"""What a usage report may be asked for, and how its rows are written."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.analytics.errors import QueryRefusedError
+from services.analytics.usage_api import report
+from services.analytics.usage_api.question import Question, cursor, keys_of, question
+
+NOW = datetime(2026, 11, 26, 12, 30, 30, tzinfo=UTC)
+
+
+def ask(**more: Any) -> Question:
+    """A question as a query gives it."""
+    told: dict[str, Any] = {"since": None, "until": None, "zone": "UTC", "by": "", "grain": "none", "filters": {}, "tags": []}
+    return question(**(told | more), now=NOW)
+
+
+def test_without_a_range_it_is_the_last_seven_days_up_to_the_end_of_this_minute() -> None:
+    asked = ask()
+    assert asked.until == datetime(2026, 11, 26, 12, 31, tzinfo=UTC)
+    assert asked.until - asked.since == timedelta(days=7, minutes=1)
+
+
+def test_a_date_is_its_midnight_in_the_time_zone() -> None:
+    asked = ask(since="2026-03-29", until="2026-03-30", zone="Europe/Berlin", grain="day")
+    assert (asked.since.hour, asked.until.hour) == (23, 22)
+    assert asked.until - asked.since == timedelta(hours=23)  # the day on which the clocks go forward
+    assert asked.of_whole_hours
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Australia/Lord_Howe"])
+def test_a_zone_of_half_hours_is_summed_from_minutes(zone: str) -> None:
+    assert not ask(since="2026-07-01", until="2026-07-03", zone=zone, grain="day").of_whole_hours
+
+
+@pytest.mark.parametrize(
+    ("param", "more"),
+    [
+        ("by", {"by": "colour"}),
+        ("by", {"by": "key,key"}),
+        ("by", {"by": "key,model,bucket"}),
+        ("by", {"by": "tag:"}),
+        ("by", {"by": "channel"}),
+        ("channel", {"filters": {"channel": "c"}}),
+        ("interval", {"grain": "week"}),
+        ("timezone", {"zone": "Mars/Olympus"}),
+        ("timezone", {"zone": "../etc/passwd"}),
+        ("from", {"since": "yesterday"}),
+        ("from", {"since": "2026-11-27"}),
+        ("from", {"since": "2020-01-01"}),
+        ("to", {"until": "9999-12-31"}),
+        ("tag", {"tags": ["a"] * 11}),
+        ("tag", {"tags": ["a\0"]}),
+        ("model", {"filters": {"model": "m" * 257}}),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_the_name_of_its_parameter(param: str, more: dict[str, Any]) -> None:
+    with pytest.raises(QueryRefusedError) as refused:
+        ask(**more)
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize("after", ["x", "bnVsbA==", "WzEsMiwzXQ==", "WyJhIl0=", "é"])
+def test_only_a_cursor_is_a_cursor(after: str) -> None:
+    with pytest.raises(QueryRefusedError):
+        keys_of(after)
+
+
+def test_a_cursor_says_where_a_page_ended() -> None:
+    assert keys_of(cursor(("2026-11-26", "key", "é,"))) == ("2026-11-26", "key", "é,")
+
+
+def test_csv_has_a_column_of_each_currency_and_no_formula() -> None:
+    counts = dict.fromkeys(report.COUNTS, 1)
+    cost = {"currency": "USD", "cost_nano": 1, "cost": "0.000000001"}
+    records = [{**counts, "tag:team": "=1+1", "model": 'a "b", c', "costs": [cost]}]
+    lines = b"".join(report.csv_lines(ask(by="tag:team,model"), records, {"USD", "CNY"}))
+    head, row = csv.reader(io.StringIO(lines.decode(), newline=""))
+    assert head == ["tag:team", "model", *report.COUNTS, "cost_CNY", "cost_USD"]
+    assert row[:2] == ["'=1+1", 'a "b", c']
+    assert row[-2:] == ["0", "0.000000001"]
+    assert lines.endswith(b"\r\n")
