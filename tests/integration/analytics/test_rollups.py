@@ -160,3 +160,21 @@ async def test_rows_of_before_there_were_rollups_are_in_them_once(clickhouse: Cl
     assert rollups_of(clickhouse) == fold(json_of(old))
     await bring(warehouse, new, 1)
     assert rollups_of(clickhouse) == fold(json_of(records))
+
+
+async def test_a_token_that_is_known_without_its_rows_does_not_keep_a_batch_out(
+    clickhouse: Client, warehouse: CutWarehouse
+) -> None:
+    """As after a kill between the engine's note of the token and its keeping of the part."""
+    records = records_of(event for story in stories(60, seed=9, start=NEW_YEAR) for event in story)
+    batch, decoded = Batch.of(records), decode(records)
+    for table in {rollup.source.name: rollup.source for rollup in ROLLUPS}.values():
+        row = list(decoded.rows[table.name][0])
+        row[table.names.index("event_id")] = 1
+        await warehouse.insert(table, [tuple(row)], 0, batch.token(table, 1))
+    for rollup in ROLLUPS:
+        settings = {"insert_deduplication_token": f"1:{rollup.table}"}
+        clickhouse.insert(rollup.table, [[NEW_YEAR]], column_names=["at"], settings=settings)
+    await place_again(warehouse, decoded, batch, 1)
+    counted = {table: {key: sums for key, sums in rows.items() if sums} for table, rows in rollups_of(clickhouse).items()}
+    assert counted == fold(json_of(records))
