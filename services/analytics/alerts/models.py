@@ -123,6 +123,18 @@ class TransitionShown(BaseModel):
     threshold: float
 
 
+class DeliveryShown(BaseModel):
+    """What a receiver is told of a step, and what became of that."""
+
+    receiver: str
+    event: str
+    state: str
+    attempts: int
+    reason: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
 class AlertDetail(AlertShown):
     """An alert with what happened to it, the newest first, and what made it up."""
 
@@ -130,6 +142,7 @@ class AlertDetail(AlertShown):
     runbook: str
     detail: dict[str, Any]
     transitions: list[TransitionShown]
+    deliveries: list[DeliveryShown]
 
 
 class SilenceShown(BaseModel):

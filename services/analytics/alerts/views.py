@@ -87,6 +87,7 @@ class Views:
             alert = await store.alert_of(connection, alert_id)
             freezes = await store.freezes_of(connection, [alert_id])
             steps = await rows_of(connection, store.SQL, "transitions", {"alert_id": alert_id, "limit": HISTORY_SHOWN})
+            deliveries = await rows_of(connection, store.SQL, "deliveries", {"alert_id": str(alert_id), "limit": HISTORY_SHOWN})
         if alert is None:
             raise UnknownAlertError("alert", str(alert_id))
         transitions = []
@@ -95,7 +96,7 @@ class Views:
             transitions.append(step | {"observed": then.observed, "threshold": then.threshold})
         verdict = alert.last
         more = {"receivers": list(verdict.receivers), "runbook": verdict.runbook, "detail": dict(verdict.detail)}
-        return alert_shown(alert, freezes) | more | {"transitions": transitions}
+        return alert_shown(alert, freezes) | more | {"transitions": transitions, "deliveries": deliveries}
 
     async def silences(self, accounts: Accounts, *, every: bool, after: UUID | None, limit: int) -> Json:
         """A page of silences, the newest first."""

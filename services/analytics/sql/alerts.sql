@@ -39,6 +39,10 @@ VALUES (%(transition_id)s, %(alert_id)s, %(kind)s, %(at)s, %(told)s, %(by)s, %(r
 SELECT transition_id, kind, at, told, by, reason, alert
 FROM analytics.alert_transition WHERE alert_id = %(alert_id)s ORDER BY position DESC LIMIT %(limit)s
 
+-- name: deliveries
+SELECT receiver, event, state, attempts, reason, created_at, ended_at
+FROM analytics.delivery WHERE alert_id = %(alert_id)s ORDER BY position DESC LIMIT %(limit)s
+
 -- name: page
 SELECT document, fired_at, resolved_at, coalesce(fired_at, opened_at) AS since
 FROM analytics.alert

@@ -148,6 +148,8 @@ def _say(session: Session, alert: dict[str, Any], *, as_json: bool) -> None:
         session.terminal.say(f"freeze {freeze['kind']} {freeze['target_id']}: {freeze['state']} {freeze['last_error'] or ''}")
         if freeze["state"] == "asked":
             session.terminal.say(f"  tollbook alerts approve {alert['alert_id']}   or   decline")
+    for told in reversed(alert["deliveries"]):
+        session.terminal.say(f"{told['event']} to {told['receiver']}: {told['state']} {told['reason'] or ''}".rstrip())
     for step in reversed(alert["transitions"]):
         by = f" by {step['by']}" if step["by"] else ""
         why = f": {step['reason']}" if step["reason"] else ""
