@@ -15,7 +15,7 @@ from schemas import topics
 from schemas.control import ControlRecord
 
 POSITION = re.compile(r"^tollbook_settlement_control_position (\S+)$", re.MULTILINE)
-HEARD_S = 30.0
+HEARD_S = 90.0
 
 
 def records(account_id: str, *, project_id: str | None = None, key_id: str | None = None) -> list[ControlRecord]:

@@ -16,7 +16,7 @@ import psycopg
 from aiokafka import AIOKafkaConsumer
 from psycopg import sql
 
-ENDED_TIMEOUT_S = 60
+ENDED_TIMEOUT_S = 120
 MARKER = f"CaNaRy{uuid4().hex}"
 """In every secret of a run. Letters and digits only, so that no encoding for URLs or JSON changes it."""
 

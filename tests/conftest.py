@@ -3,17 +3,20 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from deploy.local import ports, topics
 from tests import engines, sessions
 
 # The gate tries the same examples every time: what it finds is the change's doing. TOLLBOOK_EXAMPLES=random looks for new ones.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("random", derandomize=False)
+# A machine that stands still for a while fails no example: nothing here is about how long one takes.
+UNTIMED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **UNTIMED)
+settings.register_profile("random", derandomize=False, **UNTIMED)
 settings.load_profile(os.environ.get("TOLLBOOK_EXAMPLES", "same"))
 
 

@@ -18,7 +18,7 @@ from schemas.access import Grant, Introspection, IntrospectionAsk, Role
 from schemas.calls import AccountFound, AccountsFound
 
 SERVICE_TOKEN = "token-of-the-asking-service"
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 
 @dataclass

@@ -61,7 +61,7 @@ async def _partitions(topic: str) -> set[int]:
     return set(range(topics.topics()[topic].partitions))
 
 
-async def settled(driver: Driver, within_s: float = 60) -> dict[str, Any]:
+async def settled(driver: Driver, within_s: float = 120) -> dict[str, Any]:
     """Wait until settlement has posted everything: no lag, no open hold, nothing left to publish."""
     deadline = time.monotonic() + within_s
     while True:
@@ -75,7 +75,7 @@ async def settled(driver: Driver, within_s: float = 60) -> dict[str, Any]:
         await asyncio.sleep(0.25)
 
 
-async def loaded(driver: Driver, within_s: float = 60) -> dict[str, Topic]:
+async def loaded(driver: Driver, within_s: float = 120) -> dict[str, Topic]:
     """Wait until ClickHouse has a row for every event in Kafka; both counts must be equal per topic."""
     deadline = time.monotonic() + within_s
     while True:

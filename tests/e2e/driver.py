@@ -57,7 +57,7 @@ class Driver:
     async def __aexit__(self, *exc: object) -> None:
         await self.http.aclose()
 
-    async def asked_again(self, service: str, path: str, within_s: float = 30) -> Any:
+    async def asked_again(self, service: str, path: str, within_s: float = 90) -> Any:
         """GET from a service's admin API whose engine may just have been killed: a 503 asks to be asked again."""
         deadline = time.monotonic() + within_s
         while (reply := await self.http.get(f"{self.stack[f'{service}_url']}{path}", headers=self._admin)).status_code == 503:

@@ -63,7 +63,7 @@ async def under_load(driver: Driver, trouble: Callable[[Load], Awaitable[None]])
     return customer, load
 
 
-async def answers_grow(load: Load, more: int, within_s: float = 60) -> None:
+async def answers_grow(load: Load, more: int, within_s: float = 120) -> None:
     """Wait until so many more requests have been answered well."""
     want = len(load.answered) + more
     async with asyncio.timeout(within_s):

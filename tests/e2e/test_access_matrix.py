@@ -189,7 +189,7 @@ def test_whoever_may_not_is_refused_and_nothing_changes(rig: Rig) -> None:
 
 
 def test_whoever_presents_nothing_that_counts_is_not_let_in_and_nothing_changes(rig: Rig) -> None:
-    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat().replace("+00:00", "Z")
+    soon = (datetime.now(UTC) + timedelta(seconds=8)).isoformat().replace("+00:00", "Z")
     revoked, expired = person(rig.root, "operator", None), person(rig.root, "operator", None, expires_at=soon)
     revoke = f"/admin/users/{revoked.user_id}/tokens/{revoked.token_id}/revoke"
     rig.root.post("edge", revoke, {})

@@ -9,7 +9,7 @@ from deploy.local.stack import Stack
 from tests.e2e.driver import Driver
 from tests.e2e.load import Load, assert_books_balance, under_load
 
-pytestmark = [pytest.mark.stack, pytest.mark.chaos, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
 async def test_kafka_away_for_20_s_loses_and_doubles_nothing(driver: Driver, described: dict[str, Any], running: Stack) -> None:

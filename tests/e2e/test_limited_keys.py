@@ -45,7 +45,7 @@ async def _left(driver: Driver, key: str) -> int:
 @pytest.mark.parametrize("path", list(ASKED))
 async def test_an_answer_counts_in_the_end_by_the_tokens_that_it_took(driver: Driver, path: str, *, stream: bool) -> None:
     # A minute of the clock does not turn within the test, so that nothing wears off.
-    until(lambda: time.time() % 60 < 50)
+    until(lambda: time.time() % 60 < 40)
     fresh = await _left(driver, await _key(driver))
     key = await _key(driver)
     reply = await driver.send(key, "POST", path, {"model": "gpt-4o", "stream": stream, **ASKED[path]})

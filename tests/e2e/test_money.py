@@ -21,7 +21,7 @@ pytestmark = pytest.mark.stack
 def customer(described: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """A new account, and the header of its key."""
     admin = {"authorization": f"Bearer {described['admin_token']}"}
-    with httpx.Client(base_url=described["edge_url"], headers=admin, timeout=20) as client:
+    with httpx.Client(base_url=described["edge_url"], headers=admin, timeout=60) as client:
         account = client.post("/admin/accounts", json={"name": "Ærø 客户"}).raise_for_status().json()["account_id"]
         project = client.post("/admin/projects", json={"account_id": account, "name": "one"}).raise_for_status().json()
         body = {"project_id": project["project_id"], "name": "statement"}
@@ -41,7 +41,7 @@ def paid(described: dict[str, Any], account: str, payment: str) -> httpx.Respons
     secret = SETTINGS["TOLLBOOK_STRIPE_WEBHOOK_SECRET"]
     header = WebhookSignature.generate_signature_header(body.decode(), secret)
     url = f"{described['edge_url']}/webhooks/stripe"
-    return httpx.post(url, content=body, headers={"stripe-signature": header, "content-type": "application/json"}, timeout=20)
+    return httpx.post(url, content=body, headers={"stripe-signature": header, "content-type": "application/json"}, timeout=60)
 
 
 def test_a_payment_is_on_the_balance_the_history_and_the_statement(described: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from tests.e2e.driver import Customer, Driver, Reply, amount, chat_body
 from tests.oracle import PRICE_FILE, Oracle, Tokens
 from tests.traffic import sizes
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 CHECKOUT = Path(__file__).parents[2]
 WORKERS = 4
@@ -83,7 +83,7 @@ class Load:
     async def more(self, count: int) -> None:
         """Wait until so many more were answered."""
         want = len(self.replies) + count
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while len(self.replies) < want:  # noqa: ASYNC110 - polls what other tasks count
                 await asyncio.sleep(0.02)
 
@@ -115,18 +115,18 @@ async def test_a_book_of_now_and_one_of_a_date_change_prices_under_load(
     at_once = await operator.publish(priced("11"))
     published = now()
     await load.more(20)
-    instant = now() + timedelta(seconds=5)
+    instant = now() + timedelta(seconds=12)
     dated = await operator.publish(f"effective_from: {instant.isoformat()}\n{priced('12')}")
     assert await shown_price(driver, key) == "11.00" or now() >= instant
     await asyncio.sleep(max((instant - now()).total_seconds(), 0))
     assert (await estimated(driver, key))["price_version"] == dated
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await shown_price(driver, key) != "12.00":  # noqa: ASYNC110 - polls another process
             await asyncio.sleep(0.01)
     await load.more(20)
     await load.stop()
     assert [reply.body for _, _, reply in load.replies if not reply.ok] == []
-    await books.settled(driver, within_s=60)
+    await books.settled(driver, within_s=120)
     version_of = await _charged_as_named(driver, operator, load, key, tmp_path)
     before = {version_of[reply.request_id] for begun, _, reply in load.replies if published <= begun < instant}
     after = {version_of[reply.request_id] for begun, _, reply in load.replies if begun >= instant}

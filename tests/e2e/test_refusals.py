@@ -44,7 +44,7 @@ async def _post(driver: Driver, key: str, body: bytes) -> httpx.Response:
 
 async def _rejections(driver: Driver, request_ids: set[str]) -> dict[str, dict[str, Any]]:
     """RequestRejected events of these requests, once all have arrived in Kafka."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while True:
         kafka = await books.read_topics(driver.stack["kafka_bootstrap_servers"])
         events = kafka[topics.REQUESTS].events.values()
@@ -74,7 +74,7 @@ async def test_bad_bodies_get_a_clear_error_and_are_recorded(driver: Driver) -> 
 async def _receipt(driver: Driver, key: str, request_id: str) -> dict[str, Any]:
     """The receipt, once analytics has loaded what it is made of."""
     url = f"{driver.stack['edge_url']}/v1/requests/{request_id}"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while (reply := await driver.http.get(url, headers={"authorization": f"Bearer {key}"})).status_code == 404:
         assert time.monotonic() < deadline, reply.text
         await asyncio.sleep(0.3)
@@ -147,7 +147,7 @@ async def test_a_frozen_key_is_refused_and_works_again_when_unfrozen(driver: Dri
 
 
 async def _until_status(driver: Driver, key: str, status: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (seen := await driver.chat(key, chat_body("gpt-4o", SMALL))).status != status:
         assert time.monotonic() < deadline, seen
         await asyncio.sleep(0.1)

@@ -18,14 +18,14 @@ from tests.e2e.driver import Driver
 pytestmark = pytest.mark.stack
 
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "max_tokens": 20}
-PATIENCE_S = 30
+PATIENCE_S = 90
 
 
 def tollbook(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line, as a person runs it."""
     command = [str(CHECKOUT / ".venv" / "bin" / "python"), "-m", "services.console", *arguments]
     told = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBOOK_")} | environment
-    return subprocess.run(command, cwd=CHECKOUT, env=told, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=CHECKOUT, env=told, capture_output=True, text=True, timeout=120, check=False)
 
 
 async def until_sealed(driver: Driver, key: str, request_id: str) -> None:

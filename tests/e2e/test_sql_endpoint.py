@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from tests.e2e.driver import Driver
 
-WITHIN_S = 60
+WITHIN_S = 120
 
 
 async def test_a_client_of_clickhouse_reads_a_request_of_the_running_stack(driver: Driver, described: dict[str, Any]) -> None:

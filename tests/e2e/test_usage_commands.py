@@ -15,7 +15,7 @@ from tests.e2e.commands import Commands
 from tests.e2e.driver import Driver, chat_body
 
 pytestmark = pytest.mark.stack
-SETTLED_WITHIN_S = 60
+SETTLED_WITHIN_S = 120
 
 
 @pytest.fixture(scope="module")

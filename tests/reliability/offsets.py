@@ -32,7 +32,7 @@ from tests.reliability.tamperings import TAMPERINGS, UNREAD, Outcome, Tampering
 HOLDER = "tampered"
 FUNDS_NANO = 100_000_000_000
 CHARGE_NANO = 1_375_000
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 class Offsets:

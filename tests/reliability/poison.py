@@ -45,7 +45,7 @@ LARGE_AT_MOST = 20
 """Of the ten-megabyte kind, so that the topic does not grow beyond reason."""
 MAX_BYTES = 4 * TEN_MEGABYTES
 BATCH_BYTES = 900_000
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from tests.reliability.crash.matrix import ROWS, rounds
 from tests.reliability.crash.rig import Rig
 from tests.reliability.crash.round import Row
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -16,7 +16,7 @@ from tests.reliability.ground import Ground
 from tests.reliability.progress import Progress
 
 MODULE = "services.settlement.worker"
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 """How long the worker may stand still before the proof gives up."""
 POLL_S = 0.05
 TIMEOUT_MS = 600_000

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 ADMIN_TOKEN = "the-admin-token"
 EDGE_TOKEN = "the-token-of-edge"
 SERVICE_TOKEN = "the-token-of-analytics"
-DEADLINE_S = 60.0
+DEADLINE_S = 90.0
 
 
 def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
@@ -65,7 +65,7 @@ class Analytics:
         """Send the signal and wait for the end; the exit status."""
         assert self._process is not None
         self._process.send_signal(number)
-        status = self._process.wait(30)
+        status = self._process.wait(90)
         self._process = None
         return status
 
@@ -76,7 +76,7 @@ class Analytics:
 
     def get(self, path: str, *, token: str = ADMIN_TOKEN, **parameters: Any) -> httpx.Response:
         """An admin call with a token."""
-        return httpx.get(f"{self.url}{path}", params=parameters, headers={"authorization": f"Bearer {token}"}, timeout=20)
+        return httpx.get(f"{self.url}{path}", params=parameters, headers={"authorization": f"Bearer {token}"}, timeout=60)
 
     def is_ready(self) -> bool:
         """Whether /readyz says so. Fails if the process has ended by itself."""

@@ -58,7 +58,7 @@ class Watching:
 
     def join(self) -> None:
         """Wait for the end of the stream."""
-        self._thread.join(30)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 

@@ -46,4 +46,4 @@ def say(analytics: Analytics, *verdicts: Verdict, token: str | None = None) -> h
     }
     headers = {"authorization": f"Bearer {token or analytics.environment['TOLLBOOK_ANALYTICS_TOKEN']}"}
     headers["content-type"] = "application/json"
-    return httpx.post(f"{analytics.url}/internal/verdicts", content=orjson.dumps(body), headers=headers, timeout=20)
+    return httpx.post(f"{analytics.url}/internal/verdicts", content=orjson.dumps(body), headers=headers, timeout=60)

@@ -17,7 +17,7 @@ from services.console.errors import UnreachableError
 from services.router.migrate import migrate as migrate_router
 from services.settlement.migrate import migrate
 
-DEADLINE_S = 30
+DEADLINE_S = 90
 SERVICES_DIR = Path(__file__).parents[3] / "services"
 
 

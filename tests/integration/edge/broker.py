@@ -14,7 +14,7 @@ from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_port, listens
 from tests.integration.edge.processes import until
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 90.0
 
 
 @dataclass
@@ -41,7 +41,7 @@ class OwnBroker:
         """kill -9."""
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
-            self.process.wait(30)
+            self.process.wait(60)
             self.process = None
 
 

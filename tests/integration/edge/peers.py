@@ -40,7 +40,7 @@ SCRIPTED_ERRORS = {
     "unlogged": (503, "log_unavailable", None),
 }
 """What router answers to a model, and the mark of a refusal before any upstream call."""
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 SIGNED_FILE = b'{"object":"signed_receipt", "any": 1.50,"signature":{}}\n'
 """Bytes that nobody who reads and writes JSON would leave as they are."""

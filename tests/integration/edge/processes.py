@@ -17,8 +17,8 @@ import httpx
 from deploy.local.ports import free_port
 from tests.logins import as_service
 
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 40.0
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 90.0
 ADMIN_TOKEN = "admin-token-of-tests"
 EDGE_TOKEN = "edge-token-of-tests"
 ENVIRONMENT = {
@@ -98,7 +98,7 @@ def running_edge(log: Path, database_url: str, kafka: str, peers_url: str, **set
         process = subprocess.Popen([sys.executable, "-m", "services.edge"], env=environment, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url, timeout=20) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             edge = EdgeProcess(url, process, log, client)
             if wait:
                 until(lambda: answers(client, wait), lambda: log.read_text("utf-8"), timeout_s=START_TIMEOUT_S)
@@ -116,7 +116,7 @@ def answers(client: httpx.Client, path: str) -> bool:
         return False
 
 
-def until(condition: Callable[[], bool], report: Callable[[], object] = lambda: "", *, timeout_s: float = 20.0) -> None:
+def until(condition: Callable[[], bool], report: Callable[[], object] = lambda: "", *, timeout_s: float = 60.0) -> None:
     """Poll until the condition holds; fails with the report at the deadline."""
     deadline = time.monotonic() + timeout_s
     while not condition():

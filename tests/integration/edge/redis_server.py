@@ -11,7 +11,7 @@ import redis
 from deploy.local.ports import free_port
 from tests.integration.edge.processes import until
 
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -44,7 +44,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis(port=self.port, socket_timeout=1) as client:
+            with redis.Redis(port=self.port, socket_timeout=10) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False

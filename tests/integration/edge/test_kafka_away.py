@@ -62,7 +62,7 @@ def test_events_take_the_ingress_while_kafka_is_away_and_kafka_when_it_is_back(
     def in_kafka_again() -> bool:
         return bool(ask(edge, key, 1) & request_ids(broker, key))
 
-    until(in_kafka_again, timeout_s=60)
+    until(in_kafka_again, timeout_s=90)
     after = ask(edge, key, 5)
     until(lambda: before | after <= request_ids(broker, key))
     known = request_ids(broker, key) | {
@@ -88,7 +88,7 @@ def test_no_call_is_let_in_when_neither_kafka_nor_the_ingress_takes_events(
         assert reply.headers["retry-after"]
         return True
 
-    until(refused, timeout_s=60)
+    until(refused, timeout_s=90)
     assert len(asked) < 700  # the bound of what waits, and one round that is under way
     peers.ingress_open = True
     until(
@@ -110,7 +110,7 @@ def test_a_freeze_while_kafka_is_away_counts_here_at_once_and_is_published_later
         lambda: any(
             record.key == f"key/{key.key_id}".encode() for record in read_topic(broker.bootstrap_servers, topics.CONTROL)
         ),
-        timeout_s=60,
+        timeout_s=90,
     )
 
 
@@ -122,5 +122,5 @@ def test_an_edge_that_starts_without_kafka_waits_for_it_and_serves_then(
         reply = late.client.get("/readyz")
         assert (reply.status_code, reply.json()["ready"]) == (503, False)
         broker.start()
-        until(lambda: late.client.get("/readyz").status_code == 200, lambda: late.log.read_text("utf-8"), timeout_s=60)
+        until(lambda: late.client.get("/readyz").status_code == 200, lambda: late.log.read_text("utf-8"), timeout_s=90)
         assert late.chat(late.new_key()).status_code == 200

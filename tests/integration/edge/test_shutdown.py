@@ -40,17 +40,19 @@ def test_a_call_under_way_is_finished_before_the_end(edge: EdgeProcess, key: Key
     edge.process.terminate()
     until(lambda: refuses_connections(edge))
     peers.release.set()
-    thread.join(20)
+    thread.join(60)
     assert replies[0].status_code == 200
-    assert edge.process.wait(40) == 0
+    assert edge.process.wait(90) == 0
 
 
 def refuses_connections(edge: EdgeProcess) -> bool:
     """Whether nobody can come in any more."""
     try:
-        httpx.get(f"{edge.url}/healthz", timeout=2)
+        httpx.get(f"{edge.url}/healthz", timeout=10)
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:  # it came in just before the door was shut, or waits at it
+        return False
     return False
 
 

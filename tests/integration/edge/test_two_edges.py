@@ -9,6 +9,9 @@ import pytest
 from tests.integration.edge.peers import Peers
 from tests.integration.edge.processes import ADMIN, CHAT, EdgeProcess, Key, running_edge, until
 
+OBEYED_S = 25.0
+"""Long enough for a machine that stalls, and still before a copy in memory would have aged (30 s)."""
+
 
 @pytest.fixture(scope="module")
 def other(
@@ -25,16 +28,15 @@ def test_a_freeze_by_one_edge_stops_the_other(edge: EdgeProcess, other: EdgeProc
     entity = getattr(key, f"{kind}_id")
     assert other.chat(key).status_code == 200
     edge.admin(f"/{kind}s/{entity}/freeze")
-    # Long before the copy in memory would have aged.
-    until(lambda: other.chat(key).status_code == 403, timeout_s=10)
+    until(lambda: other.chat(key).status_code == 403, timeout_s=OBEYED_S)
     edge.admin(f"/{kind}s/{entity}/unfreeze")
-    until(lambda: other.chat(key).status_code == 200, timeout_s=10)
+    until(lambda: other.chat(key).status_code == 200, timeout_s=OBEYED_S)
 
 
 def test_a_revocation_by_one_edge_stops_the_other(edge: EdgeProcess, other: EdgeProcess, key: Key) -> None:
     assert other.chat(key).status_code == 200
     edge.admin(f"/keys/{key.key_id}/revoke")
-    until(lambda: other.chat(key).status_code == 401, timeout_s=10)
+    until(lambda: other.chat(key).status_code == 401, timeout_s=OBEYED_S)
 
 
 def test_an_idempotency_key_counts_on_every_edge(edge: EdgeProcess, other: EdgeProcess, key: Key) -> None:
@@ -64,13 +66,13 @@ def test_a_rotation_at_one_edge_ends_the_oldest_secret_and_brings_the_new_one_at
     assert other.chat(key).status_code == 200
     second = edge.admin(f"/keys/{key.key_id}/rotate", {}).json()["api_key"]
     newer = replace(key, api_key=second)
-    until(lambda: other.chat(newer).status_code == 200, timeout_s=10)
+    until(lambda: other.chat(newer).status_code == 200, timeout_s=OBEYED_S)
     assert other.chat(key).status_code == 200
     edge.admin(f"/keys/{key.key_id}/rotate", {})
-    until(lambda: other.chat(key).status_code == 401, timeout_s=10)
+    until(lambda: other.chat(key).status_code == 401, timeout_s=OBEYED_S)
     assert other.chat(newer).status_code == 200
     edge.admin(f"/keys/{key.key_id}/rotate", {"overlap": "0s"})
-    until(lambda: other.chat(newer).status_code == 401, timeout_s=10)
+    until(lambda: other.chat(newer).status_code == 401, timeout_s=OBEYED_S)
 
 
 @pytest.mark.parametrize(
@@ -89,4 +91,4 @@ def test_a_change_at_one_edge_is_obeyed_by_the_other(
     assert other.chat(key).status_code == 200
     entity = {"keys": key.key_id, "projects": key.project_id, "accounts": key.account_id}[path]
     edge.client.patch(f"/admin/{path}/{entity}", json=change, headers=ADMIN).raise_for_status()
-    until(lambda: other.chat(key).status_code == status, timeout_s=10)
+    until(lambda: other.chat(key).status_code == status, timeout_s=OBEYED_S)

@@ -23,8 +23,8 @@ class Provider:
         self.url = url
         self.channel = channel
         self.base_url = f"{url}/{channel}/v1"
-        self.http = httpx.Client(base_url=url, timeout=10, trust_env=False)
-        self.openai = openai.OpenAI(base_url=self.base_url, api_key="sk-any", max_retries=0, timeout=10)
+        self.http = httpx.Client(base_url=url, timeout=60, trust_env=False)
+        self.openai = openai.OpenAI(base_url=self.base_url, api_key="sk-any", max_retries=0, timeout=60)
 
     def script(self, *faults: dict[str, Any]) -> None:
         """Add faults to the channel."""
@@ -64,7 +64,7 @@ def provider_url() -> Iterator[str]:
             yield orjson.loads(process.stdout.readline())["url"]
         finally:
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ TOOL: Any = {"name": "weather", "input_schema": {"type": "object", "properties":
 @pytest.fixture
 def client(provider: Provider) -> Iterator[anthropic.Anthropic]:
     url = f"{provider.url}/{provider.channel}"
-    with anthropic.Anthropic(base_url=url, api_key="sk-any", max_retries=0, timeout=10) as client:
+    with anthropic.Anthropic(base_url=url, api_key="sk-any", max_retries=0, timeout=60) as client:
         yield client
 
 

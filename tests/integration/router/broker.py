@@ -13,7 +13,7 @@ from deploy.local.kafka.jars import resolve
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_port, is_free
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 90.0
 
 
 class Broker:

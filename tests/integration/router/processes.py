@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 
 CHECKOUT = Path(__file__).parents[3]
-READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 60.0
 
 
 class Process:

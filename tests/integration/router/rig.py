@@ -33,7 +33,7 @@ LANES = 60
 ACCOUNTS = 120
 """How many accounts are announced at once: a lane each, and some."""
 CHAT = "/internal/v1/chat/completions"
-STORY_TIMEOUT_S = 30.0
+STORY_TIMEOUT_S = 90.0
 PRICES = {"direct": Prices.parse("2.5", "10", "1.25"), "pooled": Prices.parse("20", "80")}
 PRICE_BOOK = """
 version: 1

@@ -61,7 +61,7 @@ async def test_probes_tell_the_state(asker: Asker) -> None:
 
 
 async def _until_asked(rig: Rig, channel: str) -> None:
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + 90
     while not rig.asked(channel):
         assert time.monotonic() < give_up_at
         await asyncio.sleep(0.02)

@@ -76,7 +76,7 @@ def routed(rig: Rig) -> Rig:
     """The neighbourhood with the table and prices of this module, which the router has read."""
     rig.post("router", "/admin/routes", content=orjson.dumps(table(rig)))
     version = rig.post("settlement", "/admin/price-books", content=BOOK)["version"]
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + 90
     while f"tollbook_router_price_version {float(version)}" not in metrics(rig):
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
@@ -163,7 +163,7 @@ def state(rig: Rig, channel_id: str) -> dict[str, Any]:
 
 async def until(rig: Rig, channel_id: str, **expected: Any) -> None:
     """Wait until the channel's state is so."""
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + 90
     while (shown := await asyncio.to_thread(state, rig, channel_id)) != {**shown, **expected}:
         assert time.monotonic() < give_up_at, shown
         await asyncio.sleep(0.02)

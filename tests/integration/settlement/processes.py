@@ -26,8 +26,8 @@ from tests.logins import as_service
 
 PRICES = Path(__file__).parents[3] / "deploy" / "catalog" / "prices.yaml"
 TOKENS = {"TOLLBOOK_ADMIN_TOKEN": "admin", "TOLLBOOK_EDGE_TOKEN": "edge", "TOLLBOOK_ROUTER_TOKEN": "router"}
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 40.0
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def running(module: str, log: Path, database_url: str, kafka: str, **settings: s
     with log.open("ab") as output:
         process = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=output, stderr=output)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             service = Service(process, client, log, kafka)
             if wait:
                 until(lambda: answers(client, wait), lambda: log.read_text("utf-8"), timeout_s=START_TIMEOUT_S)
@@ -113,7 +113,7 @@ def answers(client: httpx.Client, path: str) -> bool:
         return False
 
 
-def until(condition: Callable[[], bool], report: Callable[[], object] = lambda: "", *, timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], bool], report: Callable[[], object] = lambda: "", *, timeout_s: float = 90.0) -> None:
     """Poll until the condition holds; fails with the report at the deadline."""
     deadline = time.monotonic() + timeout_s
     while not condition():

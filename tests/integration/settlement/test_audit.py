@@ -79,7 +79,7 @@ def test_an_audit_whose_process_is_killed_has_failed_at_once_and_the_next_one_ru
     [process] = [each for each in psutil.Process(story.api.process.pid).children() if audit_id in each.cmdline()]
     process.kill()
     path = f"/admin/ledger/checks/{audit_id}"
-    until(lambda: story.api.call("GET", path).json()["state"] == "failed", timeout_s=20)
+    until(lambda: story.api.call("GET", path).json()["state"] == "failed")
     assert "status -9" in story.api.call("GET", path).json()["error"]
     assert story.audit(kind="rebuild")["ok"]
 

@@ -128,7 +128,7 @@ def test_what_changes_after_a_batch_was_decided_ahead_is_decided_anew(backlog: B
 
     def release_meanwhile() -> None:
         """Somebody else settles a request of the batch that is decided already."""
-        assert backlog.ahead.prepared.wait(20)
+        assert backlog.ahead.prepared.wait(60)
         other = Backlog(backlog.ledger, partition=1)
         other.add(completion(requests[2], charged=None))
         other.settle()
@@ -145,7 +145,7 @@ def test_what_was_decided_ahead_goes_with_the_batch_before_it(backlog: Backlog) 
     backlog.add(*ends(backlog.requests(6)))
 
     def lose_the_lease() -> None:
-        assert backlog.ahead.prepared.wait(20)
+        assert backlog.ahead.prepared.wait(60)
         backlog.ledger.connection.execute("update consumer_offset set lease = 'another', lease_until = clock_timestamp()")
 
     backlog.posting.before_posting = [lose_the_lease]

@@ -35,7 +35,7 @@ def at_once(ledger: Ledger, *parts: Callable[[Connection], None]) -> None:
     def run(part: Callable[[Connection], None]) -> None:
         connection = connect(ledger.url, statement_timeout_ms=20_000)
         try:
-            gate.wait(30)
+            gate.wait(90)
             part(connection)
         except BaseException as error:  # noqa: BLE001 - the test reports it
             errors.append(error)
@@ -109,7 +109,7 @@ def test_whoever_waits_while_all_is_refunded_under_the_same_key_gets_the_stored_
         threads = [threading.Thread(target=at_once, args=(funded, *[give] * 6))]
         threads[0].start()
         until(lambda: funded.rows("select count(*) = 6 as waiting from pg_locks where not granted")[0]["waiting"])
-    threads[0].join(60)
+    threads[0].join(120)
     assert len(answers) == 6
     assert len({txn for txn, _ in answers}) == 1
     assert [new for _, new in answers].count(True) == 1

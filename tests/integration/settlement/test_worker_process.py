@@ -110,7 +110,7 @@ def test_killed_again_and_again_under_load_nothing_is_lost_or_doubled(
             done = FUNDS - round_ * 300 * CHARGE
             until(lambda done=done: api.balance(account)[0] < done, lambda: log.read_text("utf-8"))  # type: ignore[misc]
             worker.process.send_signal(signal.SIGKILL)
-            worker.process.wait(10)
+            worker.process.wait(60)
     with running("services.settlement.worker", log, migrated_url, kafka_bootstrap_servers):
         until(lambda: api.balance(account) == (FUNDS - 1200 * CHARGE, 0), lambda: log.read_text("utf-8"))
         until(lambda: api.call("GET", "/admin/lag").json()["outbox_pending"] == 0)
@@ -129,7 +129,7 @@ def test_a_successor_of_the_same_name_goes_on_at_once(
     patient = {"TOLLBOOK_LEASE_SECONDS": "3600"}
     with running("services.settlement.worker", tmp_path / "log", migrated_url, kafka_bootstrap_servers, **patient) as worker:
         worker.process.kill()
-        worker.process.wait(10)
+        worker.process.wait(60)
     request = held(api, account, 1)[0]
     complete(kafka_bootstrap_servers, [completion(request)])
     with running("services.settlement.worker", tmp_path / "log", migrated_url, kafka_bootstrap_servers) as worker:

@@ -26,7 +26,7 @@ from deploy.local.supervision import Supervisor
 from deploy.local.supervisor_config import Program, render
 
 ONLY = ["provider"]
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.reliability.crash.rig import GRACE_S, Rig
 Fate = Literal["settled", "expired", "late", "nothing"]
 """settled: charged what the provider counted. expired: charged the last recorded progress, with a case. late: the same, and the
 completion that came afterwards is written off. nothing: no hold."""
-QUIET_TIMEOUT_S = 60.0
+QUIET_TIMEOUT_S = 90.0
 PATIENCE_S = 60.0
 POLL_S = 0.05
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 Direction = Literal["up", "down"]
 """From the process under test to its peer, or back."""
-REACHED_TIMEOUT_S = 30.0
+REACHED_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from deploy.local.liveness import is_alive
 from tests.reliability.crash.nursery import CHECKOUT, Nursery
 
 PORT_TAKEN, PORT_PAUSE_S = "address already in use", 0.5
-READY_TIMEOUT_S = 60.0
-END_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 90.0
+END_TIMEOUT_S = 60.0
 POLL_S = 0.01
 
 
@@ -56,7 +56,7 @@ class Process:
     async def ready(self) -> None:
         """Wait until it says that it is ready."""
         give_up_at = time.monotonic() + READY_TIMEOUT_S
-        async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
             while not await self._answers(http):
                 if not self.alive and PORT_TAKEN in self.said()[-1000:]:
                     # A connection of somebody else has the port for a moment: a supervisor would begin it again.

@@ -177,7 +177,7 @@ class Rig:
             await process.ready()
         provider = f"http://127.0.0.1:{self.router_to_provider.port}"
         headers = {"authorization": f"Bearer {SETTINGS['TOLLBOOK_ADMIN_TOKEN']}", "content-type": "application/yaml"}
-        async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=20) as http:
+        async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=60) as http:
             for process, path, file in (
                 (self.settlement, "/admin/price-books", "prices.yaml"),
                 (self.router, "/admin/routes", "routes.yaml"),

@@ -71,7 +71,7 @@ async def running(home: Path) -> AsyncIterator[tuple[Stack, Tap]]:
         async with Proxy(provider.hostname, provider.port, tap.converse) as proxy:
             text = expanded(CATALOG / "routes.yaml", {"TOLLBOOK_PROVIDER_URL": f"http://127.0.0.1:{proxy.port}"})
             headers = {"authorization": f"Bearer {described.admin_token}", "content-type": "application/yaml"}
-            async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=20) as http:
+            async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=60) as http:
                 (await http.post(f"{described.router_url}/admin/routes", content=text)).raise_for_status()
             yield stack, tap
     finally:

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas import topics
 from tests.e2e.books import LOADED, Topic
 
-CATCH_UP_TIMEOUT_S = 30.0
+CATCH_UP_TIMEOUT_S = 90.0
 
 
 class Topics:

@@ -50,7 +50,7 @@ def test_each_shell_is_completed(shell: str, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "_TOLLBOOK_COMPLETE": f"complete_{shell}", **said}
     done = subprocess.run(
         [sys.executable, "-m", "services.console"],
-        cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+        cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "unfreeze" in done.stdout, done.stderr
 
@@ -64,6 +64,6 @@ def test_completion_is_installed_for_the_shell_that_is_used(tmp_path: Path) -> N
     ):
         done = subprocess.run(
             [sys.executable, "-m", "services.console", "--install-completion", shell],
-            cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+            cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert (done.returncode, (tmp_path / made).is_file()) == (0, True), done.stdout + done.stderr

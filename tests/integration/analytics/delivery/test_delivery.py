@@ -111,6 +111,7 @@ async def test_a_receiver_that_never_answers_holds_up_nobody_else(rig: Rig, serv
     rig.timeout_s = 300.0
     async with rig.running() as (delivery,):
         await until(lambda: len(server.got["/webhook/alive"]) == 20, "the other is told of everything")
+        await until(lambda: server.asked["/webhook/dead"], "it is asked")
         assert server.asked["/webhook/dead"] == 1
         for each in delivery._tasks.values():
             each.cancel()
