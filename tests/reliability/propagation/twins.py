@@ -52,6 +52,8 @@ class Twins:
             "TOLLBOOK_ADMIN_TOKEN": ADMIN,
             "TOLLBOOK_EDGE_TOKEN": EDGE,
             "TOLLBOOK_ROUTER_TOKEN": "router-token-of-twins",
+            # Settlement asks edge for an account of which Kafka has not told it.
+            "TOLLBOOK_SETTLEMENT_TOKEN": "settlement-token-of-twins",
             "TOLLBOOK_KEY_PEPPERS": '{"1": "00112233445566778899aabbccddeeff"}',
             "TOLLBOOK_SECRETS_KEY": "ab" * 32,
             "TOLLBOOK_ALLOW_PRIVATE_UPSTREAMS": "true",
