@@ -1,6 +1,7 @@
 """The wiring of the loader and its API: one process, which owns the embedded ClickHouse."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +15,7 @@ from services.analytics.admin_calls import Door, require_permissions
 from services.analytics.alerts.loader_lag import LoaderLag
 from services.analytics.alerts.wiring import Alerts
 from services.analytics.database import Database
+from services.analytics.delivery.wiring import Deliveries
 from services.analytics.identity import Identity
 from services.analytics.live_feed import LiveFeed
 from services.analytics.loader import STOP_TIMEOUT_S, Loader, Wiring
@@ -46,6 +48,7 @@ def build(settings: Settings) -> FastAPI:
     rules = Rules(database, judging, settings.analytics_token.get_secret_value())
     alerts = Alerts(settings, database, loader.state, rules.book.receivers)
     schedule = rules.schedule(alerts.desk)
+    deliveries = Deliveries(settings, reading, lambda: rules.book.rules.receivers, os.environ)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,9 +56,11 @@ def build(settings: Settings) -> FastAPI:
         app.state.loader_task = asyncio.create_task(loader.run())
         rules.start(schedule)
         alerts.start()
+        await deliveries.start()
         yield
         await rules.stop()
         await alerts.stop()
+        await deliveries.stop()
         await _stop(loader, app.state.loader_task)
         for opened in (identity, reading, judging, sql, writing, database):
             if opened is not None:
@@ -74,7 +79,7 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(Door, settings.admin_token.get_secret_value(), identity)
     app.add_middleware(Replies, http_errors.fault)
     app.include_router(admin_api.router(reading, loader.state))
-    for routes in (*alerts.routers(), *rules.routers(schedule)):
+    for routes in (*alerts.routers(), *rules.routers(schedule), *deliveries.routers()):
         app.include_router(routes)
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     sql_rows: int = Field(default=1_000_000, ge=1, validation_alias="TOLLBOOK_SQL_ROWS")
     sql_memory_bytes: int = Field(default=1_000_000_000, ge=10_000_000, validation_alias="TOLLBOOK_SQL_MEMORY_BYTES")
     watch_itself: bool = Field(default=True, validation_alias="TOLLBOOK_WATCH_ITSELF")
+    dashboard_url: str = Field(default="", validation_alias="TOLLBOOK_DASHBOARD_URL")
+    """Where people find the dashboard: messages of alerts link to it. Empty: on this machine, if it listens there alone."""
     flush_seconds: float = Field(default=1.0, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")
     batch_rows: int = Field(default=10_000, ge=1, le=100_000, validation_alias="TOLLBOOK_LOADER_BATCH_ROWS")
 

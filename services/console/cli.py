@@ -42,6 +42,7 @@ from services.console.entities import (
     user_commands,
 )
 from services.console.entities.audit_log_command import audit_log
+from services.console.entities.delivery_commands import add_delivery_commands
 from services.console.errors import ConsoleError
 from services.console.margin_command import margin
 from services.console.reconcile.command import reconcile
@@ -88,6 +89,7 @@ app.add_typer(run_commands.app, name="runs")
 app.add_typer(request_commands.app, name="requests")
 alert_commands.app.add_typer(alert_rule_commands.app, name="rules")
 alert_commands.app.command()(backtest)
+add_delivery_commands(alert_commands.app)
 app.add_typer(alert_commands.app, name="alerts")
 app.add_typer(channel_commands.app, name="channels")
 app.add_typer(channel_commands.catalog_app, name="catalog")

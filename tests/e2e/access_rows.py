@@ -121,6 +121,9 @@ analytics POST /admin/alert-rules/diff | whole | op oc
 analytics POST /admin/alert-rules/backtest | whole | op oc
 analytics GET /admin/alert-rules/versions | whole | op oc
 analytics GET /admin/alert-rules/versions/{version} | whole | op oc
+analytics GET /admin/deliveries | whole | op oc
+analytics GET /admin/receivers | whole | op oc
+analytics POST /admin/receivers/{name}/test | whole | op oc
 analytics GET /admin/requests/live | list | op oc ow bi me
 analytics GET /admin/usage | list | op oc ow bi me
 analytics GET /admin/dashboard/series | whole | op oc

@@ -194,6 +194,7 @@ class World:
             "run_id": "run_of_nobody",
             "channel_id": Routes.channel,
             "model_id": Routes.model,
+            "name": "receiver-of-nobody",
         }
         if "/alerts/" in path:
             acting = fresh and name.split()[1] == "POST"

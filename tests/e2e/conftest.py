@@ -12,10 +12,12 @@ from deploy.local.home import read_json
 from deploy.local.stack import Stack
 from tests.e2e.driver import Driver
 
+WEBHOOK_SECRET = "whsec_ZW5kLXRvLWVuZC1zZWNyZXQtb2YtYWxlcnRz"
 SETTINGS = {
     "TOLLBOOK_REQUEST_DEADLINE_SECONDS": "25",
     "TOLLBOOK_HOLD_GRACE_SECONDS": "4",
     "TOLLBOOK_STRIPE_WEBHOOK_SECRET": "whsec_end_to_end",
+    "WEBHOOK_SECRET": WEBHOOK_SECRET,
 }
 """Holds of killed processes have to expire within a test, not within the two minutes and more of a real installation."""
 

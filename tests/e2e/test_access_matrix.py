@@ -28,7 +28,7 @@ BOOK = "settlement POST /admin/price-books"
 LIVE = "analytics GET /admin/requests/live"
 BESIDE = {
     "request_not_found", "receipt_not_found", "run_not_found", "dispute_not_found", "dead_letter_not_found", "audit_not_found",
-    "audit_running", "case_closed", "price_book_counts", "alert_rules_not_found",
+    "audit_running", "case_closed", "price_book_counts", "alert_rules_not_found", "receiver_not_found",
 }  # fmt: skip
 """What a call that may be made is answered where what it names is not there, or was done already."""
 DECIDED = {

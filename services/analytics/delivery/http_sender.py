@@ -1,6 +1,7 @@
 """Sends messages over HTTP: one POST each, bounded in time, no redirect followed, no proxy, no cookie."""
 
 import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -82,6 +83,6 @@ def _plain(error: BaseException) -> str:
     """What went wrong, without the peer's address."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return str(error.verify_message)
-    if isinstance(error, OSError) and error.strerror:
-        return str(error.strerror)
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
     return type(error).__name__

@@ -12,7 +12,7 @@ from cachetools import TTLCache
 from services.analytics.delivery.notice import NOBODY, Notice, Owner
 
 REMEMBERED, REMEMBERED_S = 2_048, 300.0
-TIMEOUT_S = 2.0
+TIMEOUT_S = 5.0
 AWAY_S = 10.0
 """A message does not wait longer for names: it has the ids."""
 MOST_PEOPLE = 100
@@ -42,16 +42,15 @@ class EdgeOwners:
         edge_url: str,
         admin_token: str,
         *,
+        timeout_s: float = TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._clock = clock
+        self._timeout_s = timeout_s
         self._away_until = float("-inf")
         self._told: TTLCache[str, Any] = TTLCache(REMEMBERED, REMEMBERED_S, clock)
         headers = {"authorization": f"Bearer {admin_token}"}
-        self._http = httpx.AsyncClient(
-            base_url=edge_url, headers=headers, timeout=TIMEOUT_S, trust_env=False, transport=transport
-        )
+        self._http = httpx.AsyncClient(base_url=edge_url, headers=headers, timeout=timeout_s, trust_env=False)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -62,7 +61,7 @@ class EdgeOwners:
         if self._clock() < self._away_until:
             return NOBODY
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 key = notice.subject_id if notice.subject_kind == "key" else ""
                 account, project, key_name, people = await asyncio.gather(
                     self._name("accounts", notice.account_id),

@@ -11,6 +11,7 @@ from schemas.alert_receivers import Receiver
 from schemas.envelope import now
 from services.analytics.delivery import references
 from services.analytics.delivery.compose import closing, compose
+from services.analytics.delivery.costs import Costs
 from services.analytics.delivery.http_sender import HttpSender
 from services.analytics.delivery.notice import NOBODY, Notice
 from services.analytics.delivery.outcome import GivenUp, Later, Outcome, Sent
@@ -20,8 +21,8 @@ from services.analytics.delivery.queue import Waiting
 from services.analytics.delivery.smtp_sender import SmtpSender
 
 SEND_TIMEOUT_S = 10.0
-MOST_NAMES = 20
-"""Of so many changes in one message the owners' names are asked."""
+MOST_ASKED = 20
+"""Of so many changes in one message the owners' names and the cost are asked."""
 FAULT = "a fault of Tollbook ({}): its log says more"
 log = structlog.get_logger("analytics.delivery")
 
@@ -35,6 +36,7 @@ class Sending:
         http: HttpSender,
         smtp: SmtpSender,
         owners: Owners,
+        costs: Costs,
         environ: Mapping[str, str],
         dashboard_url: str,
         clock: Callable[[], datetime] = now,
@@ -42,6 +44,7 @@ class Sending:
         self._http = http
         self._smtp = smtp
         self._owners = owners
+        self._costs = costs
         self._environ = environ
         self._dashboard_url = dashboard_url
         self._clock = clock
@@ -77,15 +80,19 @@ class Sending:
         return await self._sent(after, read) if after is not None and isinstance(outcome, Sent) else outcome
 
     async def _items(self, rows: Sequence[Waiting]) -> list[Item]:
-        asked = await asyncio.gather(*(self._owners.owner(row.notice) for row in rows[:MOST_NAMES]))
-        owners = [*asked, *(NOBODY for _ in rows[MOST_NAMES:])]
-        return [
-            Item.of(str(row.delivery_id), row.notice, owner, self._dashboard_url)
-            for row, owner in zip(rows, owners, strict=True)
-        ]
+        """Names and costs of the first are asked at once; of the many in a storm, nobody reads the rest."""
+        return await asyncio.gather(
+            *(self._item(str(row.delivery_id), row.notice) for row in rows[:MOST_ASKED]),
+            *(self._unasked(str(row.delivery_id), row.notice) for row in rows[MOST_ASKED:]),
+        )
 
     async def _item(self, delivery_id: str, notice: Notice) -> Item:
-        return Item.of(delivery_id, notice, await self._owners.owner(notice), self._dashboard_url)
+        owner, cost = await asyncio.gather(self._owners.owner(notice), self._costs.cost(notice))
+        costed = notice.model_copy(update={"cost_nano": dict(cost)})
+        return Item.of(delivery_id, costed, owner, self._dashboard_url)
+
+    async def _unasked(self, delivery_id: str, notice: Notice) -> Item:
+        return Item.of(delivery_id, notice, NOBODY, self._dashboard_url)
 
     async def _sent(self, message: Outgoing, read: Mapping[str, str]) -> Outcome:
         try:

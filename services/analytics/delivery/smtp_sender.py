@@ -1,6 +1,7 @@
 """Hands mail over to an SMTP server, bounded in time."""
 
 import asyncio
+import os
 import socket
 import ssl
 
@@ -33,7 +34,9 @@ class SmtpSender:
         except aiosmtplib.SMTPException as error:
             return Later(f"no mail was handed over: {clean(str(error))}")
         except OSError as error:
-            return Later(f"no connection: {error.strerror or type(error).__name__}")
+            return Later(
+                f"no connection: {os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__}"
+            )
 
     async def _handed_over(self, mail: Mail) -> Outcome:
         if await self._leads_astray(mail):

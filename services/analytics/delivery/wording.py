@@ -1,7 +1,6 @@
 """An alert in words, the same for every kind of receiver. Pure."""
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -103,12 +102,15 @@ def subject(notice: Notice, owner: Owner) -> str:
 
 
 def freeze_command(notice: Notice, verb: str = "freeze") -> str:
-    """The command that freezes what it is about; empty where that cannot be frozen."""
-    group = FREEZABLE.get(notice.subject_kind)
-    if group is None:
+    """The command that freezes what it is about, or what its rule freezes; empty where that cannot be frozen."""
+    kind, found = (
+        ("project", notice.project_id) if notice.action == "freeze_project" else (notice.subject_kind, notice.subject_id)
+    )
+    group = FREEZABLE.get(kind)
+    if group is None or not found:
         return ""
     reason = shlex.quote(f"alert {clean(notice.alert_id, 128)}")
-    return f"tollbook {group} {verb} {shlex.quote(clean(notice.subject_id, 128))} --reason {reason}"
+    return f"tollbook {group} {verb} {shlex.quote(clean(found, 128))} --reason {reason}"
 
 
 def _headline(notice: Notice, owner: Owner) -> str:
@@ -160,13 +162,19 @@ def _note(notice: Notice) -> str:
         "acknowledged": [f"acknowledged{by}"],
         "resolved": [f"ended{by}"] if by else [],
     }.get(notice.event, [])
-    if notice.action_state:
+    if notice.event == "firing" and _freezes(notice):
+        parts.append(f"its rule freezes the {notice.action.removeprefix('freeze_')} at once")
+    elif notice.action_state:
         parts.append(f"{clean(notice.action.replace('_', ' '))}: {clean(notice.action_state)}")
     if notice.flaps:
         parts.append(f"it came back {notice.flaps} times")
     if notice.reason:
         parts.append(clean(notice.reason))
     return "; ".join(parts)
+
+
+def _freezes(notice: Notice) -> bool:
+    return notice.action.startswith("freeze_") and notice.action_state not in {"asked", "declined", "failed"}
 
 
 def _steps(notice: Notice, dashboard: str) -> tuple[Step, ...]:
@@ -179,7 +187,7 @@ def _steps(notice: Notice, dashboard: str) -> tuple[Step, ...]:
         steps += _decisions(notice)
         if notice.event == "firing":
             steps.append(Step("Acknowledge", f"tollbook alerts ack {shlex.quote(clean(notice.alert_id, 128))}"))
-    elif notice.event == "resolved" and notice.action_state == "done":
+    elif notice.event == "resolved" and _freezes(notice):
         steps.append(Step("Unfreeze", freeze_command(notice, "unfreeze")))
     if dashboard:
         steps.append(Step("Dashboard", dashboard, is_link=True))
@@ -188,11 +196,8 @@ def _steps(notice: Notice, dashboard: str) -> tuple[Step, ...]:
 
 def _decisions(notice: Notice) -> list[Step]:
     alert = shlex.quote(clean(notice.alert_id, 128))
-    by_state: Mapping[str, list[Step]] = {
-        "done": [Step("Unfreeze", freeze_command(notice, "unfreeze"))],
-        "asked": [
-            Step("Approve the freeze", f"tollbook alerts approve {alert}"),
-            Step("Decline", f"tollbook alerts decline {alert}"),
-        ],
-    }
-    return by_state.get(notice.action_state, [Step("Freeze", freeze_command(notice))])
+    if notice.action_state == "asked":
+        approve, decline = f"tollbook alerts approve {alert}", f"tollbook alerts decline {alert}"
+        return [Step("Approve the freeze", approve), Step("Decline", decline)]
+    verb = "unfreeze" if _freezes(notice) else "freeze"
+    return [Step(verb.capitalize(), freeze_command(notice, verb))]

@@ -34,7 +34,7 @@ def notice(alert_id: str = "alr_1", event: str = "firing", **changed: Any) -> No
         "window_end": AT,
         "fired_at": AT,
         "resolved_at": AT + timedelta(minutes=5) if event == "resolved" else None,
-        "action": "freeze_key",
+        "action": "none",
         "cost_nano": {"USD": 12_500_000_000, "CNY": 3_000_000_000},
         "runbook": "https://runbooks.example.com/runaway-key",
         "detail": {"models": ["gpt-4o"]},

@@ -36,16 +36,22 @@ def test_a_firing_alert_says_what_to_do_next() -> None:
 
 
 def test_a_rule_that_asks_first_names_the_decision() -> None:
-    found = steps(action_state="asked")
+    found = steps(action="ask", action_state="asked")
     assert found["Approve the freeze"] == "tollbook alerts approve alr_1"
     assert found["Decline"] == "tollbook alerts decline alr_1"
     assert "Freeze" not in found
 
 
-def test_what_the_rule_froze_is_unfrozen_and_not_frozen_again() -> None:
-    assert steps(action_state="done")["Unfreeze"] == "tollbook keys unfreeze key_nightly --reason 'alert alr_1'"
-    assert "Freeze" not in steps(action_state="done")
-    assert "Unfreeze" in steps("resolved", action_state="done")
+def test_what_its_rule_freezes_is_unfrozen_and_not_frozen_again() -> None:
+    words = told(notice(action="freeze_key"), OWNER, DASHBOARD)
+    assert words.note == "its rule freezes the key at once"
+    assert steps(action="freeze_key")["Unfreeze"] == "tollbook keys unfreeze key_nightly --reason 'alert alr_1'"
+    assert "Freeze" not in steps(action="freeze_key")
+    assert "Unfreeze" in steps("resolved", action="freeze_key")
+
+
+def test_a_rule_that_freezes_the_project_of_a_key_is_undone_for_the_project() -> None:
+    assert steps(action="freeze_project")["Unfreeze"] == "tollbook projects unfreeze prj_search --reason 'alert alr_1'"
 
 
 def test_the_end_says_how_long_it_was_and_asks_for_nothing() -> None:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from schemas.alert_receivers import Receiver, Receivers
 from schemas.envelope import now
+from services.analytics.delivery.costs import NoCosts
 from services.analytics.delivery.http_sender import HttpSender
 from services.analytics.delivery.loop import Delivery
 from services.analytics.delivery.notice import Notice
@@ -97,16 +98,22 @@ class Rig:
         """Whether so many rows have ended."""
         return len([row for row in await self.rows() if row["ended_at"] is not None]) == number
 
-    def new_delivery(self) -> tuple[Delivery, HttpSender]:
-        """A loop over the queue, not running, and what is to be closed after it."""
+    def new_sending(self) -> tuple[Sending, HttpSender]:
+        """What sends, and what of it is to be closed."""
         http = HttpSender(timeout_s=self.timeout_s, clock=now, tls=self.tls)
         sending = Sending(
             http=http,
             smtp=SmtpSender(timeout_s=self.timeout_s, tls=self.tls),
             owners=NoNames(),
+            costs=NoCosts(),
             environ=self.environ,
             dashboard_url="",
         )
+        return sending, http
+
+    def new_delivery(self) -> tuple[Delivery, HttpSender]:
+        """A loop over the queue, not running, and what is to be closed after it."""
+        sending, http = self.new_sending()
         queue = Queue(self.pool, lease=self.lease)
         return Delivery(queue, sending, lambda: self.receivers, poll_s=POLL_S, draw=lambda: 0.0), http
 
