@@ -132,6 +132,18 @@ class TopKey(BaseModel):
     spend: list[SpentOfKey]
 
 
+class SpendOfModel(BaseModel):
+    """What a model that was asked for cost, by the model that answered."""
+
+    model: str
+    upstream_model: str
+    currency: str
+    bucket: str
+    charges: int
+    amount_nano: int
+    amount: str
+
+
 class Quantiles(BaseModel):
     """Latency of the whole range in milliseconds; null where nothing succeeded."""
 
@@ -148,4 +160,5 @@ class Tables(BaseModel):
     to: int
     errors_by_channel: list[ChannelErrors]
     top_keys: list[TopKey]
+    spend_by_model: list[SpendOfModel]
     latency: Quantiles

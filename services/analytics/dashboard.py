@@ -116,6 +116,21 @@ def top_keys(rows: Iterable[Row], spend: Iterable[Row]) -> list[dict[str, Any]]:
     return [{**row, "spend": spent.get(row["key_id"], [])} for row in rows]
 
 
+def spend_by_model(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """What each model that was asked for cost, by the model that answered, currency and bucket; largest first."""
+    return [
+        {
+            "model": row["model"],
+            "upstream_model": row["upstream_model"],
+            "currency": row["currency"],
+            "bucket": row["wallet"],
+            "charges": row["charges"],
+            **_amount(row["spent_nano"]),
+        }
+        for row in rows
+    ]
+
+
 def totals(requests: Series, tokens: Series, fallbacks: Series) -> dict[str, Any]:
     """Sums over the whole range of what the charts show."""
     return {

@@ -1,5 +1,6 @@
 """The dashboard: one page without a login of its own, and the data that it asks for with the reader's token."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from services.analytics.warehouse import Warehouse
 
 STATIC_DIR = Path(__file__).parent / "static"
 KEYS_SHOWN = 20
+MODELS_SHOWN = 50
+FILES = {"raw": "dashboard_raw.sql", "minute": "dashboard.sql", "hour": "dashboard.sql"}
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'",
     "x-frame-options": "DENY",
@@ -24,7 +27,19 @@ PAGE_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
+ProjectId = Annotated[str, Query(max_length=128, description="Only this project.")]
+KeyId = Annotated[str, Query(max_length=128, description="Only this key.")]
+Tag = Annotated[str, Query(max_length=300, pattern="^$|^[^=]+=.*$", description="Only requests with this tag: `name=value`.")]
 Step = Annotated[int | None, Query(ge=1, le=31_536_000)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Whose requests are shown; empty means everybody's."""
+
+    project_id: str = ""
+    key_id: str = ""
+    tag: str = ""
 
 
 class Panels:
@@ -33,13 +48,13 @@ class Panels:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    async def series(self, time: TimeRange) -> dict[str, Any]:
+    async def series(self, time: TimeRange, only: Filter) -> dict[str, Any]:
         """What is drawn over time. `times` are the beginnings of the steps, in seconds since 1970."""
-        requests = dashboard.requests_over_time(await self._rows("requests_over_time", time), time)
-        tokens = dashboard.tokens_over_time(await self._rows("tokens_over_time", time), time)
-        spend = await self._rows("spend_over_time", time)
-        fallbacks = dashboard.fallbacks_over_time(await self._rows("fallbacks_over_time", time), time)
-        latency = await self._rows("latency_over_time", time)
+        requests = dashboard.requests_over_time(await self._rows("requests_over_time", time, only), time)
+        tokens = dashboard.tokens_over_time(await self._rows("tokens_over_time", time, only), time)
+        spend = await self._rows("spend_over_time", time, only)
+        fallbacks = dashboard.fallbacks_over_time(await self._rows("fallbacks_over_time", time, only), time)
+        latency = await self._rows("latency_over_time", time, only)
         return {
             "from": time.since_s,
             "to": time.until_s,
@@ -55,21 +70,23 @@ class Panels:
             "totals": dashboard.totals(requests, tokens, fallbacks),
         }
 
-    async def tables(self, time: TimeRange) -> dict[str, Any]:
+    async def tables(self, time: TimeRange, only: Filter) -> dict[str, Any]:
         """What is listed: channels with their errors, the keys that used most, latency over the whole range."""
-        keys = await self._rows("top_keys", time, limit=KEYS_SHOWN)
-        spend = await self._rows("spend_by_key", time, key_ids=[row["key_id"] for row in keys])
+        keys = await self._rows("top_keys", time, only, limit=KEYS_SHOWN)
+        spend = await self._rows("spend_by_key", time, only, key_ids=[row["key_id"] for row in keys])
         return {
             "from": time.since_s,
             "to": time.until_s,
-            "errors_by_channel": dashboard.errors_by_channel(await self._rows("attempts_by_channel", time)),
+            "errors_by_channel": dashboard.errors_by_channel(await self._rows("attempts_by_channel", time, only)),
             "top_keys": dashboard.top_keys(keys, spend),
-            "latency": (await self._rows("latency", time))[0],
+            "spend_by_model": dashboard.spend_by_model(await self._rows("spend_by_model", time, only, limit=MODELS_SHOWN)),
+            "latency": (await self._rows("latency", time, only))[0],
         }
 
-    async def _rows(self, name: str, time: TimeRange, **parameters: Any) -> list[dict[str, Any]]:
+    async def _rows(self, name: str, time: TimeRange, only: Filter, **parameters: Any) -> list[dict[str, Any]]:
+        sql = queries(FILES[time.grain])[name]
         with metrics.QUERY_SECONDS.labels(name).time():
-            return await self._warehouse.rows(queries("dashboard.sql")[name], time.parameters | parameters)
+            return await self._warehouse.rows(sql, {**time.parameters, **asdict(only), **parameters})
 
 
 def data_router(warehouse: Warehouse) -> APIRouter:
@@ -78,14 +95,30 @@ def data_router(warehouse: Warehouse) -> APIRouter:
     routes = APIRouter(prefix="/admin/dashboard")
 
     @routes.get("/series", response_model=Series, **operation("ledger.read", "Show the dashboard's charts"))
-    async def show_series(since: Since = None, until: Until = None, step: Step = None) -> Response:
+    async def show_series(  # noqa: PLR0917 - FastAPI passes them by name
+        since: Since = None,
+        until: Until = None,
+        step: Step = None,
+        project_id: ProjectId = "",
+        key_id: KeyId = "",
+        tag: Tag = "",
+    ) -> Response:
         """What is drawn over time: the last hour if nothing is said."""
-        return json_response(await panels.series(time_range(since, until, step)))
+        only = Filter(project_id=project_id, key_id=key_id, tag=tag)
+        return json_response(await panels.series(time_range(since, until, step), only))
 
     @routes.get("/tables", response_model=Tables, **operation("ledger.read", "Show the dashboard's tables"))
-    async def show_tables(since: Since = None, until: Until = None, step: Step = None) -> Response:
-        """Channels with their errors, the keys that used most, latency over the whole range."""
-        return json_response(await panels.tables(time_range(since, until, step)))
+    async def show_tables(  # noqa: PLR0917 - FastAPI passes them by name
+        since: Since = None,
+        until: Until = None,
+        step: Step = None,
+        project_id: ProjectId = "",
+        key_id: KeyId = "",
+        tag: Tag = "",
+    ) -> Response:
+        """Channels with their errors, what models cost, the keys that used most, latency over the whole range."""
+        only = Filter(project_id=project_id, key_id=key_id, tag=tag)
+        return json_response(await panels.tables(time_range(since, until, step), only))
 
     return routes
 

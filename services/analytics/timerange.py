@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from services.analytics.errors import QueryRefusedError
 
@@ -10,6 +11,9 @@ WANTED_BUCKETS = 120
 MOST_BUCKETS = 1_000
 MOST_SECONDS = 400 * 86_400
 MICROS = 1_000_000
+MINUTE_S, HOUR_S = 60, 3600
+ROLLUPS = ("usage", "attempts", "fallbacks", "rejections", "spend")
+Grain = Literal["raw", "minute", "hour"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,14 @@ class TimeRange:
         return list(range(self.since_s, self.until_s, self.step_s))
 
     @property
-    def parameters(self) -> dict[str, int]:
-        """What the queries of `dashboard.sql` take."""
-        return {"from_us": self.since_s * MICROS, "to_us": self.until_s * MICROS, "step_s": self.step_s}
+    def grain(self) -> Grain:
+        """What the steps are whole numbers of; `raw` where they are no whole minutes, as those of a short range are."""
+        return "hour" if self.step_s % HOUR_S == 0 else "minute" if self.step_s % MINUTE_S == 0 else "raw"
+
+    @property
+    def parameters(self) -> dict[str, int | str]:
+        """What the queries of `dashboard.sql` and `dashboard_raw.sql` take."""
+        rolled = "hour" if self.grain == "hour" else "minute"
+        spans = {"from_us": self.since_s * MICROS, "to_us": self.until_s * MICROS}
+        seconds = {"from_s": self.since_s, "to_s": self.until_s, "step_s": self.step_s}
+        return {**spans, **seconds, **{name: f"{name}_{rolled}" for name in ROLLUPS}}

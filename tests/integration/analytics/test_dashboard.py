@@ -27,7 +27,7 @@ CHROMIUM_FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
-CALLS_OF_A_LOAD = 3  # series, tables and alerts, at the same time
+CALLS_OF_A_LOAD = 4  # series, tables, alerts and the lag, at the same time
 LIVE_WITHIN_MS = 20_000
 PAGE_BYTES_BEYOND_THE_CHARTS = 300_000
 CHART_LIBRARY = "echarts"
@@ -49,6 +49,7 @@ def tell(analytics: Analytics, events: list[Event]) -> None:
     with ThreadPoolExecutor(max_workers=1) as thread:
         thread.submit(lambda: asyncio.run(publish(analytics.environment["KAFKA_BOOTSTRAP_SERVERS"], events))).result()
     until(lambda: sum(c["rows"] for c in analytics.counts().values()) == before + len(events), "every event is a row")
+    until(lambda: all(part["lag"] == 0 for part in analytics.get("/admin/lag").json()["partitions"]), "every row is summed up")
 
 
 def an_hours_events(now: datetime) -> list[Event]:
@@ -156,6 +157,26 @@ def check_page(page: Page, data: dict[str, Any]) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page is wider than a phone"
 
 
+def check_filter(page: Page, events: list[Event]) -> None:
+    """A click on a key shows that key alone, in the address too; and all again."""
+    of_key = Counter(event.data.key.key_id for event in of_type(events, RequestCompleted))
+    everything = text_of(page, "#total-requests")
+    chosen = text_of(page, "#keys tbody tr:first-child code")
+    page.click("#keys tbody tr:first-child button")
+    expect(page.locator("#keys tbody tr")).to_have_count(1, timeout=LIVE_WITHIN_MS)
+    assert f"key_id={chosen}" in page.evaluate("location.hash")
+    assert page.input_value("#filters [name=key_id]") == chosen
+    shown = page.evaluate("Number(document.querySelector('#keys tbody tr td:nth-child(3)').textContent)")
+    assert shown == of_key[chosen]
+    page.fill("#filters [name=tag]", "feature=nobody's")
+    page.click("#filters [type=submit]")
+    expect(page.locator("#keys tbody tr")).to_have_count(0, timeout=LIVE_WITHIN_MS)
+    page.click("#all")
+    expect(page.locator("#total-requests")).to_have_text(everything, timeout=LIVE_WITHIN_MS)
+    marked = "echarts.getInstanceByDom(document.getElementById('requests')).getOption().series[0].markArea.data.length"
+    assert page.evaluate(marked) == 2, "both alerts are drawn into the chart"
+
+
 def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium: str, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     events = an_hours_events(now)
@@ -185,6 +206,7 @@ def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium:
             say(analytics, of_key("key000200001", 400_000))
             expect(page.locator("#total-firing")).to_have_text("2", timeout=LIVE_WITHIN_MS)
             assert "key000200001" in text_of(page, "#alerts")
+            check_filter(page, events)
             page.click("#ranges button >> text=15m")
             expect(page.locator("#total-requests")).not_to_have_text(str(sum(data["totals"]["requests"].values())))
             page.screenshot(path=tmp_path / "phone.png", full_page=True)

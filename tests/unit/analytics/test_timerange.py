@@ -22,7 +22,15 @@ def test_a_range_covers_what_was_asked_for_in_whole_steps() -> None:
     noon = int(NOON.timestamp())
     assert (time.since_s, time.until_s) == (noon - 607, noon + 53)
     assert time.buckets == list(range(noon - 607, noon + 53, 60))
-    assert time.parameters == {"from_us": (noon - 607) * 10**6, "to_us": (noon + 53) * 10**6, "step_s": 60}
+    assert {"from_us": (noon - 607) * 10**6, "to_us": (noon + 53) * 10**6, "step_s": 60}.items() <= time.parameters.items()
+    assert {"from_s": noon - 607, "to_s": noon + 53, "usage": "usage_minute"}.items() <= time.parameters.items()
+
+
+@pytest.mark.parametrize(("step_s", "grain"), [(30, "raw"), (75, "raw"), (60, "minute"), (900, "minute"), (3600, "hour")])
+def test_steps_of_whole_hours_and_minutes_are_read_from_rollups(step_s: int, grain: str) -> None:
+    time = TimeRange.of(NOON - timedelta(hours=2), NOON, step_s)
+    assert time.grain == grain
+    assert time.parameters["spend"] == ("spend_hour" if grain == "hour" else "spend_minute")
 
 
 @pytest.mark.parametrize(

@@ -69,16 +69,29 @@ function axes(times, span, format) {
 
 const span = (times) => (times.length ? times[times.length - 1] - times[0] : 0);
 
+// Shaded steps behind a chart's first series. `marks` are [first step, last step, what].
+function shades(marks) {
+  if (!marks?.length) return undefined;
+  return {
+    silent: false,
+    itemStyle: { color: colour("--bad"), opacity: 0.14 },
+    label: { show: false },
+    tooltip: { formatter: ({ name }) => name, trigger: "item" },
+    data: marks.map(([begin, end, name]) => [{ xAxis: begin, name }, { xAxis: end }]),
+  };
+}
+
 // Stacked bars over time. `series` are {name, values}; `colours` fixes a colour per name.
-export function bars(element, times, series, { format = compact, colours = () => ({}) } = {}) {
+export function bars(element, times, series, { format = compact, colours = () => ({}), marks = [] } = {}) {
   show(element, () => ({
     ...axes(times, span(times), format),
     legend: legend(),
     tooltip: tooltip(format),
-    series: series.map(({ name, values }) => ({
+    series: series.map(({ name, values }, index) => ({
       name,
       type: "bar",
       stack: "all",
+      markArea: index === 0 ? shades(marks) : undefined,
       barCategoryGap: "18%",
       data: values,
       itemStyle: colours()[name] ? { color: colours()[name] } : undefined,
@@ -88,7 +101,7 @@ export function bars(element, times, series, { format = compact, colours = () =>
 }
 
 // Lines over time; a step without a value is a gap, and a lonely value a dot.
-export function lines(element, times, series, { format }) {
+export function lines(element, times, series, { format, marks = [] }) {
   show(element, () => ({
     ...axes(times, span(times), format),
     legend: legend(),
@@ -101,6 +114,7 @@ export function lines(element, times, series, { format }) {
       itemStyle: { color: PALETTE[mode()][index === 0 ? 0 : 2] },
       showSymbol: values.filter((value) => value !== null).length <= 40,
       lineStyle: { width: 2 },
+      markArea: index === 0 ? shades(marks) : undefined,
       areaStyle: index === 0 ? { opacity: 0.12 } : undefined,
       connectNulls: false,
     })),

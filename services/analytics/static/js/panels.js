@@ -7,13 +7,24 @@ import { node, table, tiles } from "./tables.js";
 const at = (id) => document.getElementById(id);
 const sum = (values) => Object.values(values).reduce((total, value) => total + value, 0);
 
-export function showSeries(data) {
-  bars(at("requests"), data.times, data.requests, { colours: outcomeColours });
-  bars(at("tokens"), data.times, data.tokens.filter((series) => series.name === "input" || series.name === "output" || series.values.some(Boolean)).map((series) => ({ ...series, name: series.name.replace("_", " ") })));
+export function showSeries(data, alerts) {
+  const marks = windows(data, alerts);
+  bars(at("requests"), data.times, data.requests, { colours: outcomeColours, marks });
+  bars(at("tokens"), data.times, data.tokens.filter((series) => series.name === "input" || series.name === "output" || series.values.some(Boolean)).map((series) => ({ ...series, name: series.name.replace("_", " ") })), { marks });
   bars(at("fallbacks"), data.times, data.fallbacks);
-  lines(at("latency"), data.times, data.latency_ms, { format: milliseconds });
+  lines(at("latency"), data.times, data.latency_ms, { format: milliseconds, marks });
   lines(at("ttft"), data.times, data.ttft_ms, { format: milliseconds });
   showSpend(data);
+}
+
+// When each alert was open, as steps of the charts: [first, last, what].
+function windows(data, alerts) {
+  const step = (instant) => Math.floor((Date.parse(instant) / 1000 - data.from) / data.step_seconds);
+  const last = data.times.length - 1;
+  return alerts
+    .map((alert) => [Math.max(step(alert.fired_at), 0), Math.min(alert.resolved_at ? step(alert.resolved_at) : last, last), alert])
+    .filter(([begin, end]) => begin <= end && begin <= last)
+    .map(([begin, end, alert]) => [begin, end, `${alert.signal.replaceAll("_", " ")}: ${alert.subject_kind} ${alert.subject_id}`]);
 }
 
 // One chart per currency: amounts of different currencies share no axis and no sum.
@@ -45,7 +56,7 @@ function showSpend(data) {
   );
 }
 
-export function showTables(data) {
+export function showTables(data, choose) {
   const failing = data.errors_by_channel.filter((channel) => channel.failed > 0);
   rows(at("errors"), failing.map((channel) => ({ label: channel.channel, parts: channel.by_class })));
   at("errors").hidden = failing.length === 0;
@@ -61,9 +72,21 @@ export function showTables(data) {
     "No upstream call in this time.",
   );
   table(
+    at("models"),
+    [
+      { title: "Model", cell: (row) => row.model },
+      { title: "Answered by", cell: (row) => row.upstream_model || "–" },
+      { title: "Bucket", cell: (row) => row.bucket },
+      { title: "Charges", number: true, cell: (row) => count(row.charges) },
+      { title: "Spend", number: true, cell: (row) => node("span", { title: `${row.amount} ${row.currency}` }, `${amount(row.amount)} ${row.currency}`) },
+    ],
+    data.spend_by_model,
+    "Nothing was charged in this time.",
+  );
+  table(
     at("keys"),
     [
-      { title: "Key", cell: (row) => node("span", {}, row.key_name ? `${row.key_name} ` : "", node("code", { class: "muted" }, row.key_id)) },
+      { title: "Key", cell: (row) => keyOf(row, choose) },
       { title: "Project", cell: (row) => row.project_id },
       { title: "Requests", number: true, cell: (row) => count(row.requests) },
       { title: "Failed", number: true, cell: (row) => count(row.failed) },
@@ -73,6 +96,12 @@ export function showTables(data) {
     data.top_keys,
     "No key was used in this time.",
   );
+}
+
+function keyOf(row, choose) {
+  const button = node("button", { type: "button", class: "link", title: "Show only this key" }, node("code", {}, row.key_id));
+  button.addEventListener("click", () => choose(row.key_id));
+  return node("span", {}, row.key_name ? `${row.key_name} ` : "", button);
 }
 
 export function showAlerts(alerts) {
@@ -93,7 +122,7 @@ export function showAlerts(alerts) {
   );
 }
 
-export function showTotals(series, tables, alerts) {
+export function showTotals(series, tables, alerts, lag) {
   const requests = series.totals.requests;
   const held = requests.succeeded + requests.failed + requests.cancelled;
   const firing = alerts.filter((alert) => alert.state === "firing").length;
@@ -109,6 +138,7 @@ export function showTotals(series, tables, alerts) {
     { id: "total-fallbacks", label: "fallbacks", value: compact(series.totals.fallbacks) },
     { id: "total-latency-p50", label: "latency p50", value: milliseconds(tables.latency.latency_p50) },
     { id: "total-latency-p99", label: "latency p99", value: milliseconds(tables.latency.latency_p99) },
+    { id: "total-lag", label: "event to row, p99", value: milliseconds(lag?.event_to_row_ms.p99 ?? null), bad: lag === null },
     { id: "total-firing", label: "alerts firing", value: count(firing), bad: firing > 0 },
   ]);
 }
