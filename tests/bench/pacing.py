@@ -21,6 +21,7 @@ from tests.integration.edge.redis_server import running_redis
 
 ROUNDS, CALLS = 5, 2_000
 BODY = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": "hello " * 400}], "max_tokens": 100})
+CAPS = ("max_completion_tokens", "max_tokens")
 PAYLOAD = orjson.loads(BODY)
 
 
@@ -48,7 +49,7 @@ async def least_us(windows: Windows, counters: int) -> float:
 async def _call(pacer: Pacer, limits: tuple[MinuteLimit, ...]) -> None:
     paced = Paced()
     await pacer.request(paced, limits)
-    await pacer.tokens(paced, limits, estimate(PAYLOAD, BODY))
+    await pacer.tokens(paced, limits, estimate(PAYLOAD, BODY, CAPS))
     paced.standings.headers()
     await asyncio.sleep(0)
     await pacer.settle(paced, 150)
