@@ -43,7 +43,7 @@ class Round:
     async def held(self, asked: Iterable[Asked]) -> dict[str, str]:
         """Wait until each request has a committed hold. Returns the ids of the holds by probe."""
         probes = {each.probe for each in asked}
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 holds = await self.rig.ledger.holds(probes)
                 if all(holds.values()):
@@ -54,7 +54,7 @@ class Round:
     async def until(self, condition: Callable[[], Awaitable[bool] | bool], what: str) -> None:
         """Wait until the condition holds: the point is reached. Fails if it never is."""
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while True:
                     answer = condition()
                     if answer if isinstance(answer, bool) else await answer:

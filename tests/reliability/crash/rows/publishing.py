@@ -17,9 +17,19 @@ def clears_outbox(message: Message) -> bool:
     return message.what.startswith("with gone as (\n    delete from outbox")
 
 
+async def _everything_published(round_: Round) -> None:
+    """A gate shut before that would hold the events of rounds before ours, and ours would never come to it."""
+
+    async def nothing_waits() -> bool:
+        return (await round_.rig.ledger.waiting())["outbox"] == 0
+
+    await round_.until(nothing_waits, "what was said before is published")
+
+
 async def not_published(round_: Round) -> None:
     """The worker dies with the events of committed facts still on their way to Kafka."""
     rig = round_.rig
+    await _everything_published(round_)
     gate = rig.worker_to_kafka.gate("up", carries_ledger_events)
     asked = round_.ask()
     await round_.answered(asked)
@@ -36,6 +46,7 @@ async def not_published(round_: Round) -> None:
 async def not_marked(round_: Round) -> None:
     """The worker dies with its events in Kafka and in the outbox. Variants: no acknowledgement; not acted upon."""
     rig = round_.rig
+    await _everything_published(round_)
     acknowledged = round_.turn % 2 == 1
     proxy = rig.worker_to_postgres if acknowledged else rig.worker_to_kafka
     gate = proxy.gate("up" if acknowledged else "down", clears_outbox if acknowledged else carries_ledger_events)
