@@ -275,13 +275,13 @@ async def test_a_cancellation_from_within_a_library_ends_the_session_and_not_the
     real = Publisher.publish_samples
     happened: list[str] = []
 
-    async def cancelled_within(publisher: Publisher, found: Any) -> None:
+    async def cancelled_within(publisher: Publisher, *found: Any) -> None:
         if not happened:
             happened.append("cancelled")
             inner = asyncio.ensure_future(asyncio.sleep(60))
             inner.cancel()
             await inner
-        await real(publisher, found)
+        await real(publisher, *found)
 
     monkeypatch.setattr(Publisher, "publish_samples", cancelled_within)
     await bench.publish()
