@@ -6,6 +6,8 @@ import re
 
 OWN_PREFIXES = (
     # Tollbook's settings, and those of its engines and of their clients.
+    # What analytics tells receivers of alerts with: a route table must not send their secrets to a host of its choice.
+    *("ALERT_", "ALERTMANAGER_", "PAGERDUTY_", "SLACK_", "SMTP_", "WEBHOOK_"),
     *("TOLLBOOK_", "DATABASE_", "POSTGRES_", "PG", "KAFKA_", "CLICKHOUSE_", "JAVA_"),
     # The object store's credentials; GOOGLE_API_KEY and AZURE_OPENAI_API_KEY are keys of providers.
     *("AWS_", "AZURE_STORAGE_", "AZURE_CLIENT_", "AZURE_FEDERATED_", "AZURE_TENANT_", "GOOGLE_SERVICE_", "GOOGLE_APPLICATION_"),
@@ -28,7 +30,7 @@ def variable_fault(name: str) -> str | None:
     if name not in OWN_NAMES and not name.startswith(OWN_PREFIXES):
         return None
     return (
-        f"{name} is a variable of router's own, of its engines' or of the operating system's, which no host may be sent: "
+        f"{name} is a variable of Tollbook's own, of its engines' or of the operating system's, which no host may be sent: "
         "put the key into a variable of its own, such as OPENAI_API_KEY, set it for router, and name that in the table"
     )
 

@@ -36,7 +36,9 @@ def test_no_variable_that_a_deployment_sets_is_a_channels_key(file: str) -> None
     assert [name for name in names if variable_fault(name) is None] == []
 
 
-@pytest.mark.parametrize("name", ["PATH", "HOME", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY", "HTTPS_PROXY"])
+@pytest.mark.parametrize(
+    "name", ["PATH", "HOME", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY", "HTTPS_PROXY", "SLACK_WEBHOOK_URL"]
+)
 def test_nothing_of_the_engines_or_the_operating_system_is_a_channels_key(name: str) -> None:
     fault = variable_fault(name)
     assert fault is not None
