@@ -30,7 +30,7 @@ def variable_fault(name: str) -> str | None:
     if name not in OWN_NAMES and not name.startswith(OWN_PREFIXES):
         return None
     return (
-        f"{name} is a variable of Tollbook's own, of its engines' or of the operating system's, which no host may be sent: "
+        f"{name} is a variable of router's own, of its engines' or of the operating system's, which no host may be sent: "
         "put the key into a variable of its own, such as OPENAI_API_KEY, set it for router, and name that in the table"
     )
 
