@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
@@ -19,7 +20,7 @@ from services.analytics.warehouse import Warehouse, WarehouseAwayError
 
 THREADS = 2
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
-_FORMAT = re.compile(r"\bFORMAT (\w+)$")
+_FORMAT = re.compile(r"\bFORMAT `?(\w+)`?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +87,16 @@ class Engine:
 
     def _run(self, client: Client, sql: str, parameters: Mapping[str, str], default_format: str) -> Reply:
         self._bind(client)
-        values = {name: Verbatim(value) for name, value in parameters.items()}
         formatted: str = client.query(queries("sql_endpoint.sql")["formatted"], parameters={"sql": sql}).result_rows[0][0]
-        tree = client.raw_query(f"EXPLAIN AST {formatted}", parameters=values, fmt="TSVRaw").decode()
+        values = bound(formatted, parameters)
+        tree = client.raw_query(f"EXPLAIN AST {formatted}", parameters=values or None, fmt="TSVRaw").decode()
         tables = [row[0] for row in client.query(queries("sql_endpoint.sql")["own_tables"]).result_rows]
-        check(formatted, tree, Allowed(database=self._database, tables=tables, functions_denied=self._denied))
+        others = [row[0] for row in client.query(queries("sql_endpoint.sql")["other_databases"]).result_rows]
+        allowed = Allowed(database=self._database, other_databases=others, tables=tables, functions_denied=self._denied)
+        check(formatted, tree, allowed)
         named = _FORMAT.search(formatted)
         output = named.group(1) if named else default_format
-        body = client.raw_query(formatted, parameters=values, fmt=None if named else default_format)
+        body = client.raw_query(formatted, parameters=values or None, fmt=None if named else default_format)
         return Reply(body=body, format=output)
 
     def _bind(self, client: Client) -> None:
@@ -107,6 +110,23 @@ class Engine:
         for name, value in self._bounds.settings.items():
             client.command(f"SET {name} = '{value}'")
         self._bound = client
+
+
+def bound(formatted: str, parameters: Mapping[str, str]) -> dict[str, Verbatim]:
+    """The values of the parameters that the query names. Raises SqlRefusedError where the driver would write one into the text.
+
+    It does so for a query that names none in ClickHouse's way, by Python's `%`: behind the check, whatever the value is.
+    """
+    values = {name: Verbatim(value) for name, value in parameters.items() if f"{{{name}:" in formatted}
+    if not values:
+        return {}
+    try:
+        text, sent = bind_query(formatted, dict(values))
+    except Exception as error:
+        raise SqlRefusedError(36, "BAD_ARGUMENTS", "The parameters do not fit the query") from error
+    if text != formatted or len(sent) != len(values):
+        raise SqlRefusedError(36, "BAD_ARGUMENTS", "Parameters are written {name:Type}")
+    return values
 
 
 def refused(message: str) -> SqlRefusedError:

@@ -10,6 +10,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 STATEMENTS = frozenset(("SelectWithUnionQuery", "SelectIntersectExceptQuery", "DescribeQuery", "ShowTables", "Explain"))
+NODES = STATEMENTS | frozenset(
+    (
+        *("SelectQuery", "ExpressionList", "TablesInSelectQuery", "TablesInSelectQueryElement", "TableExpression"),
+        *("TableIdentifier", "TableJoin", "ArrayJoin", "Subquery", "WithElement", "Function", "Identifier", "Literal"),
+        *("Asterisk", "QualifiedAsterisk", "OrderByElement", "WindowDefinition", "WindowListElement", "InterpolateElement"),
+        *("Set", "SampleRatio", "QueryParameter", "ColumnsTransformerList", "ColumnsExceptTransformer"),
+        *("ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement"),
+        *("ColumnsRegexpMatcher", "ColumnsListMatcher", "QualifiedColumnsRegexpMatcher", "QualifiedColumnsListMatcher"),
+    )
+)
+"""The kinds of nodes whose children are all shown. APPLY is none of them: it keeps the function that it applies to itself."""
 TABLE_FUNCTIONS = frozenset(
     ("numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "view")
 )
@@ -41,6 +52,7 @@ DENIED_FUNCTIONS = frozenset(
             "getClientHTTPHeader",
             "getServerSetting",
             "getServerPort",
+            "hasColumnInTable",
             "showCertificate",
         ),
         *("joinGet", "joinGetOrNull", "filesystemAvailable", "filesystemCapacity", "filesystemUnreserved", "fuzzQuery"),
@@ -50,6 +62,8 @@ DENIED_FUNCTIONS = frozenset(
 INFORMATION = frozenset(("information_schema", "INFORMATION_SCHEMA"))
 SYSTEM = "system"
 _ODD_IDENTIFIER = re.compile(r"[`\"][^`\"]*[\\\n\r][^`\"]*[`\"]")
+_QUOTED = re.compile(r"'(?:[^'\\\\]|\\\\.|'')*'|`(?:[^`\\\\]|\\\\.|``)*`|\"(?:[^\"\\\\]|\\\\.|\"\")*\"", re.DOTALL)
+_NOT_ANSWERED = re.compile(r"\bINTO\s+OUTFILE\b|^\s*EXPLAIN\s+(?:TABLE|CURRENT)\b|\bAPPLY\b", re.IGNORECASE)
 _IDENTIFIER_PARAMETER = re.compile(r"\{\s*\w+\s*:\s*Identifier\s*\}", re.IGNORECASE)
 
 
@@ -80,6 +94,7 @@ class Allowed:
     """What there is to read. `functions_denied` in lower case."""
 
     database: str
+    other_databases: Collection[str]
     tables: Collection[str]
     functions_denied: Collection[str]
 
@@ -87,7 +102,7 @@ class Allowed:
 def nodes(tree: str) -> Iterator[Node]:
     """The nodes of a tree as `EXPLAIN AST` prints it."""
     path: list[tuple[int, str]] = []
-    for line in tree.splitlines():
+    for line in tree.split("\n"):  # and at nothing else that a name may hold
         text = line.lstrip(" ")
         if not text:
             continue
@@ -105,6 +120,8 @@ def check(formatted: str, tree: str, allowed: Allowed) -> None:
         raise denied("Names may not hold line breaks or backslashes")
     if _IDENTIFIER_PARAMETER.search(formatted):
         raise denied("A name cannot be a parameter here: write it into the query")
+    if _NOT_ANSWERED.search(_QUOTED.sub("''", formatted)):
+        raise denied("INTO OUTFILE, APPLY and this kind of EXPLAIN are not answered here")
     found = list(nodes(tree))
     if not found or found[0].kind not in STATEMENTS:
         raise SqlRefusedError(164, "READONLY", "Only SELECT, WITH, SHOW, DESCRIBE and EXPLAIN are answered here")
@@ -113,8 +130,14 @@ def check(formatted: str, tree: str, allowed: Allowed) -> None:
 
 
 def _check_node(node: Node, formatted: str, allowed: Allowed) -> None:
+    if node.kind not in NODES:
+        raise denied(f"Queries with {node.kind} are not answered here")
     if node.kind == "Function":
         _check_function(node, allowed)
+    elif node.kind == "Identifier":
+        # The right side of IN may be a table, and is no table's name in the tree.
+        if _name_of(node).partition(".")[0] in {SYSTEM, *allowed.other_databases} and "." in node.rest:
+            raise denied(f"{_name_of(node)} is not shown here")
     elif node.kind == "TableIdentifier":
         _check_table(_name_of(node), formatted, allowed)
     elif node.kind == "Literal" and node.parent in {"SelectWithUnionQuery", "Explain", "DescribeQuery", "ShowTables"}:
