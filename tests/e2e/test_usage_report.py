@@ -1,0 +1,52 @@
+"""`/v1/usage` and `/admin/usage` on the running stack, after real requests."""
+
+import asyncio
+import csv
+import io
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from deploy.local.traffic import Size
+from tests.e2e.driver import Driver, chat_body
+
+LOADED_WITHIN_S = 60
+
+
+async def test_usage_by_model_equals_the_receipts_for_the_key_and_for_the_operator(
+    driver: Driver, described: dict[str, Any]
+) -> None:
+    customer = await driver.customer(bot={})
+    await driver.top_up(customer.account_id, "credit", "10")
+    admin = {"authorization": f"Bearer {described['admin_token']}"}
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
+        replies = [await driver.chat(customer.keys["bot"], chat_body("gpt-4o", Size(50, 10))) for _ in range(2)]
+        assert all(reply.ok for reply in replies)
+        told = int(sum(Decimal(reply.usage["cost"]) for reply in replies) * 10**9)
+        assert told > 0
+        key = {"authorization": f"Bearer {customer.keys['bot']}"}
+        edge, analytics = f"{described['edge_url']}/v1/usage", f"{described['analytics_url']}/admin/usage"
+        asked = {"by": "model,key"}
+        for _ in range(LOADED_WITHIN_S * 5):
+            report = (await http.get(edge, params=asked, headers=key)).json()
+            if report["totals"]["requests"] == 2 and [each["cost_nano"] for each in report["totals"]["costs"]] == [told]:
+                break
+            await asyncio.sleep(0.2)
+        else:
+            raise AssertionError(f"the report is not what the client was told: {report}")
+        (row,) = report["data"]
+        assert (row["model"], row["key_name"], row["requests"], row["failed"]) == ("gpt-4o", "bot", 2, 0)
+        own = {**asked, "account_id": customer.account_id}
+        assert (await http.get(analytics, params=own, headers=admin)).json()["data"] == report["data"]
+        sheet = await http.get(edge, params=asked, headers={**key, "accept": "text/csv"})
+        assert sheet.headers["content-type"].startswith("text/csv")
+        (line,) = csv.DictReader(io.StringIO(sheet.text, newline=""))
+        assert (line["model"], line["cost_USD"]) == ("gpt-4o", row["costs"][0]["cost"])
+        assert (await http.get(edge, params={"by": "channel"}, headers=key)).status_code == 400
+        by_channel = await http.get(analytics, params={**own, "by": "channel"}, headers=admin)
+        assert by_channel.json()["data"][0]["channel"]
+        for text in ("'", "\\", "a\"\\'b", "{x:String}", "%s", "é😀"):
+            asked_for = {"model": text, "tag": [text, f"a={text}"], "by": f"tag:{text}"}
+            found = await http.get(edge, params=asked_for, headers=key)
+            assert (found.status_code, found.json()["data"]) == (200, []), text
