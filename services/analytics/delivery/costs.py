@@ -24,14 +24,6 @@ class Costs(Protocol):
         """Nano by currency; nothing where it is not known in time. Never raises."""
 
 
-class NoCosts:
-    """What the verdict itself says, and no more."""
-
-    async def cost(self, notice: Notice) -> Mapping[str, int]:
-        """As the notice has it."""
-        return notice.cost_nano
-
-
 class WarehouseCosts:
     """Asks ClickHouse's sums by the minute. What was charged within the last seconds may not be among it yet."""
 
