@@ -11,6 +11,8 @@ from schemas.money import SignedAmountNano
 
 Severity = Literal["page", "ticket", "info"]
 NoticeEvent = AlertEvent | Literal["test"]
+SubjectId = Annotated[str, Field(min_length=1, max_length=256)]
+"""Longer than an identifier: the name of a route is made of several."""
 
 
 class Notice(Contract):
@@ -24,7 +26,7 @@ class Notice(Contract):
     signal: Identifier
     severity: Severity
     subject_kind: Identifier
-    subject_id: Identifier
+    subject_id: SubjectId
     account_id: str = ""
     project_id: str = ""
     environment: str = ""

@@ -10,6 +10,7 @@ from services.analytics.alerts.machine import Alert, Transition, acknowledge, ad
 from services.analytics.alerts.verdict import Verdict
 from services.analytics.delivery.notice import Notice
 from services.analytics.delivery.telling import notice_of
+from services.analytics.signals.scheduled import route_subject
 from tests.unit.analytics.notices import AT
 
 
@@ -82,3 +83,9 @@ def test_the_same_step_is_the_same_change() -> None:
 def test_what_does_not_fit_into_a_message_is_left_out(detail: dict[str, Any]) -> None:
     (firing,) = told(*fired(detail=detail))
     assert firing.detail == {}
+
+
+def test_a_route_of_the_longest_names_is_told_whole() -> None:
+    route = route_subject("a" * 128, "m" * 128, "metered", "USD")
+    (firing,) = told(*fired(signal="spend_by_route", subject_kind=route.kind, subject_id=route.id))
+    assert firing.subject_id == route.id
