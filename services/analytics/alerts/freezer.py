@@ -63,7 +63,7 @@ class Owners:
             if freeze.kind != "channel":
                 body["owner_may_unfreeze"] = not freeze.locked
             reply = await self._http.post(f"{one}/freeze", json=body)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ValueError) as error:
             return Outcome("later", f"{type(error).__name__}: the service that owns it does not answer")
         return _outcome(reply)
 
@@ -99,10 +99,23 @@ class Freezer:
 
     async def work(self) -> int:
         """Try what is due; how many. Raises PostgresAwayError."""
+        await self._withdraw()
         async with self._database.transaction() as connection:
             rows = await rows_of(connection, store.SQL, "claim_freezes", {"lease": LEASE, "limit": AT_ONCE})
         await asyncio.gather(*(self._tried(store.freeze_from(row)) for row in rows))
         return len(rows)
+
+    async def _withdraw(self) -> None:
+        """Give up what waits for an owner that was away until the alert was over: nothing that is calm by now is frozen."""
+        if not (found := await self._database.rows(store.SQL, "freezes_in_vain")):
+            return
+        async with self._database.transaction() as connection:
+            at = await store.take_turn(connection)
+            named = {"freeze_ids": [row["freeze_id"] for row in found], "at": at}
+            for row in await rows_of(connection, store.SQL, "withdraw_freezes", named):
+                alert = await store.alert_of(connection, row["alert_id"])
+                assert alert is not None, "a freeze belongs to an alert"
+                await store.add_step(connection, alert, Transition(kind="withdrawn", at=at, told=False))
 
     async def _tried(self, freeze: Freeze) -> None:
         outcome = await self._owners.freeze(freeze)

@@ -102,13 +102,29 @@ SET state = %(state)s, decided_by = %(by)s, decided_at = %(at)s, next_at = %(at)
 WHERE alert_id = %(alert_id)s AND state = 'asked'
 RETURNING freeze_id, kind, target_id
 
+-- name: freezes_in_vain
+-- What nobody asks for any more: the alert is over, or its rule freezes nothing now. What a person approved stays.
+SELECT wanted.freeze_id
+FROM analytics.alert_freeze AS wanted JOIN analytics.alert USING (alert_id)
+WHERE wanted.state = 'waiting' AND wanted.decided_by IS NULL
+    AND (wanted.claimed_until IS NULL OR wanted.claimed_until < clock_timestamp())
+    AND (alert.state NOT IN ('firing', 'acknowledged') OR alert.document -> 'last' ->> 'action' = 'none')
+
+-- name: withdraw_freezes
+UPDATE analytics.alert_freeze SET state = 'withdrawn', decided_at = %(at)s, claimed_until = NULL
+WHERE freeze_id = ANY(%(freeze_ids)s) AND state = 'waiting' AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+RETURNING alert_id
+
 -- name: claim_freezes
+-- Those of silenced alerts wait for the silence to end, unless a person approved them.
 UPDATE analytics.alert_freeze
 SET claimed_until = clock_timestamp() + %(lease)s, attempts = attempts + 1
 WHERE freeze_id IN (
-    SELECT freeze_id FROM analytics.alert_freeze
-    WHERE state = 'waiting' AND next_at <= clock_timestamp() AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
-    ORDER BY next_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    SELECT wanted.freeze_id FROM analytics.alert_freeze AS wanted JOIN analytics.alert USING (alert_id)
+    WHERE wanted.state = 'waiting' AND wanted.next_at <= clock_timestamp()
+        AND (wanted.claimed_until IS NULL OR wanted.claimed_until < clock_timestamp())
+        AND (wanted.decided_by IS NOT NULL OR alert.document ->> 'silenced_by' IS NULL)
+    ORDER BY wanted.next_at LIMIT %(limit)s FOR UPDATE OF wanted SKIP LOCKED
 )
 RETURNING freeze_id, alert_id, kind, target_id, state, locked, author, reason, asked_at, decided_by, decided_at, attempts, last_error, done_at
 

@@ -275,6 +275,58 @@ async def test_a_rule_that_asks_freezes_after_approval_and_not_after_a_refusal(d
     assert await kinds_of(database, str(of["late"])) == ["firing", "asked", "resolved", "withdrawn"]
 
 
+async def test_a_freeze_that_waits_for_its_owner_is_withdrawn_once_nobody_asks_for_it(
+    database: Database, desk: AlertDesk
+) -> None:
+    owning = Owning()
+    owning.away = 4
+    freezer = freezing(database, owning)
+    await desk.take([of_key(key_id, HIGH, action="freeze_key") for key_id in ("calm", "changed", "stays")])
+    await desk.take([of_key("approved", HIGH, action="ask")])
+    of = {alert.last.subject_id: UUID(alert.alert_id) for alert in await alerts_of(database)}
+    await desk.decide(of["approved"], ANN, approve=True)
+    assert await freezer.work() == 4
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE analytics.alert SET updated_at = updated_at - interval '1 minute'")
+    calm = [of_key(key_id, LOW, action="freeze_key") for key_id in ("calm", "approved")]
+    await desk.take([*calm, of_key("changed", HIGH, action="none"), of_key("stays", HIGH, action="freeze_key")])
+    async with asyncio.timeout(60):
+        while len(owning.frozen) < 2:
+            await freezer.work()
+            await asyncio.sleep(0.1)
+    assert sorted(owning.frozen) == ["approved", "stays"]
+    assert await kinds_of(database, str(of["calm"])) == ["firing", "resolved", "withdrawn"]
+    assert await kinds_of(database, str(of["changed"])) == ["firing", "withdrawn"]
+
+
+async def test_what_waits_to_be_frozen_waits_for_the_end_of_a_silence(database: Database, desk: AlertDesk) -> None:
+    owning = Owning()
+    freezer = freezing(database, owning)
+    await desk.take([of_key("k1", HIGH, action="freeze_key")])
+    made = await desk.add_silence(silence(rule="runaway-key", account_id="acc_0"), ANN)
+    assert await freezer.work() == 0
+    await desk.end_silence(UUID(made.silence_id), ANN)
+    await work(freezer, database, "done")
+    assert sorted(owning.frozen) == ["k1"]
+
+
+async def test_what_a_person_unfroze_is_frozen_again_only_when_the_alert_fires_anew(
+    database: Database, desk: AlertDesk
+) -> None:
+    owning = Owning()
+    freezer = freezing(database, owning)
+    said = {"action": "freeze_key"}
+    await desk.take([of_key("k1", HIGH, **said)])
+    await work(freezer, database, "done")
+    owning.frozen.clear()
+    await desk.take([of_key("k1", HIGH, **said)])
+    assert await freezer.work() == 0
+    await desk.take([of_key("k1", LOW, **said)])
+    await desk.take([of_key("k1", HIGH, **said)])
+    await work(freezer, database, "done")
+    assert sorted(owning.frozen) == ["k1"]
+
+
 async def test_alerts_whose_rule_is_gone_are_ended(database: Database, desk: AlertDesk) -> None:
     await desk.take([of_key("k1", HIGH), of_key("k1", HIGH, rule="kept"), of_key("c", HIGH, signal="other", rule="other")])
     assert await desk.retire({"kept"}, {"tokens_per_minute_by_key"}) == 1
