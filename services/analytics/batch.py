@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from services.analytics.errors import RewoundError
 from services.analytics.rows.decode import Record
 from services.analytics.rows.table import Table
 
@@ -29,11 +30,13 @@ class Batch:
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> "Batch":
-        """The boundaries of records that were read in order of their offsets."""
+        """The boundaries of records. Raises :class:`RewoundError` if a partition's are not in order of their offsets."""
         first: dict[Partition, int] = {}
         last: dict[Partition, int] = {}
         for record in records:
             partition = (record.topic, record.partition)
+            if record.offset <= last.get(partition, -1):
+                raise RewoundError(f"{record.topic}/{record.partition}: offset {record.offset} came after {last[partition]}")
             first.setdefault(partition, record.offset)
             last[partition] = record.offset
         return cls({partition: Range(first[partition], last[partition]) for partition in sorted(first)})

@@ -7,6 +7,7 @@ AnalyticsError
 │   ├── CancelledInsideError  a library cancelled a call that nobody asked it to
 │   ├── TopicMissingError  wait until the topic exists
 │   ├── PostgresAwayError  answer 503, or look again a moment later
+│   ├── RewoundError       the consumer went back by itself, as when a topic gets more partitions: go to the positions again
 │   └── ReplayShortError   Kafka does not yet return records that were recorded as read: wait for it
 ├── LogTruncatedError      halt: Kafka no longer has what was not loaded; a person decides
 ├── SchemaDriftError       halt: an applied migration was edited
@@ -60,6 +61,10 @@ class PostgresAwayError(TransientError):
 
 class ReplayShortError(TransientError):
     """Kafka returned fewer records than a recorded batch names: ask again until it returns them all."""
+
+
+class RewoundError(TransientError):
+    """The consumer returned records from before the position: start the session again, from what is recorded."""
 
 
 class LogTruncatedError(AnalyticsError):

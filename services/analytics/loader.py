@@ -23,14 +23,20 @@ import structlog
 from services.analytics import keeping, metrics, warehouse_schema
 from services.analytics.batch import Batch, Partition
 from services.analytics.closing import asked_to_end
-from services.analytics.errors import CancelledInsideError, LogTruncatedError, SchemaDriftError, TransientError
+from services.analytics.errors import (
+    CancelledInsideError,
+    LogTruncatedError,
+    RewoundError,
+    SchemaDriftError,
+    TransientError,
+)
 from services.analytics.lag import LagWindow
 from services.analytics.layout import PLAIN, Layout
 from services.analytics.placed_rows import last_batch_of
 from services.analytics.placing import ATTEMPTS, leave_out_known, leave_out_old, place, place_again
 from services.analytics.positions import Positions, leased_positions
 from services.analytics.publisher import Publisher
-from services.analytics.reader import Limits, Reader
+from services.analytics.reader import Limits, Reader, check_reach
 from services.analytics.rows.attempts import ATTEMPTS as ATTEMPTS_TABLE
 from services.analytics.rows.completions import COMPLETIONS
 from services.analytics.rows.decode import Decoded, Record, decode
@@ -152,7 +158,15 @@ class Loader:
         positions.heed(await call(last_batch_of))
 
     async def _resume(self, positions: Positions, reader: Reader, publisher: Publisher) -> None:
-        """Insert the batch that was pending, from its recorded boundaries, and go to where reading goes on."""
+        """Insert the batch that was pending, from its recorded boundaries, and go to where reading goes on.
+
+        What Kafka no longer has is found out here, whether or not anything follows it.
+        """
+        begins, ends = await reader.begins(), await reader.ends()
+        for partition, offset in positions.reading_from.items():
+            if partition in ends:
+                check_reach(partition, offset, begins[partition], ends[partition])
+        await positions.begin_partitions(begins)
         if positions.pending is not None:
             log.info("inserting the pending batch again", ranges=positions.pending.to_json())
             records = await reader.replay(positions.pending)
@@ -224,9 +238,15 @@ class Loader:
             )
 
 
-def check_follows(batch: Batch, next_offsets: dict[Partition, int]) -> None:
-    """A batch begins exactly where the one before it ended. Raises :class:`LogTruncatedError` otherwise."""
+def check_follows(batch: Batch, next_offsets: Mapping[Partition, int]) -> None:
+    """A batch begins exactly where the one before it ended.
+
+    Raises :class:`LogTruncatedError` where records are gone, :class:`RewoundError` where some came again.
+    """
     for partition, r in batch.ranges.items():
-        expected = next_offsets.get(partition)
-        if expected is not None and r.first != expected:
-            raise LogTruncatedError(f"{partition[0]}/{partition[1]}: expected offset {expected}, Kafka has {r.first}")
+        expected = next_offsets.get(partition, r.first)
+        told = f"{partition[0]}/{partition[1]}: expected offset {expected}, Kafka has {r.first}"
+        if r.first > expected:
+            raise LogTruncatedError(told)
+        if r.first < expected:
+            raise RewoundError(told)

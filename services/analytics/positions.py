@@ -5,7 +5,7 @@ lease too, and every write besides compares the batch number: a zombie changes n
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 from uuid import UUID
@@ -38,6 +38,12 @@ class Positions:
         """The number of the batch that is recorded next. No number of the store is given twice."""
         return max(self.batch_no, self._last_in_store) + 1
 
+    @property
+    def reading_from(self) -> dict[Partition, int]:
+        """The first offset of each partition that is still needed: the pending batch is read once more."""
+        pending = {} if self.pending is None else {partition: r.first for partition, r in self.pending.ranges.items()}
+        return self.next_offsets | pending
+
     def heed(self, last_in_store: int) -> None:
         """The highest number that the store has: above ours if Postgres was lost, or restored to an earlier state."""
         self._last_in_store = last_in_store
@@ -48,6 +54,13 @@ class Positions:
         self.batch_no, pending = (await self._fetch("read_store"))[0]
         self.pending = None if pending is None else Batch.from_json(pending)
         self.next_offsets = {(topic, partition): offset for topic, partition, offset in await self._fetch("read_positions")}
+
+    async def begin_partitions(self, begins: Mapping[Partition, int]) -> None:
+        """Record where partitions begin that were never read, so that what Kafka drops of them unread is missed."""
+        new = {partition: offset for partition, offset in begins.items() if partition not in self.next_offsets}
+        if new:
+            await self._execute("advance_positions", **_columns(new))
+            self.next_offsets.update(new)
 
     async def begin(self, batch: Batch) -> None:
         """Record the batch's boundaries, before its first insert. Raises :class:`LeaseLostError` if another loader did."""
@@ -65,12 +78,7 @@ class Positions:
         async with self._connection.transaction():
             if await self._execute("finish_batch") != 1:
                 raise LeaseLostError("another loader has finished the batch")
-            await self._execute(
-                "advance_positions",
-                topics=[topic for topic, _ in moved],
-                partitions=[partition for _, partition in moved],
-                offsets=list(moved.values()),
-            )
+            await self._execute("advance_positions", **_columns(moved))
         self.pending = None
         self.next_offsets.update(moved)
 
@@ -115,6 +123,14 @@ async def _wait_for_lease(connection: psycopg.AsyncConnection[Any], store_id: UU
         if await cursor.fetchone() == (True,):
             return
         await asyncio.sleep(LEASE_POLL_S)
+
+
+def _columns(offsets: Mapping[Partition, int]) -> dict[str, list[Any]]:
+    return {
+        "topics": [topic for topic, _ in offsets],
+        "partitions": [partition for _, partition in offsets],
+        "offsets": list(offsets.values()),
+    }
 
 
 def _sql(name: str) -> LiteralString:

@@ -1,7 +1,7 @@
 """Reading the topics with offsets of our own: no group, nothing committed to Kafka."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from services.analytics.batch import Batch, Partition
 from services.analytics.closing import close
-from services.analytics.errors import ReplayShortError, TopicMissingError, TransientError
+from services.analytics.errors import LogTruncatedError, ReplayShortError, TopicMissingError, TransientError
 from services.analytics.rows.decode import Record
 
 FETCH_MIN_BYTES = 1024 * 1024
@@ -55,7 +55,10 @@ class Reader:
         )
 
     async def start(self) -> None:
-        """Connect and take all partitions. Raises :class:`TopicMissingError` or :class:`KafkaAwayError`."""
+        """Connect and take all partitions; nothing is fetched before it is known from where.
+
+        Raises :class:`TopicMissingError` or :class:`KafkaAwayError`.
+        """
         try:
             await self._consumer.start()
         except UnknownTopicOrPartitionError as error:
@@ -64,6 +67,7 @@ class Reader:
         except (KafkaError, OSError) as error:
             await self.stop()
             raise KafkaAwayError(f"Kafka: {error}") from error
+        self._consumer.pause(*self._consumer.assignment())
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -72,9 +76,10 @@ class Reader:
             await close(self._consumer._client.close(), STOP_TIMEOUT_S)
 
     async def seek(self, next_offsets: Mapping[Partition, int]) -> None:
-        """Go to the given offsets, and to the beginning of every other partition."""
+        """Read on from the given offsets, and every other partition from its beginning."""
+        partitions = self._consumer.assignment()
         unknown: list[TopicPartition] = []
-        for partition in self._consumer.assignment():
+        for partition in partitions:
             offset = next_offsets.get((partition.topic, partition.partition))
             if offset is None:
                 unknown.append(partition)
@@ -82,6 +87,7 @@ class Reader:
                 self._consumer.seek(partition, offset)
         if unknown:
             await self._consumer.seek_to_beginning(*unknown)
+        self._consumer.resume(*partitions)
 
     async def gather(self, limits: Limits) -> list[Record]:
         """The next records, each partition's in order; none after an idle while. Raises :class:`KafkaAwayError`."""
@@ -104,35 +110,40 @@ class Reader:
 
     async def replay(self, batch: Batch) -> list[Record]:
         """Exactly the records of a recorded batch. Raises :class:`ReplayShortError` when Kafka does not return them all."""
-        partitions = [TopicPartition(topic, number) for topic, number in batch.ranges]
-        if missing := set(partitions) - self._consumer.assignment():
+        wanted = {TopicPartition(topic, number): r for (topic, number), r in batch.ranges.items()}
+        if missing := wanted.keys() - self._consumer.assignment():
             raise ReplayShortError(f"recorded partitions are missing: {sorted(missing)}")
-        records: list[Record] = []
-        for partition in partitions:
-            records += await self._replay_partition(partition, batch)
-        return records
+        for partition, r in wanted.items():
+            self._consumer.seek(partition, r.first)
+        self._consumer.resume(*wanted)
+        found: dict[TopicPartition, list[Record]] = {partition: [] for partition in wanted}
+        try:
+            async with asyncio.timeout(REPLAY_TIMEOUT_S):
+                while unread := [one for one, r in wanted.items() if not found[one] or found[one][-1].offset < r.last]:
+                    for record in await self._getmany(1.0, None, *unread):
+                        partition = TopicPartition(record.topic, record.partition)
+                        if record.offset <= wanted[partition].last:
+                            found[partition].append(record)
+        except TimeoutError as error:
+            raise ReplayShortError(f"Kafka did not return what was recorded in time: {batch.to_json()}") from error
+        self._consumer.pause(*wanted)
+        return _whole([record for records in found.values() for record in records], batch)
+
+    async def begins(self) -> dict[Partition, int]:
+        """The offset of the first record that Kafka has of every partition. Raises :class:`KafkaAwayError`."""
+        return await self._edges(self._consumer.beginning_offsets)
 
     async def ends(self) -> dict[Partition, int]:
         """The offset behind the last record of every partition. Raises :class:`KafkaAwayError`."""
+        return await self._edges(self._consumer.end_offsets)
+
+    async def _edges(self, ask: Callable[[list[TopicPartition]], Awaitable[Mapping[Any, int]]]) -> dict[Partition, int]:
         try:
             async with asyncio.timeout(ENDS_TIMEOUT_S):
-                ends = await self._consumer.end_offsets(sorted(self._consumer.assignment()))
+                edges = await ask(sorted(self._consumer.assignment()))
         except (KafkaError, OSError, TimeoutError) as error:
             raise KafkaAwayError(f"Kafka: {error}") from error
-        return {(partition.topic, partition.partition): offset for partition, offset in ends.items()}
-
-    async def _replay_partition(self, partition: TopicPartition, batch: Batch) -> list[Record]:
-        wanted = batch.ranges[partition.topic, partition.partition]
-        self._consumer.seek(partition, wanted.first)
-        found: list[Record] = []
-        try:
-            async with asyncio.timeout(REPLAY_TIMEOUT_S):
-                while not found or found[-1].offset < wanted.last:
-                    more = await self._getmany(1.0, None, partition)
-                    found += [record for record in more if record.offset <= wanted.last]
-        except TimeoutError as error:
-            raise ReplayShortError(f"{partition} did not return offsets {wanted.first} to {wanted.last} in time") from error
-        return found
+        return {(partition.topic, partition.partition): offset for partition, offset in edges.items()}
 
     async def _getmany(self, wait_s: float, rows: int | None, *partitions: TopicPartition) -> list[Any]:
         try:
@@ -140,3 +151,18 @@ class Reader:
         except (KafkaError, OSError) as error:
             raise KafkaAwayError(f"Kafka: {error}") from error
         return [record for records in found.values() for record in records]
+
+
+def _whole(records: list[Record], batch: Batch) -> list[Record]:
+    """The records, if they are the batch's. Raises :class:`LogTruncatedError`, or :class:`RewoundError` if they came anew."""
+    for partition, r in Batch.of(records).ranges.items():
+        wanted = batch.ranges[partition]
+        check_reach(partition, wanted.first, r.first, wanted.last)
+    return records
+
+
+def check_reach(partition: Partition, wanted: int, first: int, end: int) -> None:
+    """Whether Kafka has the wanted offset, given what it has. Raises :class:`LogTruncatedError` if not."""
+    if not first <= wanted <= end:
+        topic, number = partition
+        raise LogTruncatedError(f"{topic}/{number}: expected offset {wanted}, Kafka has {first} to {end}")

@@ -1,6 +1,8 @@
 """Kill the loader with SIGKILL at every point of a batch, again and again; read everything anew: ClickHouse is what Kafka is.
 
 `python -m tests.reliability.loader --times 50`. Ends with an assertion at the first row, sum or rollup that differs.
+Ten rounds have a Kafka, a Postgres and a store of their own, since a check reads all that was ever written there; a victim
+mostly waits, so that several such places do it side by side.
 """
 
 from __future__ import annotations
@@ -11,8 +13,12 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -31,6 +37,7 @@ BOOKS = (topics.REQUESTS, topics.ATTEMPTS, topics.LEDGER)
 TABLES_OF = {topics.REQUESTS: ("requests",), topics.ATTEMPTS: ("attempts", "completions"), topics.LEDGER: ("ledger",)}
 STORIES = 20
 MOST_STORIES = 1000
+ROUNDS_OF_A_PLACE = 10
 DATABASE = "loader"
 
 
@@ -88,26 +95,20 @@ async def check(place: Place) -> int:
     return len({event["event_id"] for event in everything})
 
 
-async def prove(place: Place, times: int) -> None:
-    """Every point so many times; a check after each round; now and then, and at the end, everything read again."""
-    for number in range(1, times + 1):
+async def prove(place: Place, rounds: range, tell: Callable[[int, int, float], None]) -> None:
+    """Every point once a round; a check after each; at the end everything read again in other batches."""
+    for number in rounds:
         started = time.monotonic()
         await kill_at_each(place, POINTS, seed=number)
-        if number % 10 == 0 or number == times:
+        if number == rounds[-1]:
+            await check(place)
             await read_again(place, 700)
-        distinct = await check(place)
-        seconds = time.monotonic() - started
-        print(
-            f"round {number}: {number * len(POINTS):,} kills, {distinct:,} events: 0 lost, 0 double ({seconds:.0f} s)",
-            flush=True,
-        )
+        tell(number, await check(place), time.monotonic() - started)
 
 
-def main() -> None:
-    """On engines of its own."""
-    parser = argparse.ArgumentParser(prog="python -m tests.reliability.loader", description=__doc__)
-    parser.add_argument("--times", type=int, default=50, help="kills per point")
-    arguments = parser.parse_args()
+@contextmanager
+def fresh_place() -> Iterator[Place]:
+    """Engines of its own, and an empty store."""
     with tempfile.TemporaryDirectory(prefix="tollbook-loader-") as home, engines.postgres_dsn() as postgres:
         with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {DATABASE}".encode())
@@ -115,7 +116,49 @@ def main() -> None:
         migrate(database_url)
         with engines.kafka_bootstrap() as kafka:
             asyncio.run(topic_setup.create(kafka))
-            asyncio.run(prove(Place(database_url, kafka, Path(home)), arguments.times))
+            yield Place(database_url, kafka, Path(home))
+
+
+class Score:
+    """What all places came to so far."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self._events_of: dict[range, int] = {}
+        self._lock = Lock()
+
+    def prove(self, rounds: range) -> None:
+        """So many rounds in a place of their own."""
+        with fresh_place() as place:
+            asyncio.run(prove(place, rounds, partial(self._add, rounds)))
+
+    def _add(self, rounds: range, number: int, distinct: int, seconds: float) -> None:
+        with self._lock:
+            self.rounds += 1
+            self._events_of[rounds] = distinct
+            kills, events = self.rounds * len(POINTS), sum(self._events_of.values())
+            again = ", everything read again from offset 0" if number == rounds[-1] else ""
+            print(
+                f"round {number} ({seconds:.0f} s{again}); in all {kills:,} kills, {events:,} events: 0 lost, 0 double",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """All rounds."""
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability.loader", description=__doc__)
+    parser.add_argument("--times", type=int, default=50, help="kills per point")
+    parser.add_argument("--side-by-side", type=int, default=2, help="places at once")
+    arguments = parser.parse_args()
+    rounds = range(1, arguments.times + 1)
+    parts = [rounds[first : first + ROUNDS_OF_A_PLACE] for first in range(0, len(rounds), ROUNDS_OF_A_PLACE)]
+    score, started = Score(), time.monotonic()
+    with ThreadPoolExecutor(arguments.side_by_side) as places:
+        for done in as_completed([places.submit(score.prove, rounds) for rounds in parts]):
+            done.result()
+    print(
+        f"{score.rounds * len(POINTS):,} kills at {len(POINTS)} points in {time.monotonic() - started:.0f} s: 0 lost, 0 double"
+    )
 
 
 if __name__ == "__main__":

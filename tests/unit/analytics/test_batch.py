@@ -4,7 +4,7 @@ import pytest
 
 from schemas import topics
 from services.analytics.batch import Batch, Range
-from services.analytics.errors import LogTruncatedError
+from services.analytics.errors import LogTruncatedError, RewoundError
 from services.analytics.loader import check_follows
 from services.analytics.rows.attempts import ATTEMPTS
 from services.analytics.rows.completions import COMPLETIONS
@@ -49,10 +49,20 @@ def test_reading_goes_on_behind_the_last_offset() -> None:
     assert Batch.of(RECORDS).next_offsets() == {(topics.ATTEMPTS, 0): 8, (topics.ATTEMPTS, 3): 13, (topics.REQUESTS, 0): 6}
 
 
-@pytest.mark.parametrize("expected", [9, 11])
-def test_a_batch_that_does_not_follow_the_one_before_halts_the_loader(expected: int) -> None:
+def test_a_batch_that_begins_behind_the_end_of_the_one_before_halts_the_loader() -> None:
     with pytest.raises(LogTruncatedError, match=r"tollbook\.attempts\.v1/3"):
-        check_follows(Batch.of(RECORDS), {(topics.ATTEMPTS, 3): expected})
+        check_follows(Batch.of(RECORDS), {(topics.ATTEMPTS, 3): 9})
+
+
+def test_a_batch_that_begins_before_the_end_of_the_one_before_is_read_again() -> None:
+    with pytest.raises(RewoundError, match=r"tollbook\.attempts\.v1/3"):
+        check_follows(Batch.of(RECORDS), {(topics.ATTEMPTS, 3): 11})
+
+
+@pytest.mark.parametrize("again", [12, 3])
+def test_records_that_go_back_within_a_partition_are_no_batch(again: int) -> None:
+    with pytest.raises(RewoundError, match=f"offset {again} came after 12"):
+        Batch.of([*RECORDS, record(topics.ATTEMPTS, 3, again)])
 
 
 def test_a_batch_may_follow_the_one_before_and_begin_partitions_that_are_new() -> None:
