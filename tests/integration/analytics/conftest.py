@@ -1,6 +1,6 @@
 """Analytics over real engines: its settings, and ClickHouse within the test's own process."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,8 +9,13 @@ from clickhouse_connect.driver.client import Client
 
 from deploy.local.ports import free_port
 from services.analytics import warehouse_schema
+from services.analytics.loader import Loader, Wiring
 from services.analytics.migrate import migrate
+from services.analytics.publisher import Publisher
+from services.analytics.reader import Reader
+from services.analytics.rows.registry import TOPICS
 from services.analytics.warehouse import connector
+from tests.integration.analytics.loader_bench import LIMITS, Bench, CutWarehouse
 from tests.integration.analytics.process import ADMIN_TOKEN, EDGE_TOKEN, SERVICE_TOKEN, Analytics
 from tests.logins import as_service
 
@@ -60,3 +65,20 @@ def analytics(migrated_url: str, kafka_bootstrap_servers: str, tmp_path: Path) -
         "TOLLBOOK_LOADER_FLUSH_SECONDS": "0.3",
     }
     return Analytics("services.analytics", environment, tmp_path / "analytics.log")
+
+
+@pytest.fixture
+async def bench(
+    engine_dir: Path, clickhouse_database: str, clickhouse: Client, migrated_url: str, kafka_bootstrap_servers: str
+) -> AsyncIterator[Bench]:
+    """A loader over an empty store."""
+    warehouse = CutWarehouse(connector("", engine_dir, clickhouse_database, max_threads=1), "test")
+    wiring = Wiring(
+        database_url=migrated_url,
+        warehouse=warehouse,
+        new_reader=lambda: Reader(kafka_bootstrap_servers, TOPICS),
+        new_publisher=lambda: Publisher(kafka_bootstrap_servers, "test-loader"),
+        limits=LIMITS,
+    )
+    yield Bench(Loader(wiring), warehouse, clickhouse, kafka_bootstrap_servers, migrated_url)
+    await warehouse.close()
