@@ -10,6 +10,8 @@ OPERATOR = "operator"
 """In place of an account: what a channel did is the installation's."""
 MOST_TAGS = 32
 Count = Annotated[int, Field(ge=0)]
+BatchNo = Annotated[int | None, Field(ge=1)]
+"""The loader's batch that was counted. One that is told again, because a loader died, has the same number and counts once."""
 
 
 class UsageSampleData(Contract):
@@ -24,6 +26,7 @@ class UsageSampleData(Contract):
     requests: int = Field(ge=0)
     tokens: int = Field(ge=0)
     tags: Annotated[list[Annotated[str, Field(max_length=321)]], Field(max_length=MOST_TAGS)] = Field(default_factory=list)
+    batch_no: BatchNo = None
 
 
 class UsageSample(Event):
@@ -54,6 +57,7 @@ class ChannelSampleData(Contract):
     burned_attempts: Count
     burned_tokens: Count
     errors: Annotated[list[ErrorCount], Field(max_length=32)] = Field(default_factory=list)
+    batch_no: BatchNo = None
 
 
 class ChannelSample(Event):

@@ -2,8 +2,8 @@
 
 A session takes the lease, inserts the batch that was pending, and loads batch by batch:
 
-    gather → decode → leave out what is a row already → record the boundaries (Postgres) → place (ClickHouse: raw rows, then
-    rollups) → record that it is done
+    gather → decode → leave out what is a row already → record the boundaries (Postgres) → tell the meter → place (ClickHouse:
+    raw rows, then rollups) → record that it is done
 
 Any failure ends the session, and the next begins like a process that was killed: from what is recorded. So there is one
 way to recover, and every kill -9 takes it.
@@ -83,7 +83,7 @@ class Loader:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._stopping = asyncio.Event()
-        self._sampled: dict[Partition, int] = {}
+        self._sampled = 0
         self._loaded = False
         self.state = LoaderState()
 
@@ -171,6 +171,7 @@ class Loader:
             log.info("inserting the pending batch again", ranges=positions.pending.to_json())
             records = await reader.replay(positions.pending)
             decoded = await self._decode(records, positions.batch_no)
+            await self._publish_samples(decoded, positions.batch_no, publisher)
             attempts = 1 if self._wiring.layout.replicated else ATTEMPTS
             await self._insert(decoded, positions, publisher, partial(place_again, attempts=attempts))
         self.state.next_offsets = positions.next_offsets
@@ -193,8 +194,8 @@ class Loader:
         batch = Batch.of(records)
         check_follows(batch, positions.next_offsets)
         decoded = await self._decode(records, positions.next_batch_no)
-        await self._publish_samples(batch, decoded, publisher)
         await positions.begin(batch)
+        await self._publish_samples(decoded, positions.batch_no, publisher)
         await self._insert(decoded, positions, publisher, place)
         metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
 
@@ -215,14 +216,13 @@ class Loader:
         await positions.finish()
         self._account(decoded)
 
-    async def _publish_samples(self, batch: Batch, decoded: Decoded, publisher: Publisher) -> None:
-        """Tell the meter, once: a batch that is gathered again after a failure was told already."""
-        ends = batch.next_offsets()
-        if any(self._sampled.get(partition, 0) >= end for partition, end in ends.items()):
+    async def _publish_samples(self, decoded: Decoded, batch_no: int, publisher: Publisher) -> None:
+        """Tell the meter. Of a recorded batch, whose number and bounds stay: who reads it a second time knows it by them."""
+        if batch_no == self._sampled:
             return
         found, channels = samples(decoded.rows[COMPLETIONS.name]), channel_samples(decoded.rows[ATTEMPTS_TABLE.name])
-        await publisher.publish_samples(found, channels)
-        self._sampled.update(ends)
+        await publisher.publish_samples(found, channels, batch_no)
+        self._sampled = batch_no
         metrics.SAMPLES.inc(len(found) + len(channels))
 
     def _account(self, decoded: Decoded) -> None:

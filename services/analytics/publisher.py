@@ -64,10 +64,10 @@ class Publisher:
         """Write each poison record's place to the dead-letter topic; returns once that is acknowledged."""
         await self.publish(topics.DEAD, [dead_letter(record, self._name) for record in poison])
 
-    async def publish_samples(self, samples: Iterable[Sample], channels: Iterable[ChannelSums] = ()) -> None:
-        """Write the samples to the usage topic; returns once they are acknowledged."""
-        told: list[Event] = [usage_sample(sample) for sample in samples]
-        await self.publish(topics.USAGE, [*told, *(channel_sample(sums) for sums in channels)])
+    async def publish_samples(self, samples: Iterable[Sample], channels: Iterable[ChannelSums], batch_no: int) -> None:
+        """Write the samples of a batch to the usage topic; returns once they are acknowledged."""
+        told: list[Event] = [usage_sample(sample, batch_no) for sample in samples]
+        await self.publish(topics.USAGE, [*told, *(channel_sample(sums, batch_no) for sums in channels)])
 
     async def publish(self, topic: str, events: Sequence[Event]) -> None:
         """Write the events; returns once they are acknowledged. Raises :class:`KafkaAwayError`."""
@@ -118,7 +118,7 @@ def dead_letter(poison: Poison, consumer: str) -> Event:
     )
 
 
-def usage_sample(sample: Sample) -> Event:
+def usage_sample(sample: Sample, batch_no: int | None = None) -> Event:
     """The sample as an event."""
     return UsageSample(
         account_id=sample.account_id,
@@ -130,11 +130,12 @@ def usage_sample(sample: Sample) -> Event:
             requests=sample.requests,
             tokens=sample.tokens,
             tags=list(sample.tags),
+            batch_no=batch_no,
         ),
     )
 
 
-def channel_sample(sums: ChannelSums) -> Event:
+def channel_sample(sums: ChannelSums, batch_no: int | None = None) -> Event:
     """The sums as an event."""
     return ChannelSample(
         account_id=OPERATOR,
@@ -147,5 +148,6 @@ def channel_sample(sums: ChannelSums) -> Event:
             burned_attempts=sums.burned_attempts,
             burned_tokens=sums.burned_tokens,
             errors=[ErrorCount(error_class=name, attempts=count) for name, count in sums.errors.items()],
+            batch_no=batch_no,
         ),
     )

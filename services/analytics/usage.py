@@ -47,22 +47,17 @@ class ChannelSums:
 
 def samples(rows: Iterable[tuple[Any, ...]]) -> list[Sample]:
     """One sample per key and second of the given `completions` rows. Tokens of failed attempts count: they were used too."""
-    sums: dict[tuple[str, str, str, str, int], tuple[list[int], set[str]]] = {}
+    sums: dict[tuple[str, int], tuple[tuple[str, str, str, str], list[int], set[str]]] = {}
     for row in rows:
-        key = (
-            row[_AT["account_id"]],
-            row[_AT["project_id"]],
-            row[_AT["key_id"]],
-            row[_AT["environment"]],
-            row[_AT["occurred_at"]] // MICROS_PER_SECOND,
-        )
-        entry, tags = sums.setdefault(key, ([0, 0], set()))
+        whose = (row[_AT["account_id"]], row[_AT["project_id"]], row[_AT["key_id"]], row[_AT["environment"]])
+        second = row[_AT["occurred_at"]] // MICROS_PER_SECOND
+        _, entry, tags = sums.setdefault((row[_AT["key_id"]], second), (whose, [0, 0], set()))
         entry[0] += 1
         entry[1] += _tokens(row)
         tags.update(f"{name}={value}" for name, value in row[_AT["tags"]].items())
     return [
-        Sample(*key, requests=entry[0], tokens=entry[1], tags=tuple(sorted(tags)[:MOST_TAGS]))
-        for key, (entry, tags) in sums.items()
+        Sample(*whose, second, requests=entry[0], tokens=entry[1], tags=tuple(sorted(tags)[:MOST_TAGS]))
+        for (_, second), (whose, entry, tags) in sums.items()
     ]
 
 

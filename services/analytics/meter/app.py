@@ -57,7 +57,7 @@ def build(settings: MeterSettings) -> Any:
     )
     add_pages(app)
     windows = Windows(
-        TokenWindows(app.Table("tokens", default=int, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)),
+        TokenWindows(app.Table("tokens", default=list, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)),
         ChannelWindows(app.Table("channels", default=list, partitions=1).tumbling(float(PANE_S), expires=LONGEST_S + 60.0)),
     )
     publisher = Publisher(settings.kafka_bootstrap_servers, "analytics-meter")
@@ -157,7 +157,7 @@ def _counted(windows: Windows, sample: UsageSample | ChannelSample, second: int)
         windows.channels.add(sample.data, second)
         return Subject(kind="channel", id=sample.data.channel, channel=sample.data.channel)
     data = sample.data
-    windows.tokens.add(data.key_id, second, data.tokens)
+    windows.tokens.add(data.key_id, second, data.tokens, data.batch_no)
     return Subject(
         kind="key",
         id=data.key_id,

@@ -78,6 +78,30 @@ async def test_a_batch_that_is_gathered_again_is_told_to_the_meter_once(bench: B
     assert await told() - told_before == len(completed)
 
 
+async def test_what_a_killed_loader_had_told_the_meter_is_known_by_its_batch(bench: Bench) -> None:
+    cut, happened = once("before", "attempts")
+
+    def killed(moment: str, table: str) -> None:
+        try:
+            cut(moment, table)
+        except CutError:
+            bench.loader._sampled = 0  # the next process does not know what this one told
+            raise
+
+    before = len(await events_of(bench.kafka, topics.USAGE))
+    bench.warehouse.cut = killed
+    await bench.publish()
+    async with running(bench.loader):
+        await loaded(bench.loader)
+    assert happened
+    told = [e["data"] for e in (await events_of(bench.kafka, topics.USAGE))[before:] if e["type"] == "UsageSample"]
+    counted = {(each["batch_no"], each["key_id"], each["second"]): each for each in told}
+    assert all(each == counted[each["batch_no"], each["key_id"], each["second"]] for each in told)
+    completed = [event for event in await events_of(bench.kafka, topics.ATTEMPTS) if event["type"] == "RequestCompleted"]
+    assert len(told) > len(counted)
+    assert sum(each["requests"] for each in counted.values()) == len(completed)
+
+
 async def test_two_loaders_of_one_store_take_turns(bench: Bench) -> None:
     first, second = bench.loader, Loader(bench.loader._wiring)
     await bench.publish()

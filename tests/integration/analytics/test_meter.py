@@ -44,10 +44,10 @@ def key_id() -> str:
     return uuid4().hex[:12]
 
 
-def sample(key_id: str, tokens: int, *, age_s: int = 0) -> UsageSample:
+def sample(key_id: str, tokens: int, *, age_s: int = 0, batch_no: int | None = None) -> UsageSample:
     """What a key used in one second, `age_s` seconds ago."""
     second = datetime.fromtimestamp(int(time.time()) - age_s, UTC)
-    data = UsageSampleData(project_id="prj", key_id=key_id, second=second, requests=1, tokens=tokens)
+    data = UsageSampleData(project_id="prj", key_id=key_id, second=second, requests=1, tokens=tokens, batch_no=batch_no)
     return UsageSample(account_id="acc", environment="production", data=data)
 
 
@@ -89,6 +89,8 @@ async def test_a_key_fires_once_above_its_threshold_and_is_resolved_once(
 ) -> None:
     kafka = meter.environment["KAFKA_BOOTSTRAP_SERVERS"]
     with running(analytics), running(meter):
+        again = sample("again", THRESHOLD * 3 // 5, batch_no=7)
+        await publish(kafka, [again, again])
         # Of a minute that is nearly over: so it is calm again without the test waiting a minute.
         await publish(kafka, [sample(key_id, THRESHOLD // 2, age_s=55), sample(key_id, THRESHOLD // 2, age_s=54)])
         await publish(
@@ -100,7 +102,7 @@ async def test_a_key_fires_once_above_its_threshold_and_is_resolved_once(
     assert (fired.account_id, fired.environment, fired.data.subject_kind) == ("acc", "production", "key")
     assert (fired.data.observed, fired.data.threshold) == (THRESHOLD + 1, THRESHOLD)
     assert resolved.data.observed < THRESHOLD
-    assert await alerts_of(meter, "generous") == []
+    assert [await alerts_of(meter, name) for name in ("generous", "again")] == [[], []]
 
 
 async def test_a_killed_meter_fires_nothing_twice_and_still_resolves(
