@@ -18,6 +18,8 @@ from services.analytics.velocity import Subject as KeySubject
 
 SIGNALS = ("tokens_per_minute_by_key", "error_rate_by_channel", "failed_with_tokens")
 MOST_REMEMBERED = 50_000
+HELD_S = 120
+"""A meter that was never told what is usual waits so long for it: by the floors alone every busy key would be a runaway."""
 MORE_THAN_ALL = 2.0
 """The threshold of a rule that is switched off for a channel: what is still open of it is calm."""
 Known = list[tuple[TokensRule, int]]
@@ -32,13 +34,23 @@ class Judge:
         self._knowledge = knowledge
         self._thresholds = thresholds
         self._epoch = -1
+        self._held_since: int | None = None
         self._of_key: dict[Subject, Known] = {}
 
     def judge(self, subject: Subject, second: int) -> list[Verdict]:
         """What every rule that watches the subject says of the windows that end with `second`."""
+        if self._knowledge.version and self._waits(second):
+            return []
         if subject.kind == "channel":
             return list(self._channel(subject, second))
         return list(self._key(subject, second))
+
+    def _waits(self, second: int) -> bool:
+        """Whether baselines are still to come; samples come by the warehouse that they come from."""
+        if self._knowledge.usuals.hour:
+            return False
+        self._held_since = second if self._held_since is None else self._held_since
+        return second - self._held_since < HELD_S
 
     def _key(self, subject: Subject, second: int) -> Iterator[Verdict]:
         observed = self._tokens.last_minute(subject.id, second)

@@ -61,7 +61,8 @@ class Learner:
 
     async def _usuals(self) -> bool:
         now_s = self._clock()
-        if self._knowledge.usuals.hour == int(now_s) // 3600 or now_s < self._next_s:
+        known = self._knowledge.usuals.hour
+        if known == int(now_s) // 3600 or (known and now_s < self._next_s):
             return False
         self._next_s = now_s + USUALS_EVERY_S
         reply = await self._http.get("/internal/meter/baselines", params={"known": self._knowledge.usuals.hour})

@@ -29,7 +29,8 @@ def router(book: RuleBook, usuals: Callable[[], Usuals], service_token: str) -> 
     @routes.get("/baselines", dependencies=may)
     async def told_baselines(known: Known = 0) -> Response:
         found = usuals()
-        if known == found.hour:
+        # A process that has just started has read none yet: the meter goes on by what it knows.
+        if not found.hour or known == found.hour:
             return Response(status_code=204)
         return json_response({"hour": found.hour, "keys": found.keys, "errors": found.errors, "burned": found.burned})
 

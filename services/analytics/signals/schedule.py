@@ -25,6 +25,8 @@ from services.analytics.sqlfile import queries
 from services.analytics.warehouse import Warehouse
 
 EVERY_S = 15.0
+FIRST_S = 2.0
+"""So often baselines are asked for until they were read once: before that nothing is judged."""
 RETRY_S = 60.0
 """After so long baselines that could not be read are asked for again; the last known count meanwhile."""
 SQL = "signals.sql"
@@ -58,20 +60,22 @@ class Schedule:
                 # Tried again: rules that are judged no more would be worse.
                 metrics.SCHEDULE_FAILURES.inc()
                 log.exception("the schedule met a fault")
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(EVERY_S if self.usuals.hour else FIRST_S)
 
     async def refresh(self) -> None:
         """Read the baselines of the hour, once."""
         now_s = self._clock()
         hour = int(now_s) // 3600
-        if hour == self.usuals.hour or now_s < self._next_read_s:
+        if hour == self.usuals.hour or (self.usuals.hour and now_s < self._next_read_s):
             return
         self._next_read_s = now_s + RETRY_S
         self.usuals = await usuals_at(self._warehouse, hour)
         log.info("baselines read", hour=hour, keys=len(self.usuals.keys), channels=len(self.usuals.errors))
 
     async def judge(self) -> None:
-        """Judge every scheduled rule once, unless another process does so now."""
+        """Judge every scheduled rule once, unless another process does so now. Nothing before it is known what is usual."""
+        if not self.usuals.hour:
+            return
         async with self._database.transaction() as connection:
             if not (await rows_of(connection, "rules.sql", "take_schedule"))[0]["taken"]:
                 return

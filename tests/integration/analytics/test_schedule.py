@@ -93,6 +93,15 @@ async def test_slow_rules_compare_the_window_with_the_weeks_before_and_end_when_
     assert await ground.judged() == []
 
 
+async def test_nothing_is_judged_before_it_is_known_what_is_usual(ground: Ground) -> None:
+    await ground.apply(FILE)
+    for back in range(1, 400):
+        ground.used("usage_hour", (HOUR - back) * 3600, requests=100, cost_nano=9 * 10**9)
+    ground.used("usage_minute", NOW_S - 120, requests=100, cost_nano=9 * 10**9)
+    await ground.schedule.judge()
+    assert await ground.judged() == []
+
+
 async def test_an_alert_of_a_rule_that_is_gone_is_over(ground: Ground) -> None:
     await ground.apply(FILE)
     ground.used("usage_minute", NOW_S - 120, "other", requests=190, cost_nano=9 * 10**9)

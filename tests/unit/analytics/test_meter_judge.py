@@ -44,7 +44,9 @@ class Counted:
 
 @pytest.fixture
 def knowledge(tmp_path: Path) -> Knowledge:
-    return Knowledge(tmp_path / "known.json")
+    told = Knowledge(tmp_path / "known.json")
+    told.take_usuals(ToldUsuals(hour=1))
+    return told
 
 
 @pytest.fixture
@@ -91,6 +93,19 @@ def test_what_is_usual_for_a_key_raises_its_threshold(judge: Judge, counted: Cou
     counted.tokens = 4_001
     (runaway, _) = judge.judge(KEY, 1_000_000)
     assert (runaway.exceeded, runaway.threshold, runaway.baseline, runaway.account_id) == (True, 4_000, 1_000, "a1")
+
+
+def test_a_meter_that_was_never_told_what_is_usual_waits_for_it_and_not_for_ever(
+    judge: Judge, counted: Counted, knowledge: Knowledge
+) -> None:
+    knowledge.take_usuals(ToldUsuals())
+    knowledge.take_rules(ToldRules(version=1, file=RULES))
+    counted.tokens = 1_001
+    counted.channel = (9, Burned(tokens=1_000, burned_tokens=0, attempts=10, burned_attempts=0))
+    assert [judge.judge(each, 1_000_000 + later) for each in (KEY, CHANNEL) for later in (0, 119)] == [[]] * 4
+    assert [verdict.exceeded for verdict in judge.judge(KEY, 1_000_120)] == [True, False]
+    knowledge.take_usuals(ToldUsuals(hour=7))
+    assert exceeding(judge, KEY) == ["runaway"]
 
 
 def test_channels_are_judged_by_failures_and_by_lost_tokens(judge: Judge, counted: Counted, knowledge: Knowledge) -> None:
