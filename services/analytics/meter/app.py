@@ -56,14 +56,15 @@ def build(settings: MeterSettings) -> Any:
         web_port=settings.port,
     )
     add_pages(app)
+    knowledge = Knowledge(directory / "known.json")
+    knowledge.recall()
+    tokens = app.Table("tokens", default=list, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)
     windows = Windows(
-        TokenWindows(app.Table("tokens", default=list, partitions=1).tumbling(1.0, expires=STALE_AFTER_S + 60.0)),
+        TokenWindows(tokens, lambda: knowledge.tags),
         ChannelWindows(app.Table("channels", default=list, partitions=1).tumbling(float(PANE_S), expires=LONGEST_S + 60.0)),
     )
     publisher = Publisher(settings.kafka_bootstrap_servers, "analytics-meter")
     thresholds = Thresholds(tokens_per_minute=settings.tokens_per_minute, by_key=settings.tokens_per_minute_by_key)
-    knowledge = Knowledge(directory / "known.json")
-    knowledge.recall()
     watch = Watch(Judge(windows.tokens, windows.channels, knowledge, thresholds), time.time)
     name = f"{socket.gethostname()}-{settings.port or 0}"
     asking = (settings.analytics_url, settings.analytics_token.get_secret_value())
@@ -157,7 +158,7 @@ def _counted(windows: Windows, sample: UsageSample | ChannelSample, second: int)
         windows.channels.add(sample.data, second)
         return Subject(kind="channel", id=sample.data.channel, channel=sample.data.channel)
     data = sample.data
-    windows.tokens.add(data.key_id, second, data.tokens, data.batch_no)
+    windows.tokens.add(data.key_id, second, data.tokens, data.batch_no, data.tags)
     return Subject(
         kind="key",
         id=data.key_id,

@@ -1,7 +1,7 @@
 """The meter's judgements: its windows against the rules in force and what is usual. Pure over windows and knowledge."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from schemas.alert_rules import BurnedRule, ErrorRateRule, TokensRule
 from services.analytics.alerts.verdict import Verdict
@@ -53,11 +53,13 @@ class Judge:
         return second - self._held_since < HELD_S
 
     def _key(self, subject: Subject, second: int) -> Iterator[Verdict]:
-        observed = self._tokens.last_minute(subject.id, second)
+        observed, tags = self._tokens.last_minute(subject.id, second)
         if not self._knowledge.version:
             yield verdict_on(_as_key(subject), observed, self._thresholds.of(subject.id), second)
             return
         baseline = self._knowledge.usuals.keys.get(subject.id)
+        if not tags.issubset(subject.tags):
+            subject = replace(subject, tags=tuple(sorted(tags.union(subject.tags))))
         for rule, threshold in self._known(subject):
             found = judge_tokens(observed, threshold, baseline)
             yield verdict_of(rule, subject, found, second + 1, WINDOW_S)

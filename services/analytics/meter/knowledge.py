@@ -7,7 +7,7 @@ from typing import Annotated
 import structlog
 from pydantic import BaseModel, Field, ValidationError
 
-from schemas.alert_rules import AlertRules
+from schemas.alert_rules import AlertRules, TokensRule
 from services.analytics.errors import RulesRefusedError
 from services.analytics.signals.baseline import Baseline
 from services.analytics.signals.rule_file import parse_rules
@@ -39,11 +39,13 @@ class _Kept(BaseModel):
 
 @dataclass(slots=True)
 class Knowledge:
-    """`epoch` moves with every change: what was derived from the one before is derived anew."""
+    """`epoch` moves with every change: what was derived from the one before is derived anew. `tags` are those that rules of
+    keys name."""
 
     path: Path
     version: int = 0
     rules: AlertRules = field(default_factory=lambda: parse_rules("rules: []"))
+    tags: frozenset[str] = frozenset()
     usuals: ToldUsuals = field(default_factory=ToldUsuals)
     epoch: int = 0
     _file: str = ToldRules().file
@@ -62,6 +64,8 @@ class Knowledge:
     def take_rules(self, told: ToldRules) -> None:
         """Judge by these rules from now on. Raises RulesRefusedError."""
         self.rules, self.version, self._file = parse_rules(told.file), told.version, told.file
+        of_keys = [rule for rule in self.rules.rules if isinstance(rule, TokensRule)]
+        self.tags = frozenset(each.match.tag for rule in of_keys for each in rule.overrides if each.match.tag is not None)
         self._changed()
 
     def take_usuals(self, told: ToldUsuals) -> None:

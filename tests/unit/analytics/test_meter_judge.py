@@ -1,5 +1,6 @@
 """The meter's judgements: by the settings until rules are in force, then by each rule and what is usual."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from services.analytics.meter.judge import Judge
 from services.analytics.meter.knowledge import Knowledge, ToldRules, ToldUsuals
 from services.analytics.meter.watch import Watch
+from services.analytics.meter.windows import Minute
 from services.analytics.signals.baseline import Baseline
 from services.analytics.signals.overrides import Subject
 from services.analytics.signals.shares import Burned
@@ -33,10 +35,11 @@ class Counted:
 
     def __init__(self) -> None:
         self.tokens = 0
+        self.tags: frozenset[str] = frozenset()
         self.channel = (0, Burned(tokens=0, burned_tokens=0, attempts=0, burned_attempts=0))
 
-    def last_minute(self, _key_id: str, _second: int) -> int:
-        return self.tokens
+    def last_minute(self, _key_id: str, _second: int) -> Minute:
+        return Minute(self.tokens, self.tags)
 
     def last(self, _channel: str, _second: int, _window_s: int) -> tuple[int, Burned]:
         return self.channel
@@ -93,6 +96,28 @@ def test_what_is_usual_for_a_key_raises_its_threshold(judge: Judge, counted: Cou
     counted.tokens = 4_001
     (runaway, _) = judge.judge(KEY, 1_000_000)
     assert (runaway.exceeded, runaway.threshold, runaway.baseline, runaway.account_id) == (True, 4_000, 1_000, "a1")
+
+
+NIGHTLY = """
+rules:
+  - id: runaway
+    signal: tokens_per_minute_by_key
+    floor: 1000
+    action: freeze_key
+    overrides: [{match: {tag: "job=nightly"}, floor: 9000}]
+"""
+
+
+def test_a_request_without_the_tag_does_not_hold_against_a_key_what_it_used_under_it(
+    judge: Judge, counted: Counted, knowledge: Knowledge
+) -> None:
+    knowledge.take_rules(ToldRules(version=1, file=NIGHTLY))
+    counted.tokens = 5_000
+    assert exceeding(judge, KEY) == ["runaway"]
+    counted.tags = frozenset({"job=nightly"})
+    assert exceeding(judge, KEY) == []
+    assert exceeding(judge, replace(KEY, tags=("team=a",))) == []
+    assert knowledge.tags == {"job=nightly"}
 
 
 def test_a_meter_that_was_never_told_what_is_usual_waits_for_it_and_not_for_ever(

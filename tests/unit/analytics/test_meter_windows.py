@@ -29,9 +29,18 @@ def test_tokens_of_a_batch_that_is_read_again_count_once() -> None:
     for batch_no, tokens in ((7, 100), (8, 10)):
         windows.add("k", SECOND, tokens, batch_no)
     windows.add("k", SECOND + 1, 5, 8)
-    assert windows.last_minute("k", SECOND + 1) == 115
+    assert windows.last_minute("k", SECOND + 1) == (115, frozenset())
     windows.add("k", SECOND, 1)
-    assert windows.last_minute("k", SECOND) == 111
+    assert windows.last_minute("k", SECOND).tokens == 111
+
+
+def test_tags_that_rules_name_are_those_of_a_key_for_as_long_as_its_window_has_tokens_of_them() -> None:
+    windows = TokenWindows(Table(1.0), lambda: frozenset({"job=nightly", "a=b"}))
+    windows.add("k", SECOND, 100, 7, ["job=nightly", "other=1"])
+    windows.add("k", SECOND, 1, 8)
+    windows.add("k", SECOND + 59, 1, 8, ["a=b"])
+    assert windows.last_minute("k", SECOND + 59) == (102, {"job=nightly", "a=b"})
+    assert windows.last_minute("k", SECOND + 60) == (1, {"a=b"})
 
 
 def test_panes_of_a_meter_of_before_are_counted_on() -> None:
@@ -39,7 +48,7 @@ def test_panes_of_a_meter_of_before_are_counted_on() -> None:
     windows = TokenWindows(table)
     table["k"][table.table.window.current(float(SECOND))] = 40
     windows.add("k", SECOND, 2, 1)
-    assert windows.last_minute("k", SECOND) == 42
+    assert windows.last_minute("k", SECOND).tokens == 42
 
 
 def sample(second: int, batch_no: int | None) -> ChannelSampleData:
