@@ -39,6 +39,7 @@ from services.console.entities import (
     statement_commands,
     token_commands,
     topup_commands,
+    usage_commands,
     user_commands,
 )
 from services.console.entities.audit_log_command import audit_log
@@ -84,7 +85,7 @@ app.command()(topup_commands.balances)
 app.add_typer(topup_commands.app, name="topups")
 app.add_typer(money_commands.app, name="money")
 app.add_typer(statement_commands.app, name="statements")
-app.command()(statement_commands.usage)
+app.add_typer(usage_commands.app, name="usage")
 app.add_typer(run_commands.app, name="runs")
 app.add_typer(request_commands.app, name="requests")
 alert_commands.app.add_typer(alert_rule_commands.app, name="rules")

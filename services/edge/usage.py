@@ -1,9 +1,12 @@
 """`GET /v1/usage`: what the account used and was charged, by whatever one asks for, as analytics has it."""
 
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import httpx
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from services.edge.caller import Caller
 from services.edge.errors import ApiError, PassedOnError, PeerUnavailableError, UnavailableError
@@ -35,16 +38,53 @@ class Usage:
         query = once | {"tag": asked.getlist("tag")}
         accepts = CSV if request.headers.get("accept", "").startswith(CSV) else "application/json"
         path = f"/internal/accounts/{quote(caller.account_id, safe='')}/usage"
+        asking = self._analytics.build_request("GET", path, params=query, headers={"accept": accepts}, timeout=TIMEOUT_S)
         try:
-            reply = await self._analytics.get(path, params=query, headers={"accept": accepts}, timeout=TIMEOUT_S)
+            reply = await self._analytics.send(asking, stream=True)
         except httpx.HTTPError as error:
             raise PeerUnavailableError(f"analytics cannot be reached: {error!r}") from error
-        if reply.status_code == 400:
-            raise _refused(reply)
-        if reply.status_code != 200:
-            raise PeerUnavailableError(f"analytics answered {reply.status_code} to {path}")
-        kept = [(name.encode(), reply.headers[name].encode("latin-1")) for name in HEADERS if name in reply.headers]
-        return Reply(200, reply.content, kept)
+        if reply.status_code == 200 and reply.headers.get("content-type", "").startswith(CSV):
+            return SheetReply(reply)
+        return await _whole(reply, path)
+
+
+class SheetReply(Reply):
+    """A sheet as it comes. Where it breaks off the server cuts the connection, so that nobody takes it for whole."""
+
+    def __init__(self, sheet: httpx.Response) -> None:
+        super().__init__(200, b"", _kept(sheet))
+        self._sheet = sheet
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await StreamingResponse(
+            self._pieces(), headers={name.decode(): value.decode("latin-1") for name, value in self.headers}
+        )(scope, receive, send)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        """Ends, and lets analytics end, when the client has gone."""
+        try:
+            async for piece in self._sheet.aiter_bytes():
+                yield piece
+        finally:
+            await self._sheet.aclose()
+
+
+async def _whole(reply: httpx.Response, path: str) -> Reply:
+    try:
+        content = await reply.aread()
+    except httpx.HTTPError as error:
+        raise PeerUnavailableError(f"analytics broke off: {error!r}") from error
+    finally:
+        await reply.aclose()
+    if reply.status_code == 400:
+        raise _refused(reply)
+    if reply.status_code != 200:
+        raise PeerUnavailableError(f"analytics answered {reply.status_code} to {path}")
+    return Reply(200, content, _kept(reply))
+
+
+def _kept(reply: httpx.Response) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), reply.headers[name].encode("latin-1")) for name in HEADERS if name in reply.headers]
 
 
 def _refused(reply: httpx.Response) -> ApiError:

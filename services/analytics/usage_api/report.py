@@ -2,12 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from schemas.money import format_amount
+from services.analytics.errors import TransientError
 from services.analytics.sqlfile import queries
 from services.analytics.usage_api.question import FILTERS, TAG_VALUE, Question
 
@@ -27,7 +28,10 @@ COUNTS = (
 )
 PLACES = 3
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-LINES_AT_ONCE = 500
+
+
+class LateCurrencyError(TransientError):
+    """A report began before its account was charged in this currency: ask again."""
 
 
 def statement(asked: Question) -> str:
@@ -90,20 +94,25 @@ def columns(asked: Question) -> list[str]:
     return [*begin, *(NAMES.get(name, name) for name in asked.by)]
 
 
-def csv_lines(asked: Question, records: Iterable[Mapping[str, Any]], currencies: Iterable[str]) -> Iterator[bytes]:
-    """The report by RFC 4180, some lines at a time: `cost_USD` and the like hold decimal texts, one column a currency."""
-    money = sorted(currencies)
-    names = [*columns(asked), *(["key_name"] if "key" in asked.by else [])]
-    lines = [[*names, *COUNTS, *(f"cost_{currency}" for currency in money)]]
+def csv_head(asked: Question, currencies: Sequence[str]) -> bytes:
+    """The first line of the report by RFC 4180: `cost_USD` and the like hold decimal texts, one column a currency."""
+    return _written([[*_named(asked), *COUNTS, *(f"cost_{currency}" for currency in currencies)]])
+
+
+def csv_lines(asked: Question, records: Iterable[Mapping[str, Any]], currencies: Sequence[str]) -> bytes:
+    """Lines of the report. Raises :class:`LateCurrencyError` for a cost that no column of the head is for."""
+    lines = []
     for one in records:
         costs = {each["currency"]: each["cost"] for each in one["costs"]}
-        lines.append(
-            [*(harmless(one[name]) for name in names), *(one[name] for name in COUNTS), *(costs.get(m, "0") for m in money)]
-        )
-        if len(lines) >= LINES_AT_ONCE:
-            yield _written(lines)
-            lines = []
-    yield _written(lines)
+        if late := costs.keys() - set(currencies):
+            raise LateCurrencyError(f"the first {', '.join(sorted(late))} came while the report was written")
+        counts, money = (one[name] for name in COUNTS), (costs.get(currency, "0") for currency in currencies)
+        lines.append([*(harmless(one[name]) for name in _named(asked)), *counts, *money])
+    return _written(lines)
+
+
+def _named(asked: Question) -> list[str]:
+    return [*columns(asked), *(["key_name"] if "key" in asked.by else [])]
 
 
 def harmless(text: str) -> str:

@@ -1,5 +1,7 @@
 """Usage reports on the embedded ClickHouse: counts equal a fold of the completions, cost a fold of the ledger's events."""
 
+import csv
+import io
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -12,10 +14,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.envelope import Event
+from schemas.money import parse_amount
 from schemas.registry import topic_of
 from services.analytics.batch import Batch
 from services.analytics.placing import leave_out_known, place
 from services.analytics.rows.decode import decode
+from services.analytics.usage_api import desk, report
 from services.analytics.usage_api.desk import UsageDesk
 from services.analytics.usage_api.question import keys_of, question
 from services.analytics.warehouse import Warehouse, connector
@@ -169,3 +173,26 @@ async def test_tags_sum_by_name_and_value_and_the_totals_count_a_request_once(wa
     only = await ask(warehouse, by=f"tag:{TAG}", tags=["team=t1", TAG])
     chosen = [event for event in events if event["tags"].get("team") == "t1"]
     assert costs(only, f"tag:{TAG}") == spent(chosen, lambda _: "search")
+
+
+async def test_a_sheet_of_many_pages_has_every_line_once_and_the_sums_of_the_report(
+    warehouse: Warehouse, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await load(warehouse, told)
+    page = await ask(warehouse, by="key,model", grain="hour")
+    monkeypatch.setattr(desk, "LINES_AT_ONCE", 7)
+    about = question(SPAN["since"], SPAN["until"], "UTC", "key,model", "hour", {}, [], BEGIN)
+    lines = [line async for line in await UsageDesk(warehouse).lines(about)]
+    assert len(lines) == 1 + -(-len(page["data"]) // 7) > 10
+    sheet = list(csv.DictReader(io.StringIO(b"".join(lines).decode(), newline="")))
+    assert [(row["hour"], row["key_id"], row["model"], int(row["requests"])) for row in sheet] == [
+        (row["hour"], row["key_id"], row["model"], row["requests"]) for row in page["data"]
+    ]
+    for cost in page["totals"]["costs"]:
+        assert sum(parse_amount(row[f"cost_{cost['currency']}"]) for row in sheet) == cost["cost_nano"]
+
+
+async def test_a_sheet_of_nothing_has_its_head(warehouse: Warehouse) -> None:
+    about = question(SPAN["since"], SPAN["until"], "UTC", "model", "none", {}, [], BEGIN)
+    lines = [line async for line in await UsageDesk(warehouse).lines(about)]
+    assert lines == [report.csv_head(about, [])]

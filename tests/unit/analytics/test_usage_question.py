@@ -79,9 +79,17 @@ def test_csv_has_a_column_of_each_currency_and_no_formula() -> None:
     counts = dict.fromkeys(report.COUNTS, 1)
     cost = {"currency": "USD", "cost_nano": 1, "cost": "0.000000001"}
     records = [{**counts, "tag:team": "=1+1", "model": 'a "b", c', "costs": [cost]}]
-    lines = b"".join(report.csv_lines(ask(by="tag:team,model"), records, {"USD", "CNY"}))
+    asked, currencies = ask(by="tag:team,model"), ("CNY", "USD")
+    lines = report.csv_head(asked, currencies) + report.csv_lines(asked, records, currencies)
     head, row = csv.reader(io.StringIO(lines.decode(), newline=""))
     assert head == ["tag:team", "model", *report.COUNTS, "cost_CNY", "cost_USD"]
     assert row[:2] == ["'=1+1", 'a "b", c']
     assert row[-2:] == ["0", "0.000000001"]
     assert lines.endswith(b"\r\n")
+
+
+def test_a_cost_without_a_column_is_not_left_out_in_silence() -> None:
+    cost = {"currency": "USD", "cost_nano": 1, "cost": "0.000000001"}
+    record = {**dict.fromkeys(report.COUNTS, 1), "model": "m", "costs": [cost]}
+    with pytest.raises(report.LateCurrencyError, match="USD"):
+        report.csv_lines(ask(by="model"), [record], ["CNY"])

@@ -18,7 +18,7 @@ def test_every_group_and_its_commands_are_told_with_arguments_and_options() -> N
     told = reference()
     assert "### tollbook keys rotate KEY" in told
     assert "- `--overlap` `TEXT`: For how long the former secret goes on" in told
-    assert "## tollbook usage [YYYY-MM]" in told
+    assert "### tollbook usage month [YYYY-MM]" in told
     assert "tollbook limits" not in told, "another name of budgets"
 
 
