@@ -63,6 +63,7 @@ def verdict_on(subject: Subject, observed_tokens: int, threshold: int, second: i
     )
 
 
-def is_stale(second: int, now_s: float) -> bool:
-    """Whether a sample is too old to say anything about this minute: the loader is catching up."""
-    return now_s - second > STALE_AFTER_S
+def is_untimely(second: int, now_s: float) -> bool:
+    """Whether a sample is too old to say anything about this minute (the loader is catching up), or of a clock far ahead of
+    ours: an alert of tomorrow could not end before tomorrow."""
+    return abs(now_s - second) > STALE_AFTER_S

@@ -23,7 +23,7 @@ from services.analytics.publisher import Publisher
 from services.analytics.rows.decode import Poison
 from services.analytics.settings import MeterSettings
 from services.analytics.signals.overrides import Subject
-from services.analytics.velocity import STALE_AFTER_S, Thresholds, is_stale
+from services.analytics.velocity import STALE_AFTER_S, Thresholds, is_untimely
 
 APP_ID = "tollbook-analytics-meter"
 WAIT_S = 0.2
@@ -143,7 +143,7 @@ def _count(app: Any, windows: Windows, publisher: Publisher, sight: Sight) -> No
                 continue
             second = int(sample.data.second.timestamp())
             sight.watch.heard_sample(second)
-            if is_stale(second, time.time()):
+            if is_untimely(second, time.time()):
                 continue
             metrics.METERED.inc()
             if sight.watch.see(_counted(windows, sample, second), second):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from services.analytics.alerts.verdict import About, Verdict
 from services.analytics.signals.overrides import Subject
+from services.analytics.velocity import WINDOW_S, is_untimely
 
 LAG_REMEMBERED_S = 15.0
 MOST_SEEN = 50_000
@@ -24,6 +25,13 @@ class _Open(NamedTuple):
     second: int
 
 
+class _Seen(NamedTuple):
+    """A subject, and the newest second of its samples."""
+
+    subject: Subject
+    second: int
+
+
 class Watch:
     """Subjects that exceeded, until analytics knows; and those about which analytics has an open alert, until it is over."""
 
@@ -32,28 +40,38 @@ class Watch:
         self._clock = clock
         self._owed: dict[About, Verdict] = {}
         self._open: dict[About, _Open] = {}
-        self._seen: dict[tuple[str, str], Subject] = {}
+        self._seen: dict[tuple[str, str], _Seen] = {}
         self._lag = (0.0, 0.0)
 
     def see(self, subject: Subject, second: int) -> bool:
         """Judge a subject by the windows that end with a sample's second; whether analytics has to hear of it at once.
 
-        Samples of one batch come in no order of their seconds: an older one does not call off what a newer one began.
+        Samples come in no order of their seconds: an older one does not call off what a newer one began, and it adds to the
+        windows that end with the newest, which are judged too.
         """
-        if len(self._seen) > MOST_SEEN:
-            self._seen.clear()
-        self._seen[subject.kind, subject.id] = subject
+        newest = self._newest(subject, second)
+        ends = [second, newest] if second < newest < second + WINDOW_S else [second]
         is_news = False
-        for verdict in self._judging.judge(subject, second):
+        for verdict in (each for end in ends for each in self._judging.judge(subject, end)):
             if verdict.exceeded:
                 is_news = is_news or (verdict.about not in self._open and verdict.about not in self._owed)
                 self._owed[verdict.about] = verdict
         return is_news
 
+    def _newest(self, subject: Subject, second: int) -> int:
+        """Remember the subject, in place of the one that was not seen for longest; the newest second of its samples."""
+        before = self._seen.pop((subject.kind, subject.id), None)
+        newest = second if before is None else max(before.second, second)
+        self._seen[subject.kind, subject.id] = _Seen(subject, newest)
+        if len(self._seen) > MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return newest
+
     def heard_sample(self, second: int) -> None:
-        """A sample of that second was read just now: how far behind the meter is."""
+        """A sample of that second was read just now: how far behind the meter is, or how far apart clocks are."""
         now_s = self._clock()
-        self._lag = (now_s, max(0.0, now_s - (second + 1)))
+        behind_s = now_s - (second + 1)
+        self._lag = (now_s, abs(behind_s) if is_untimely(second, now_s) else max(0.0, behind_s))
 
     @property
     def lag_s(self) -> float:
@@ -93,7 +111,7 @@ class Watch:
         """The subject of an open alert: as it was seen, or as analytics names it after a restart."""
         kind, name = row["subject_kind"], row["subject_id"]
         if (seen := self._seen.get((kind, name))) is not None:
-            return seen
+            return seen.subject
         own = {"key": name} if kind == "key" else {"channel": name}
         return Subject(
             kind=kind, id=name, account=row["account_id"], project=row["project_id"], environment=row["environment"], **own

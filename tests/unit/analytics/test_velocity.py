@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.analytics.velocity import SIGNAL, Subject, Thresholds, is_stale, verdict_on
+from services.analytics.velocity import SIGNAL, Subject, Thresholds, is_untimely, verdict_on
 
 SUBJECT = Subject(account_id="acc_1", key_id="abcdefghijkl", project_id="prj_1", environment="production")
 SECOND = int(datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC).timestamp())
@@ -34,9 +34,8 @@ def test_a_keys_own_threshold_goes_before_the_common_one() -> None:
     assert thresholds.of("other") == 200_000
 
 
-def test_a_sample_from_a_backlog_says_nothing_about_this_minute() -> None:
-    assert is_stale(SECOND, SECOND + 120.5)
-    assert not is_stale(SECOND, SECOND + 119.0)
+def test_a_sample_from_a_backlog_or_of_tomorrow_says_nothing_about_this_minute() -> None:
+    assert [is_untimely(SECOND, SECOND + late) for late in (120.5, 119.0, -119.0, -120.5)] == [True, False, False, True]
 
 
 def test_a_verdict_says_who_how_much_and_over_which_minute() -> None:
