@@ -7,15 +7,24 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+import pytest
 
+from deploy.local.stack import Stack
 from deploy.local.traffic import Size
+from tests.e2e.commands import Commands
 from tests.e2e.driver import Driver, chat_body
 
 LOADED_WITHIN_S = 60
 
 
+@pytest.fixture(scope="module")
+def tollbook(running: Stack, tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    """The command line of this stack."""
+    return Commands(running.home.stack_file.parent, tmp_path_factory.mktemp("settings"))
+
+
 async def test_usage_by_model_equals_the_receipts_for_the_key_and_for_the_operator(
-    driver: Driver, described: dict[str, Any]
+    driver: Driver, described: dict[str, Any], tollbook: Commands
 ) -> None:
     customer = await driver.customer(bot={})
     await driver.top_up(customer.account_id, "credit", "10")
@@ -43,6 +52,14 @@ async def test_usage_by_model_equals_the_receipts_for_the_key_and_for_the_operat
         assert sheet.headers["content-type"].startswith("text/csv")
         (line,) = csv.DictReader(io.StringIO(sheet.text, newline=""))
         assert (line["model"], line["cost_USD"]) == ("gpt-4o", row["costs"][0]["cost"])
+        key_option = ("--api-key", customer.keys["bot"])
+        written = await asyncio.to_thread(tollbook, "usage", "report", "--by", "model,key", "--csv", *key_option)
+        assert written.out == sheet.content
+        everyone = ("--all-accounts", "--by", "account,channel", "--limit", "1000000")
+        of_all = (await asyncio.to_thread(tollbook, "usage", "report", *everyone, "--json")).json
+        assert sum(each["requests"] for each in of_all["data"] if each["account_id"] == customer.account_id) == 2
+        month = (await asyncio.to_thread(tollbook, "usage", "--account", customer.account_id, "--json")).json
+        assert [each["charged_nano"] for each in month["data"]] == [told], "the ledger says the same"
         assert (await http.get(edge, params={"by": "channel"}, headers=key)).status_code == 400
         by_channel = await http.get(analytics, params={**own, "by": "channel"}, headers=admin)
         assert by_channel.json()["data"][0]["channel"]
