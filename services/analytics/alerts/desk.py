@@ -1,6 +1,6 @@
 """Where verdicts and people move alerts: one transaction for a change, its history, its event, and what follows from it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -49,15 +49,16 @@ class AlertDesk:
                     known[verdict.about] = store.Kept(after, at)
         self._wake()
 
-    async def retire(self, rules: Iterable[str], signals: Iterable[str]) -> int:
-        """End the open alerts of these signals whose rule is none of these any more, as nobody judges them; how many."""
-        kept, judged = frozenset(rules), frozenset(signals)
+    async def retire(self, rules: Mapping[str, str], signals: Iterable[str]) -> int:
+        """End the open alerts of these signals whose rule is none of these any more, or watches another signal by now, as
+        nobody judges them; how many. `rules`: id → signal."""
+        judged = frozenset(signals)
         async with self._database.transaction() as connection:
             at = await store.take_turn(connection)
             orphans = [
                 alert
                 for alert in await store.open_alerts(connection)
-                if alert.last.signal in judged and alert.last.rule not in kept
+                if alert.last.signal in judged and rules.get(alert.last.rule) != alert.last.signal
             ]
             for alert in orphans:
                 await _write(connection, *machine.resolve(alert, "", at, "its rule is no longer in force"), at)

@@ -84,8 +84,8 @@ class Schedule:
             still = [alert.last for alert in await open_alerts(connection)]
             ours = [last for last in still if last.signal in scheduled.SIGNALS]
             await self._desk.take(scheduled.worth_telling(found, ours, int(self._clock())))
-            rules = {rule.id for rule in self._book.rules.rules}
-            if self._book.version and any(last.signal in SIGNALS and last.rule not in rules for last in still):
+            rules: dict[str, str] = {rule.id: rule.signal for rule in self._book.rules.rules}
+            if self._book.version and any(last.signal in SIGNALS and rules.get(last.rule) != last.signal for last in still):
                 await self._desk.retire(rules, SIGNALS)
 
     async def _verdicts(self, rule: FallbackRule | SpendRule | MixRule) -> list[Verdict]:

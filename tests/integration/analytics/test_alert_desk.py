@@ -329,5 +329,5 @@ async def test_what_a_person_unfroze_is_frozen_again_only_when_the_alert_fires_a
 
 async def test_alerts_whose_rule_is_gone_are_ended(database: Database, desk: AlertDesk) -> None:
     await desk.take([of_key("k1", HIGH), of_key("k1", HIGH, rule="kept"), of_key("c", HIGH, signal="other", rule="other")])
-    assert await desk.retire({"kept"}, {"tokens_per_minute_by_key"}) == 1
+    assert await desk.retire({"kept": "tokens_per_minute_by_key"}, {"tokens_per_minute_by_key"}) == 1
     assert sorted(alert.last.rule for alert in await alerts_of(database)) == ["kept", "other"]

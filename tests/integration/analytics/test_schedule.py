@@ -105,9 +105,12 @@ async def test_nothing_is_judged_before_it_is_known_what_is_usual(ground: Ground
 async def test_an_alert_of_a_rule_that_is_gone_is_over(ground: Ground) -> None:
     await ground.apply(FILE)
     ground.used("usage_minute", NOW_S - 120, "other", requests=190, cost_nano=9 * 10**9)
-    assert [rule for rule, _, _ in await ground.judged()] == ["spend"]
-    await ground.apply("rules: []")
-    assert await ground.judged() == []
+    other = "rules: [{id: spend, signal: error_rate_by_channel, floor: 0.2}]"
+    for file in ("rules: []", other):
+        assert [rule for rule, _, _ in await ground.judged()] == ["spend"]
+        await ground.apply(file)
+        assert await ground.judged() == []
+        await ground.apply(FILE)
 
 
 async def test_a_rule_file_is_tried_on_the_past_and_says_what_would_have_fired(ground: Ground) -> None:
