@@ -17,6 +17,10 @@ MAX_CONNECTIONS = 4
 MAX_WAITING = 256
 POOL_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_MS = 5_000
+AWAY = (
+    psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.IdleInTransactionSessionTimeout, PoolTimeout,
+    TooManyRequests,
+)  # fmt: skip
 
 
 class Database:
@@ -71,5 +75,5 @@ class _Translated:
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, psycopg.DataError):
             raise QueryRefusedError("body", "A text holds a character that cannot be stored.") from error
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TooManyRequests):
+        if isinstance(error, AWAY):
             raise PostgresAwayError(f"Postgres does not answer: {error}") from error

@@ -1,6 +1,8 @@
 -- name: take_turn
 -- Whoever moves alerts waits for its turn: two instances, a detector and a person never move one at once. `at` is this turn's instant.
-SELECT pg_advisory_xact_lock(hashtextextended('analytics/alerts', 0)), clock_timestamp() AS at
+-- A process that stands still in its turn (a host that was suspended) loses it, and its transaction, to the others.
+SELECT set_config('idle_in_transaction_session_timeout', '30s', true), pg_advisory_xact_lock(hashtextextended('analytics/alerts', 0)),
+    clock_timestamp() AS at
 
 -- name: alerts_about
 SELECT DISTINCT ON (alert.rule, alert.subject_kind, alert.subject_id) alert.document, alert.updated_at
@@ -66,7 +68,8 @@ SELECT position, event FROM analytics.alert_outbox WHERE published_at IS NULL OR
 UPDATE analytics.alert_outbox SET published_at = clock_timestamp() WHERE position = ANY(%(positions)s)
 
 -- name: outbox_turn
-SELECT pg_try_advisory_xact_lock(hashtextextended('analytics/alert_outbox', 0)) AS mine
+SELECT pg_try_advisory_xact_lock(hashtextextended('analytics/alert_outbox', 0)) AS mine,
+    set_config('idle_in_transaction_session_timeout', '60s', true)
 
 -- name: silences_in_force
 SELECT * FROM analytics.silence WHERE ended_at IS NULL AND until > %(at)s

@@ -21,4 +21,6 @@ VALUES (%(version)s, %(file)s, %(sha256)s, %(author)s)
 RETURNING version, file, sha256, author, applied_at
 
 -- name: take_schedule
-SELECT pg_try_advisory_xact_lock(hashtextextended('analytics/schedule', 0)) AS taken
+-- A process that stands still while it judges loses its turn to the others.
+SELECT pg_try_advisory_xact_lock(hashtextextended('analytics/schedule', 0)) AS taken,
+    set_config('idle_in_transaction_session_timeout', '120s', true)

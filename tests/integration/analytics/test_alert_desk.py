@@ -19,7 +19,7 @@ from services.analytics.alerts.silences import Silence
 from services.analytics.alerts.views import Views
 from services.analytics.audit import Who
 from services.analytics.database import Database, rows_of
-from services.analytics.errors import AlertStateError, UnknownAlertError
+from services.analytics.errors import AlertStateError, PostgresAwayError, UnknownAlertError
 from tests.integration.analytics.verdicts import THRESHOLD, of_key
 from tests.logins import as_service
 
@@ -81,6 +81,21 @@ async def test_many_detectors_at_once_make_one_alert_and_one_event(database: Dat
     await asyncio.gather(*(each.take([of_key("k1", LOW)]) for each in [desk, *others]))
     assert (await one_of(database)).last.subject_id == "k2"
     assert (await events_of(database))[2:] == [("VelocityAlert", "resolved")]
+
+
+async def test_a_process_that_stands_still_in_its_turn_loses_it_to_the_others(database: Database, desk: AlertDesk) -> None:
+    async def stood_still() -> None:
+        async with database.transaction() as connection:
+            await store.take_turn(connection)
+            (row,) = await (await connection.execute("SHOW idle_in_transaction_session_timeout")).fetchall()
+            assert row == {"idle_in_transaction_session_timeout": "30s"}
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
+            await desk.take([of_key("k1", HIGH)])
+            await store.open_alerts(connection)
+
+    with pytest.raises(PostgresAwayError):
+        await stood_still()
+    assert (await one_of(database)).state == "firing"
 
 
 async def test_an_alert_that_comes_back_is_the_same_one_and_what_comes_late_says_nothing(
