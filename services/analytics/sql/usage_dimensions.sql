@@ -37,7 +37,24 @@ arrayJoin(if(empty(u.tags), [''], CAST(u.tags, 'Array(String)')))
 substring(arrayFirst(pair -> startsWith(pair, concat({tag$n:String}, '=')), u.tags), length({tag$n:String}) + 2)
 
 -- name: day
-toDate(u.at, {zone:String})
+-- `day_starts` are the seconds in which the days begin, `day_names` what they are called.
+transform(
+    roundDown(toInt64(toUnixTimestamp(u.at)), {day_starts:Array(Int64)}),
+    {day_starts:Array(Int64)},
+    {day_names:Array(String)},
+    ''
+)
 
 -- name: hour
-toUnixTimestamp(toStartOfInterval(u.at, INTERVAL 1 HOUR, {zone:String}))
+-- `shift_starts` are the seconds from which clocks show `shifts` seconds past the hour of UTC. An hour ends where that changes.
+greatest(
+    roundDown(toInt64(toUnixTimestamp(u.at)), {shift_starts:Array(Int64)}),
+    toInt64(toUnixTimestamp(u.at)) - (
+        toInt64(toUnixTimestamp(u.at)) + transform(
+            roundDown(toInt64(toUnixTimestamp(u.at)), {shift_starts:Array(Int64)}),
+            {shift_starts:Array(Int64)},
+            {shifts:Array(Int64)},
+            toInt64(0)
+        )
+    ) % 3600
+)

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.analytics.errors import QueryRefusedError
+from services.analytics.usage_api.periods import HOUR_S, days, shifts
 
 PLAIN = ("account", "project", "key", "run", "model", "upstream_model", "route_type", "channel", "bucket", "tag")
 TAG_VALUE = "tag:"
@@ -46,8 +47,12 @@ class Question:
     @property
     def of_whole_hours(self) -> bool:
         """Whether hours in UTC suffice to tell its range, its days and its hours."""
-        ends = self.since.minute == self.until.minute == 0
-        return ends and (self.grain == "none" or _whole_hours(ZoneInfo(self.zone), self.since, self.until))
+        if self.since.minute or self.until.minute:
+            return False
+        span = (ZoneInfo(self.zone), self.since, self.until)
+        if self.grain == "day":
+            return all(begin % HOUR_S == 0 for begin in days(*span))
+        return self.grain == "none" or not any(shifts(*span).values())
 
 
 def question(  # noqa: PLR0917 - in the order in which they are read
@@ -164,10 +169,3 @@ def _zone(name: str) -> ZoneInfo:
 
 def _minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
-
-
-def _whole_hours(place: ZoneInfo, since: datetime, until: datetime) -> bool:
-    """Whether the zone keeps whole hours from UTC on every day of the range."""
-    days = range((until - since).days + 2)
-    offsets = (min(since + timedelta(days=day), until).astimezone(place).utcoffset() for day in days)
-    return all(offset is not None and offset % timedelta(hours=1) == timedelta(0) for offset in offsets)

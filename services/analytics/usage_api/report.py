@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from schemas.money import format_amount
 from services.analytics.errors import TransientError
 from services.analytics.sqlfile import queries
+from services.analytics.usage_api.periods import days, shifts
 from services.analytics.usage_api.question import FILTERS, TAG_VALUE, Question
 
 Row = Mapping[str, Any]
@@ -52,7 +53,7 @@ def parameters(asked: Question, limit: int, after: tuple[str, str, str] | None) 
     return {
         "from_s": int(asked.since.timestamp()),
         "to_s": int(asked.until.timestamp()),
-        "zone": asked.zone,
+        **_periods(asked),
         "everyone": int(asked.accounts is None),
         "accounts": sorted(asked.accounts or ()),
         **{name: asked.filters.get(name, "") for name in FILTERS},
@@ -124,6 +125,17 @@ def _written(lines: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(lines)
     return text.getvalue().encode()
+
+
+def _periods(asked: Question) -> dict[str, list[Any]]:
+    span = (ZoneInfo(asked.zone), asked.since, asked.until)
+    if asked.grain == "day":
+        found = days(*span)
+        return {"day_starts": list(found), "day_names": [day.isoformat() for day in found.values()]}
+    if asked.grain == "hour":
+        past = shifts(*span)
+        return {"shift_starts": list(past), "shifts": list(past.values())}
+    return {}
 
 
 def _table(asked: Question, side: str) -> str:

@@ -93,6 +93,21 @@ def _day(zone: str) -> Key:
     return lambda event: datetime.fromisoformat(event["occurred_at"]).astimezone(ZoneInfo(zone)).date().isoformat()
 
 
+def _hour(zone: str) -> Key:
+    """Back from the event, minute by minute, to where its hour began: at a full hour, or where the clocks were set by less."""
+    place, minute = ZoneInfo(zone), timedelta(minutes=1)
+
+    def begun(event: dict[str, Any]) -> str:
+        at = datetime.fromisoformat(event["occurred_at"]).replace(second=0, microsecond=0)
+        while (local := at.astimezone(place)).minute:
+            if (local - (at - minute).astimezone(place)) != minute:
+                break
+            at -= minute
+        return at.astimezone(place).isoformat()
+
+    return begun
+
+
 DIMENSIONS: list[tuple[str, str, Key]] = [
     ("account", "account_id", lambda event: event["account_id"]),
     ("project", "project_id", lambda event: event["data"]["key"]["project_id"]),
@@ -125,6 +140,28 @@ async def test_a_day_begins_at_midnight_in_the_time_zone(warehouse: Warehouse, t
     assert costs(report, "day") == spent(events, _day(zone))
     hours = await ask(warehouse, grain="hour", zone=zone)
     assert sum(row["requests"] for row in hours["data"]) == sum(asked_of(events, _day(zone)).values())
+
+
+@pytest.mark.parametrize(
+    ("zone", "begin"),
+    [
+        ("Australia/Lord_Howe", "2026-04-04T12:00:00+00:00"),
+        ("Australia/Lord_Howe", "2026-10-03T12:00:00+00:00"),
+        ("America/Vancouver", "2026-11-01T00:00:00+00:00"),
+        ("Asia/Kathmandu", "2026-11-20T00:00:00+00:00"),
+        ("Africa/Casablanca", "2026-11-20T00:00:00+00:00"),
+    ],
+)
+async def test_days_and_hours_are_those_of_the_zone_in_whose_midnights_the_range_is_named(
+    warehouse: Warehouse, zone: str, begin: str
+) -> None:
+    start = datetime.fromisoformat(begin)
+    events = await load(warehouse, [event for story in stories(80, seed=3, start=start, spread_s=90_000) for event in story])
+    span = {"since": begin, "until": (start + timedelta(days=2)).isoformat(), "zone": zone}
+    report = await ask(warehouse, grain="day", **span)
+    assert {row["day"]: row["requests"] for row in report["data"] if row["requests"]} == asked_of(events, _day(zone))
+    hours = await ask(warehouse, grain="hour", **span)
+    assert {row["hour"]: row["requests"] for row in hours["data"] if row["requests"]} == asked_of(events, _hour(zone))
 
 
 async def test_pages_in_turn_are_the_whole_report(warehouse: Warehouse, told: list[Event]) -> None:
