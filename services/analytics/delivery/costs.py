@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -13,7 +14,7 @@ from services.analytics.warehouse import Warehouse
 
 TIMEOUT_S = 5.0
 """A message does not wait longer for it."""
-SUBJECTS = frozenset({"key", "project", "account", "channel", "model"})
+SUBJECTS = frozenset({"key", "project", "account", "channel", "model", "route"})
 log = structlog.get_logger("analytics.delivery")
 
 
@@ -32,11 +33,11 @@ class WarehouseCosts:
         self._timeout_s = timeout_s
 
     async def cost(self, notice: Notice) -> Mapping[str, int]:
-        """As the notice has it, or as ClickHouse says."""
-        if notice.cost_nano or notice.subject_kind not in SUBJECTS:
+        """As the notice has it, or as ClickHouse says. Of a route the notice has what its window cost, which is not all."""
+        if notice.subject_kind not in SUBJECTS or (notice.cost_nano and notice.subject_kind != "route"):
             return notice.cost_nano
         parameters = {
-            "since": int(notice.window_start.timestamp()) if notice.event == "firing" else int(notice.fired_at.timestamp()),
+            "since": int(_noticed_since(notice).timestamp()),
             "until": int(notice.at.timestamp()),
             "kind": notice.subject_kind,
             "subject": notice.subject_id,
@@ -47,5 +48,11 @@ class WarehouseCosts:
                 rows = await self._warehouse.rows(queries("delivery_costs.sql")["cost_of_subject"], parameters)
         except (AnalyticsError, TimeoutError) as error:
             log.warning("cost_unavailable", error=type(error).__name__, alert_id=notice.alert_id)
-            return {}
+            return notice.cost_nano
         return {str(row["currency"]): int(row["nano"]) for row in rows}
+
+
+def _noticed_since(notice: Notice) -> datetime:
+    """When the window began in which it was noticed first: the same for every message, so that no later one tells of less."""
+    first = notice.fired_at - (notice.window_end - notice.window_start)
+    return min(first, notice.window_start) if notice.event == "firing" else first

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from services.analytics.delivery.costs import WarehouseCosts
 from services.analytics.delivery.notice import NOBODY, Owner
 from services.analytics.delivery.owners import EdgeOwners
+from services.analytics.signals.scheduled import route_subject
 from services.analytics.warehouse import Warehouse, connector
 from tests.unit.analytics.notices import AT, notice
 
@@ -132,6 +133,19 @@ async def test_the_cost_is_what_the_subject_was_charged_since_it_was_noticed(cos
     of_channel = notice(subject_kind="channel", subject_id="c", account_id="", project_id="", **bare)
     assert await costs.cost(of_channel) == {"USD": 11_120, "CNY": 3}
     assert await costs.cost(notice(subject_kind="system", **bare)) == {}
+
+
+async def test_no_later_message_tells_of_less_cost_than_an_earlier_one(costs: WarehouseCosts) -> None:
+    later: dict[str, Any] = {"cost_nano": {}, "at": AT + timedelta(minutes=5), "window_start": AT + timedelta(minutes=4)}
+    later["window_end"] = AT + timedelta(minutes=5)
+    for event in ("acknowledged", "resolved", "firing"):
+        assert await costs.cost(notice(event=event, **later)) == {"USD": 120, "CNY": 3}
+
+
+async def test_the_cost_of_a_route_is_that_since_it_was_noticed_and_not_of_its_last_window(costs: WarehouseCosts) -> None:
+    route = route_subject("acc_acme", "gpt-4o", "", "USD")
+    told = notice(event="resolved", subject_kind="route", subject_id=route.id, cost_nano={"USD": 5})
+    assert await costs.cost(told) == {"USD": 1_120}
 
 
 async def test_what_the_verdict_says_of_the_cost_counts(costs: WarehouseCosts) -> None:
