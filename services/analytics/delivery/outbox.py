@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 from schemas.envelope import new_id
 from services.analytics.alerts.machine import Alert, Transition
@@ -22,11 +23,14 @@ async def enqueue(
 ) -> int:
     """Write one row for each receiver, in the transaction that the connection is in; how many were new.
 
+    `receivers` are those of an alert that fires: whoever heard that hears how it goes on, whatever its rule says by then.
     Nothing for a step that nobody is told of. `alert` is the alert after the step; `action_state` says how far the action of
     its rule is: asked, done, failed, declined, or nothing.
     """
     notice = notice_of(alert, transition, action_state)
-    return 0 if notice is None else await put(connection, notice, receivers)
+    if notice is None:
+        return 0
+    return await put(connection, notice, receivers if notice.event == "firing" else await _who_hears(connection, notice))
 
 
 async def put(connection: psycopg.AsyncConnection[Any], notice: Notice, receivers: Iterable[str]) -> int:
@@ -47,3 +51,9 @@ async def put(connection: psycopg.AsyncConnection[Any], notice: Notice, receiver
         },
     )
     return cursor.rowcount
+
+
+async def _who_hears(connection: psycopg.AsyncConnection[Any], notice: Notice) -> list[str]:
+    rows = connection.cursor(row_factory=dict_row)
+    await rows.execute(queries("delivery.sql")["who_hears"].encode(), {"alert_id": notice.alert_id})
+    return [row["receiver"] for row in await rows.fetchall()]

@@ -160,9 +160,8 @@ class Queue:
             found = await _all(connection, "open_at_receiver", receiver=name, since=OPEN_SINCE)
             yield [
                 Waiting(row["delivery_id"], Notice.model_validate(row["notice"]), 0, row["created_at"])
-                for row in found
-                if row["state"] == "sent" and row["event"] != "resolved"
-            ][:MOST_ROWS]
+                for row in found[:MOST_ROWS]
+            ]
 
     async def end_orphans(self, known: Sequence[str], grace: timedelta = ORPHANS_AFTER) -> int:
         """Give up what is for receivers that the rule file does not name; how many."""

@@ -100,7 +100,21 @@ SELECT receiver, count(*) AS waiting, min(created_at) AS oldest
 FROM analytics.delivery WHERE state = 'waiting' GROUP BY receiver
 
 -- name: open_at_receiver
-SELECT DISTINCT ON (alert_id) delivery_id, event, state, notice, created_at
-FROM analytics.delivery
-WHERE receiver = %(receiver)s AND created_at > now() - %(since)s
-ORDER BY alert_id, position DESC
+-- What it was told last of each alert whose end was not to be told to it yet.
+SELECT DISTINCT ON (told.alert_id) told.delivery_id, told.notice, told.created_at
+FROM analytics.delivery AS told
+WHERE told.receiver = %(receiver)s AND told.state = 'sent' AND told.event <> 'resolved'
+  AND (told.created_at > now() - %(since)s
+       OR told.alert_id IN (SELECT alert_id::text FROM analytics.alert WHERE state IN ('firing', 'acknowledged')))
+  AND NOT EXISTS (
+      SELECT FROM analytics.delivery AS ended
+      WHERE ended.receiver = told.receiver AND ended.alert_id = told.alert_id AND ended.position > told.position
+        AND ended.event = 'resolved'
+  )
+ORDER BY told.alert_id, told.position DESC
+
+-- name: who_hears
+-- Who is told how an alert goes on: whoever was to be told that it fires, since it last was over.
+SELECT DISTINCT receiver FROM analytics.delivery
+WHERE alert_id = %(alert_id)s AND event = 'firing' AND position > coalesce(
+    (SELECT max(position) FROM analytics.delivery WHERE alert_id = %(alert_id)s AND event = 'resolved'), 0)

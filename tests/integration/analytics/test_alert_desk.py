@@ -124,6 +124,19 @@ async def test_receivers_are_told_in_the_transaction_of_the_step(database: Datab
     ]
 
 
+async def test_whoever_heard_an_alert_begin_hears_it_end_and_nobody_else_whatever_its_rule_says_by_then(
+    database: Database, desk: AlertDesk
+) -> None:
+    await desk.take([of_key("k1", HIGH, receivers=("pager",))])
+    await desk.take([of_key("k1", LOW, receivers=("ops",))])
+    await desk.take([of_key("k1", HIGH, receivers=("ops",))])
+    alert = await one_of(database)
+    await desk.act(UUID(alert.alert_id), ANN, "alert.acknowledge", acknowledge)
+    shown = reversed((await Views(database).detail(UUID(alert.alert_id)))["deliveries"])
+    told = [("pager", "firing"), ("pager", "resolved"), ("ops", "firing"), ("ops", "acknowledged")]
+    assert [(row["receiver"], row["event"]) for row in shown] == told
+
+
 async def test_what_people_do_is_in_the_history_and_in_the_audit_log(database: Database, desk: AlertDesk) -> None:
     await desk.take([of_key("k1", HIGH)])
     alert_id = (await one_of(database)).alert_id

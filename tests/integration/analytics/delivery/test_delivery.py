@@ -9,7 +9,7 @@ import trustme
 from structlog.testing import capture_logs
 
 from deploy.local.ports import free_port
-from schemas.envelope import now
+from schemas.envelope import new_id, now
 from services.analytics.delivery.outbox import put
 from tests.integration.analytics.delivery.rig import SECRET, Rig, until
 from tests.integration.analytics.delivery.server import ReceiverServer, serving
@@ -212,18 +212,31 @@ async def test_alertmanager_gets_a_storm_in_one_call(rig: Rig, server: ReceiverS
     assert len(server.alerts) == 50
 
 
+STILL_OPEN = """
+INSERT INTO analytics.alert (
+    alert_id, rule, subject_kind, subject_id, signal, account_id, state, opened_at, fired_at, document, updated_at
+) VALUES ('{alert_id}', 'r', 'key', 'k', 's', '', 'acknowledged', now(), now(), '{{}}', now())
+"""
+
+
 async def test_alertmanager_is_told_again_of_what_still_fires_and_of_nothing_that_is_over(
     rig: Rig, server: ReceiverServer
 ) -> None:
-    rig.receiver("prometheus", kind="alertmanager", url=server.url, allow_http=True)
+    events = ["firing", "resolved"]
+    rig.receiver("prometheus", kind="alertmanager", url=server.url, allow_http=True, events=events)
     await rig.storm(2)
+    await rig.tell(notice("alr_0", "acknowledged"))
     await rig.tell(notice("alr_1", "resolved"))
+    old = str(new_id())
+    await rig.tell(notice(old))
     async with rig.running():
-        await until(lambda: rig.all_ended(3), "all are told")
+        await until(lambda: rig.all_ended(5), "all are told")
+    await rig.change("UPDATE analytics.delivery SET created_at = created_at - interval '8 days' WHERE alert_id <> 'alr_0'")
+    await rig.change(STILL_OPEN.format(alert_id=old))
     server.alerts.clear()
     async with rig.running():  # which keeps house first
         await until(lambda: server.alerts, "it is told again")
-    assert set(server.alerts) == {"alr_0"}
+    assert set(server.alerts) == {"alr_0", old}
 
 
 async def test_a_receiver_is_told_only_of_the_events_that_it_asked_for(rig: Rig, server: ReceiverServer) -> None:
