@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
@@ -16,6 +16,8 @@ from services.analytics.alerts.loader_lag import LoaderLag
 from services.analytics.alerts.wiring import Alerts
 from services.analytics.database import Database
 from services.analytics.delivery.wiring import Deliveries
+from services.analytics.drilldown import api as drilldown_api
+from services.analytics.drilldown.peer import Peer
 from services.analytics.identity import Identity
 from services.analytics.live_feed import LiveFeed
 from services.analytics.loader import STOP_TIMEOUT_S, Loader, Wiring
@@ -62,7 +64,7 @@ def build(settings: Settings) -> FastAPI:
         await alerts.stop()
         await deliveries.stop()
         await _stop(loader, app.state.loader_task)
-        for opened in (identity, reading, judging, sql, writing, database):
+        for opened in (identity, edge, settlement, reading, judging, sql, writing, database):
             if opened is not None:
                 await opened.close()
 
@@ -76,6 +78,7 @@ def build(settings: Settings) -> FastAPI:
     )
     http_errors.install(app)
     identity = Identity(settings.edge_url, settings.analytics_token.get_secret_value())
+    edge, settlement = Peer("edge", settings.edge_url), Peer("settlement", settings.settlement_url)
     app.add_middleware(Door, settings.admin_token.get_secret_value(), identity)
     app.add_middleware(Replies, http_errors.fault)
     app.include_router(admin_api.router(reading, loader.state))
@@ -83,10 +86,9 @@ def build(settings: Settings) -> FastAPI:
         app.include_router(routes)
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))
-    app.include_router(dashboard_api.data_router(reading))
-    app.include_router(usage_api.admin_router(reading))
-    app.include_router(usage_api.internal_router(reading, settings.edge_token.get_secret_value()))
-    app.include_router(internal_api.router(reading, settings.edge_token.get_secret_value()))
+    drilldown = drilldown_api.router(reading, edge, settlement)
+    for routes in (dashboard_api.data_router(reading), drilldown, *_usage(settings, reading)):
+        app.include_router(routes)
     dashboard_api.add_page(app)
     if sql is not None:
         bounds = Bounds(seconds=settings.sql_seconds, rows=settings.sql_rows, memory_bytes=settings.sql_memory_bytes)
@@ -95,6 +97,12 @@ def build(settings: Settings) -> FastAPI:
     _add_health(app, loader)
     require_permissions(app)
     return app
+
+
+def _usage(settings: Settings, reading: Warehouse) -> tuple[APIRouter, ...]:
+    """What is used, for people and for edge."""
+    token = settings.edge_token.get_secret_value()
+    return usage_api.admin_router(reading), usage_api.internal_router(reading, token), internal_api.router(reading, token)
 
 
 def _loader(settings: Settings, warehouse: Warehouse) -> Loader:

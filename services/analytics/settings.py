@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     edge_token: SecretStr = Field(min_length=1, validation_alias="TOLLBOOK_EDGE_TOKEN")
     edge_url: str = Field(default="", validation_alias="TOLLBOOK_EDGE_URL")
     router_url: str = Field(default="", validation_alias="TOLLBOOK_ROUTER_URL")
+    settlement_url: str = Field(default="", validation_alias="TOLLBOOK_SETTLEMENT_URL")
+    """Who is asked how far the ledger is. Empty: the dashboard shows that nobody says so."""
     analytics_token: SecretStr = Field(default=SecretStr(""), validation_alias="TOLLBOOK_ANALYTICS_TOKEN")
     sql_token: SecretStr = Field(default=SecretStr(""), validation_alias="TOLLBOOK_SQL_TOKEN")
     sql_seconds: int = Field(default=10, ge=1, le=300, validation_alias="TOLLBOOK_SQL_SECONDS")

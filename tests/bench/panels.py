@@ -22,6 +22,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Table as Grid
 
+from services.analytics.drilldown.desk import statement
+from services.analytics.drilldown.question import Filter, Question
 from services.analytics.sqlfile import queries
 from services.analytics.timerange import TimeRange
 from services.analytics.warehouse import connector
@@ -48,6 +50,23 @@ class Timed:
     ms: float
     cpu_ms: float
     rows: int
+
+
+LISTS = {
+    "all requests": ("ended", Filter()),
+    "of a key": ("ended", Filter(key_id="key_000000000993")),
+    "of a key that is not there": ("ended", Filter(key_id="nobody")),
+    "with a tag": ("ended", Filter(tag="team=t4")),
+    "with a tag that is not there": ("ended", Filter(tag="team=nobody's")),
+    "failed": ("ended", Filter(outcomes=("failed",))),
+    "rejected": ("ended", Filter(outcomes=("rejected",))),
+    "failed on a busy channel": ("failures", Filter(failed_on="channel-5")),
+    "failed on a quiet channel, by class": ("failures", Filter(failed_on="channel-19", error="timeout")),
+    "failed on a channel that is not there": ("failures", Filter(failed_on="nobody")),
+    "steps between two channels": ("steps", Filter(fell_from="channel-5", fell_to="channel-6")),
+}
+"""The list of requests behind a figure: usual questions, and those that find little or nothing and so read the most."""
+FORGETFUL = "SETTINGS use_query_condition_cache = 0"
 
 
 def parameters_of(sql: str, time_range: TimeRange) -> dict[str, Any]:
@@ -88,12 +107,21 @@ def asked() -> Iterator[tuple[str, Asked]]:
     for file_name in FILES:
         for name, sql in queries(file_name).items():
             yield f"{file_name.removesuffix('.sql')}.{name}", partial(_of_dashboard, sql)
+    for label, (name, given) in LISTS.items():
+        yield f"list: {label}", partial(_of_list, name, given)
     for target in targets():
         yield f"grafana {target.dashboard}: {target.panel}", partial(_of_grafana, target.sql)
 
 
 def _of_dashboard(sql: str, _: datetime, span: TimeRange) -> tuple[str, dict[str, Any]]:
     return sql, parameters_of(sql, span)
+
+
+def _of_list(name: str, given: Filter, end: datetime, span: TimeRange) -> tuple[str, dict[str, Any]]:
+    begin = datetime.fromtimestamp(span.since_s, UTC)
+    asked = Question(since=begin, until=end, only=given)
+    # What was asked before is remembered by the engine: a first question takes as long as this.
+    return f"{statement(name, tagged=bool(given.tag))}\n{FORGETFUL}", asked.parameters
 
 
 def _of_grafana(sql: str, end: datetime, span: TimeRange) -> tuple[str, dict[str, Any]]:

@@ -1,45 +1,35 @@
 """The dashboard: its data are the events' sums, and its page, in a real Chromium, shows these data."""
 
 import asyncio
-import re
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from schemas.attempts import AttemptFinished, FallbackTaken, RequestCompleted
 from schemas.envelope import Event
 from schemas.ledger import Captured
 from schemas.money import format_amount
 from schemas.requests import RequestRejected
+from tests.browser import (
+    LIVE_WITHIN_MS,
+    PAGE_BYTES_BEYOND_THE_CHARTS,
+    browsing,
+    bytes_beyond_the_charts,
+    fits_the_screen,
+    text_of,
+)
 from tests.integration.analytics.process import ADMIN_TOKEN, Analytics, running, until
 from tests.integration.analytics.stories import publish, stories
 from tests.integration.analytics.verdicts import of_key, say
 
-CHROMIUM_FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-)
-CALLS_OF_A_LOAD = 4  # series, tables, alerts and the lag, at the same time
-LIVE_WITHIN_MS = 20_000
-PAGE_BYTES_BEYOND_THE_CHARTS = 300_000
-CHART_LIBRARY = "echarts"
+HOSTILE = "<img src=x>"
+CALLS_OF_A_LOAD = 5  # series, tables, alerts, the loader's lag and the ledger's, at the same time
 E = TypeVar("E", bound=Event)
-
-
-@pytest.fixture
-def chromium() -> str:
-    """The path of Debian's Chromium. Its absence fails: the page must not go unseen."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "install chromium: the dashboard is tested in a real browser"
-    return found
 
 
 def tell(analytics: Analytics, events: list[Event]) -> None:
@@ -114,31 +104,11 @@ def check_tables(data: dict[str, Any], events: list[Event]) -> None:
     assert data["latency"]["latency_p50"] == pytest.approx(latencies[len(latencies) // 2], rel=0.02)
 
 
-@contextmanager
-def browsing(chromium: str) -> Iterator[tuple[Page, list[str], dict[str, int]]]:
-    """A page, the problems that it reports, and the bytes of each file that it loads."""
-    problems: list[str] = []
-    sizes: dict[str, int] = {}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
-        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
-        page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("requestfinished", lambda request: sizes.update({request.url: request.sizes()["responseBodySize"]}))
-        yield page, problems, sizes
-        browser.close()
-
-
 def _wait_for_refusal(page: Page, problems: list[str]) -> None:
     """Until the console has told of each refused call, and of nothing else: the page already speaks after the first of them."""
     while len(problems) < CALLS_OF_A_LOAD:
         page.wait_for_event("console", timeout=LIVE_WITHIN_MS)
     assert [problem for problem in problems if "401" not in problem] == []
-
-
-def text_of(page: Page, selector: str) -> str:
-    """What the page says in one place."""
-    return str(page.locator(selector).inner_text())
 
 
 def check_page(page: Page, data: dict[str, Any]) -> None:
@@ -154,7 +124,7 @@ def check_page(page: Page, data: dict[str, Any]) -> None:
     assert page.locator(".chart canvas").count() == 8
     assert page.locator("#keys tbody tr").count() == 6
     assert "key000000000" in text_of(page, "#alerts")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page is wider than a phone"
+    assert fits_the_screen(page), "the page is wider than a phone"
 
 
 def check_filter(page: Page, events: list[Event]) -> None:
@@ -177,7 +147,16 @@ def check_filter(page: Page, events: list[Event]) -> None:
     assert page.evaluate(marked) == 2, "both alerts are drawn into the chart"
 
 
-def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium: str, tmp_path: Path) -> None:
+def check_window_names(page: Page) -> None:
+    """What an alert is about is drawn as text, whatever it is made of: a tooltip's answer is read as markup."""
+    areas = "echarts.getInstanceByDom(document.getElementById('requests')).getOption().series[0].markArea"
+    said = page.evaluate(f"{areas}.data.map(([begin]) => {areas}.tooltip.formatter(begin))")
+    assert [HOSTILE in text or "<" in text for text in said] == [False, False]
+    assert sum("&lt;img" in text for text in said) == 1
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     events = an_hours_events(now)
     analytics.environment["TZ"] = "UTC"
@@ -189,7 +168,7 @@ def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium:
         data = analytics.get("/admin/dashboard/series", **span).json()
         check_series(data, events)
         check_tables(analytics.get("/admin/dashboard/tables", **span).json(), events)
-        with browsing(chromium) as (page, problems, sizes):
+        with browsing() as (page, problems, sizes):
             page.goto(f"{analytics.url}/dashboard")
             page.fill("#token", "not the token")
             page.click("#token-form button")
@@ -203,14 +182,15 @@ def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, chromium:
             page.wait_for_selector("#keys tbody tr")
             check_page(page, data)
             assert text_of(page, "#total-firing") == "1"
-            say(analytics, of_key("key000200001", 400_000))
+            say(analytics, of_key(HOSTILE, 400_000))
             expect(page.locator("#total-firing")).to_have_text("2", timeout=LIVE_WITHIN_MS)
-            assert "key000200001" in text_of(page, "#alerts")
+            assert HOSTILE in text_of(page, "#alerts")
+            assert text_of(page, "#total-ledger") == "away", "nobody told analytics where settlement is"
             check_filter(page, events)
+            check_window_names(page)
             page.click("#ranges button >> text=15m")
             expect(page.locator("#total-requests")).not_to_have_text(str(sum(data["totals"]["requests"].values())))
             page.screenshot(path=tmp_path / "phone.png", full_page=True)
             assert problems == []
-            own = {url: size for url, size in sizes.items() if not re.search(rf"{CHART_LIBRARY}|/admin/", url)}
-            assert 0 < sum(own.values()) < PAGE_BYTES_BEYOND_THE_CHARTS
+            assert 0 < bytes_beyond_the_charts(sizes) < PAGE_BYTES_BEYOND_THE_CHARTS
             assert {url for url in sizes if not url.startswith(analytics.url)} == set()

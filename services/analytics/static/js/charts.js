@@ -29,12 +29,19 @@ function chartOf(element) {
   return chart;
 }
 
-function show(element, build) {
+function show(element, build, choose) {
   drawn.set(element, build);
-  chartOf(element).setOption({ animation: false, color: PALETTE[mode()], textStyle: { fontFamily: "inherit", color: colour("--muted") }, ...build() }, true);
+  const chart = chartOf(element);
+  chart.off("click");
+  if (choose) chart.on("click", { componentType: "series" }, choose);
+  draw(chart, build);
 }
 
-dark.addEventListener("change", () => drawn.forEach((build, element) => element.isConnected && show(element, build)));
+function draw(chart, build) {
+  chart.setOption({ animation: false, color: PALETTE[mode()], textStyle: { fontFamily: "inherit", color: colour("--muted") }, ...build() }, true);
+}
+
+dark.addEventListener("change", () => drawn.forEach((build, element) => element.isConnected && draw(chartOf(element), build)));
 
 export function forget(element) {
   drawn.delete(element);
@@ -76,14 +83,15 @@ function shades(marks) {
     silent: false,
     itemStyle: { color: colour("--bad"), opacity: 0.14 },
     label: { show: false },
-    tooltip: { formatter: ({ name }) => name, trigger: "item" },
+    // The name of what an alert is about is a client's text, and a formatter's answer is read as markup.
+    tooltip: { formatter: ({ name }) => echarts.format.encodeHTML(name), trigger: "item" },
     data: marks.map(([begin, end, name]) => [{ xAxis: begin, name }, { xAxis: end }]),
   };
 }
 
-// Stacked bars over time. `series` are {name, values}; `colours` fixes a colour per name.
-export function bars(element, times, series, { format = compact, colours = () => ({}), marks = [] } = {}) {
-  show(element, () => ({
+// Stacked bars over time. `series` are {name, values}; `colours` fixes a colour per name, `choose` is told of a click: (name, step).
+export function bars(element, times, series, { format = compact, colours = () => ({}), marks = [], choose } = {}) {
+  const build = () => ({
     ...axes(times, span(times), format),
     legend: legend(),
     tooltip: tooltip(format),
@@ -97,7 +105,8 @@ export function bars(element, times, series, { format = compact, colours = () =>
       itemStyle: colours()[name] ? { color: colours()[name] } : undefined,
       emphasis: { focus: "series" },
     })),
-  }));
+  });
+  show(element, build, choose && (({ seriesName, dataIndex }) => choose(seriesName, dataIndex)));
 }
 
 // Lines over time; a step without a value is a gap, and a lonely value a dot.
@@ -121,16 +130,17 @@ export function lines(element, times, series, { format, marks = [] }) {
   }));
 }
 
-// Horizontal stacked bars: one per row {label, parts: {name: value}}.
-export function rows(element, items, { format = compact } = {}) {
+// Horizontal stacked bars: one per row {label, parts: {name: value}}; `choose` is told of a click: (label, name).
+export function rows(element, items, { format = compact, choose } = {}) {
   const names = [...new Set(items.flatMap((item) => Object.keys(item.parts)))].sort();
   element.style.height = `${Math.max(120, 62 + 34 * items.length)}px`;
-  show(element, () => ({
+  const build = () => ({
     grid: { left: 8, right: 16, top: 6, bottom: 34, containLabel: true },
     legend: legend(),
     tooltip: { ...tooltip(format), axisPointer: { type: "shadow" } },
     xAxis: { type: "value", splitNumber: 4, minInterval: 1, splitLine: { lineStyle: { color: colour("--line") } }, axisLabel: { color: colour("--muted"), formatter: format } },
     yAxis: { type: "category", inverse: true, data: items.map((item) => item.label), axisTick: { show: false }, axisLine: { lineStyle: { color: colour("--line") } }, axisLabel: { color: colour("--text") } },
     series: names.map((name) => ({ name, type: "bar", stack: "all", barMaxWidth: 18, data: items.map((item) => item.parts[name] ?? 0) })),
-  }));
+  });
+  show(element, build, choose && (({ name, seriesName }) => choose(name, seriesName)));
 }

@@ -31,3 +31,26 @@ export function clock(seconds, spanSeconds) {
 }
 
 export const instant = (text) => (text === null ? "–" : new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "medium", hour12: false }));
+
+export const money = (text, currency) => `${amount(text)} ${currency ?? ""}`.trim();
+
+// Nano of a currency, a number or a BigInt, as the whole decimal text: 1500000000 → "1.50", 1 → "0.000000001".
+export function exact(nano, currency) {
+  if (nano === null || nano === undefined) return "–";
+  const value = BigInt(nano);
+  const digits = (value < 0n ? -value : value).toString().padStart(10, "0");
+  const places = digits.slice(-9).replace(/0+$/, "").padEnd(2, "0");
+  return `${value < 0n ? "-" : ""}${digits.slice(0, -9)}.${places} ${currency ?? ""}`.trim();
+}
+
+export function tokens(usage) {
+  const kinds = [["input_tokens", "in"], ["cached_input_tokens", "cached"], ["cache_write_tokens", "cache-write"], ["output_tokens", "out"]];
+  return kinds.filter(([name]) => usage[name]).map(([name, said]) => `${count(usage[name])} ${said}`).join(", ") || "none";
+}
+
+// Seconds as people say them: 0.4 s, 12 s, 3 min, 2.5 h.
+export function duration(seconds) {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}

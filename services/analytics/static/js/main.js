@@ -1,21 +1,15 @@
-// The page: which range, when to ask again, and what to say when something does not answer.
+// The page: what its address asks for, when to ask again, and what to say when something does not answer.
 
-import { NotSignedIn, get, token } from "./api.js";
+import { NotSignedIn, get, parsed, text, token } from "./api.js";
+import { pressControls, startControls } from "./controls.js";
 import { showAlerts, showSeries, showTables, showTotals } from "./panels.js";
+import { go, here, times } from "./place.js";
+import { showReceipt } from "./receipt.js";
+import { askedOf, showRequests } from "./requests.js";
 
-const RANGES = [["15m", 900], ["1h", 3600], ["6h", 21600], ["24h", 86400], ["7d", 604800], ["30d", 2592000]];
-const DEFAULT = "1h";
 const at = (id) => document.getElementById(id);
-const FILTERS = ["key_id", "project_id", "tag"];
-const place = () => new URLSearchParams(`range=${location.hash.slice(1)}`);
-const asked = () => (RANGES.some(([name]) => name === place().get("range")) ? place().get("range") : DEFAULT);
-const filters = () => Object.fromEntries(FILTERS.map((name) => [name, place().get(name) ?? ""]).filter(([, value]) => value));
-
-// The range and the filters are in the address, so that a view can be sent to somebody who has a token, too.
-function go(range, only) {
-  const rest = new URLSearchParams(Object.entries(only).filter(([, value]) => value)).toString();
-  location.hash = rest ? `${range}&${rest}` : range;
-}
+const VIEWS = ["board", "list", "receipt"];
+const FILTERED = ["key_id", "project_id", "tag"];
 
 let timer = 0;
 let loading = null;
@@ -24,32 +18,64 @@ let shownAt = 0;
 // A longer range changes slower and costs more to ask for.
 const pauseMs = (seconds) => (seconds <= 3600 ? 5000 : seconds <= 86400 ? 15000 : 60000);
 
+// Loads what the address asks for. Returns in how many ms to ask again, 0 where nothing changes any more.
 async function load() {
-  const seconds = RANGES.find(([name]) => name === asked())[1];
-  const to = Math.floor(Date.now() / 1000) + 1;
-  const range = { from: new Date((to - seconds) * 1000).toISOString(), to: new Date(to * 1000).toISOString() };
-  const only = filters();
-  const [series, tables, alerts, lag] = await Promise.all([
+  const place = here();
+  if (place.receipt) return await loadReceipt(place);
+  const span = times(place);
+  const range = { from: new Date(span.from).toISOString(), to: new Date(span.to).toISOString() };
+  const only = Object.fromEntries(FILTERED.filter((name) => place[name]).map((name) => [name, place[name]]));
+  await (place.view === "requests" ? loadRequests(place, range) : loadBoard(place, range, only));
+  return span.live && !place.after ? pauseMs(span.seconds) : 0;
+}
+
+async function loadBoard(place, range, only) {
+  const [series, tables, alerts, lag, ledger] = await Promise.all([
     get("/admin/dashboard/series", { ...range, ...only }),
     get("/admin/dashboard/tables", { ...range, ...only }),
     get("/admin/alerts", range),
-    lagOf(),
+    ifItAnswers("/admin/lag"),
+    ifItAnswers("/admin/dashboard/ledger"),
   ]);
   const shown = only.key_id ? alerts.data.filter((alert) => alert.subject_id === only.key_id) : alerts.data;
-  showBoard();
+  if (isElsewhere(place)) return;
+  show("board");
   showSeries(series, shown);
-  showTables(tables, (key_id) => go(asked(), { ...filters(), key_id }));
+  showTables(tables, (key_id) => go({ ...here(), key_id }));
   showAlerts(shown);
-  showTotals(series, tables, shown, lag);
-  shownAt = Date.now();
-  document.body.dataset.loaded = String(shownAt);
-  return pauseMs(seconds);
+  showTotals(series, tables, shown, lag, ledger);
+  loaded();
 }
 
-// While the loader is not loading it cannot say how far it is: the rest of the page is shown all the same.
-async function lagOf() {
+async function loadRequests(place, range) {
+  const page = await get("/admin/requests", { ...range, ...askedOf(place) });
+  if (isElsewhere(place)) return;
+  show("list");
+  showRequests(page);
+  loaded();
+}
+
+// A receipt changes until its request is settled, and when money is given back: it is asked for again when it is opened again.
+async function loadReceipt(place) {
+  const told = await text(`/admin/accounts/${encodeURIComponent(place.of ?? "")}/receipts/${encodeURIComponent(place.receipt)}`);
+  if (isElsewhere(place)) return 0;
+  show("receipt");
+  showReceipt(parsed(told), told);
+  loaded();
+  return 0;
+}
+
+const isElsewhere = (place) => JSON.stringify(place) !== JSON.stringify(here());
+
+function loaded() {
+  shownAt = Date.now();
+  document.body.dataset.loaded = String(shownAt);
+}
+
+// While the loader or settlement is away, one cannot say how far it is: the rest of the page is shown all the same.
+async function ifItAnswers(path) {
   try {
-    return await get("/admin/lag");
+    return await get(path);
   } catch (error) {
     if (error instanceof NotSignedIn) throw error;
     return null;
@@ -66,67 +92,70 @@ async function refresh() {
     say("");
   } catch (error) {
     if (error instanceof NotSignedIn) return signIn(token.get() ? error.message : "");
-    say(`The dashboard could not be brought up to date: ${error.message}`);
+    blank(viewOf(here()));
+    say(`This could not be brought up to date: ${error.message}`);
   } finally {
     loading = null;
   }
-  if (at("refresh").checked) timer = setTimeout(() => (document.hidden ? (timer = 0) : refresh()), pause);
+  if (at("refresh").checked && pause) timer = setTimeout(() => (document.hidden ? (timer = 0) : refresh()), pause);
 }
 
-function say(text) {
-  at("problem").hidden = text === "";
-  at("problem").textContent = text;
-  if (text && at("board").hidden) showBoard();
+function say(problem) {
+  at("problem").hidden = problem === "";
+  at("problem").textContent = problem;
 }
 
-function showBoard() {
+const viewOf = (place) => (place.receipt ? "receipt" : place.view === "requests" ? "list" : "board");
+
+// What was asked for is not there: nothing of before may stand in its place.
+function blank(view) {
+  if (view === "receipt") at("receipt-body").replaceChildren();
+  if (view === "list" && at("list").hidden) at("requests-list").replaceChildren();
+  show(view);
+}
+
+function show(view) {
   at("signin").hidden = true;
-  at("board").hidden = at("controls").hidden = false;
+  at("controls").hidden = false;
+  for (const name of VIEWS) {
+    if (name === view && at(name).hidden) scrollTo(0, 0);
+    at(name).hidden = name !== view;
+  }
 }
 
 function signIn(problem) {
   token.clear();
-  at("board").hidden = at("controls").hidden = true;
+  for (const name of [...VIEWS, "controls", "problem"]) at(name).hidden = true;
   at("signin").hidden = false;
   at("token-problem").textContent = problem;
   at("token").focus();
 }
 
-function press() {
-  for (const button of at("ranges").children) button.setAttribute("aria-pressed", String(button.textContent === asked()));
-  const only = filters();
-  for (const name of FILTERS) at("filters").elements[name].value = only[name] ?? "";
-  at("all").hidden = Object.keys(only).length === 0;
+function freshness() {
+  const place = here();
+  if (!shownAt || place.receipt) return "";
+  if (!times(place).live) return "not live: it is over";
+  if (place.after) return "not live: an older page";
+  return `updated ${Math.round((Date.now() - shownAt) / 1000)} s ago`;
 }
 
 function start() {
-  for (const [name] of RANGES) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = name;
-    button.addEventListener("click", () => go(name, filters()));
-    at("ranges").append(button);
-  }
-  press();
+  startControls();
+  pressControls();
   addEventListener("hashchange", async () => {
-    press();
+    pressControls();
     await loading?.catch(() => {});
     refresh();
   });
-  document.addEventListener("visibilitychange", () => !document.hidden && !timer && !at("board").hidden && at("refresh").checked && refresh());
+  document.addEventListener("visibilitychange", () => !document.hidden && !timer && at("signin").hidden && at("refresh").checked && times(here()).live && refresh());
   at("refresh").addEventListener("change", (event) => (event.target.checked ? refresh() : clearTimeout(timer)));
-  at("filters").addEventListener("submit", (event) => {
-    event.preventDefault();
-    go(asked(), Object.fromEntries(FILTERS.map((name) => [name, at("filters").elements[name].value.trim()])));
-  });
-  at("all").addEventListener("click", () => go(asked(), {}));
   at("token-form").addEventListener("submit", (event) => {
     event.preventDefault();
     token.set(at("token").value.trim());
     at("token").value = "";
     refresh();
   });
-  setInterval(() => (at("freshness").textContent = shownAt ? `updated ${Math.round((Date.now() - shownAt) / 1000)} s ago` : ""), 1000);
+  setInterval(() => (at("freshness").textContent = freshness()), 1000);
   token.get() ? refresh() : signIn("");
 }
 
