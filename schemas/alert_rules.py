@@ -110,7 +110,8 @@ KeyAction = Literal["none", "ask", "freeze_key", "freeze_project"]
 ChannelAction = Literal["none", "ask", "freeze_channel"]
 NoAction = Literal["none"]
 Notify = Annotated[tuple[ReceiverName, ...], Field(max_length=16)]
-Runbook = Annotated[str, Field(max_length=2_000)]
+Runbook = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")]
+"""Without NUL, which Postgres does not keep: an alert that cannot be written down would hold up all others."""
 
 
 class FilePart(BaseModel):

@@ -77,6 +77,7 @@ def test_an_override_can_switch_a_rule_off() -> None:
             "names two rules",
         ),
         ("rules:\n  - {id: x, >signal: [}", "parsing"),
+        ('rules:\n  - {id: x, signal: mix_change, floor: 0.1, runbook: >"a\\0"}', "rules.runbook"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_column_and_reason(text: str, words: str) -> None:
