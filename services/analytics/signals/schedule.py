@@ -5,7 +5,7 @@ Verdicts are level-triggered, so what is judged twice changes nothing; the lock 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -26,7 +26,9 @@ from services.analytics.warehouse import Warehouse
 
 EVERY_S = 15.0
 FIRST_S = 2.0
-"""So often baselines are asked for until they were read once: before that nothing is judged."""
+"""So often baselines are asked for until they were read once."""
+HELD_S = 600.0
+"""So long nothing is judged before they were. Rules that are never judged would be worse than floors alone."""
 RETRY_S = 60.0
 """After so long baselines that could not be read are asked for again; the last known count meanwhile."""
 SQL = "signals.sql"
@@ -44,23 +46,27 @@ class Schedule:
         self._book = book
         self._desk = desk
         self._clock = clock
+        self._begun_s = clock()
         self._next_read_s = 0.0
         self.usuals = Usuals()
 
     async def run(self) -> None:
         """Judge again and again, until it is cancelled."""
         while True:
-            try:
-                await self.refresh()
-                await self.judge()
-            except TransientError as error:
-                metrics.SCHEDULE_FAILURES.inc()
-                log.warning("scheduled rules were not judged", reason=str(error)[:200])
-            except Exception:
-                # Tried again: rules that are judged no more would be worse.
-                metrics.SCHEDULE_FAILURES.inc()
-                log.exception("the schedule met a fault")
+            await self._tried("baselines were not read", self.refresh)
+            await self._tried("scheduled rules were not judged", self.judge)
             await asyncio.sleep(EVERY_S if self.usuals.hour else FIRST_S)
+
+    async def _tried(self, failed: str, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except TransientError as error:
+            metrics.SCHEDULE_FAILURES.inc()
+            log.warning(failed, reason=str(error)[:200])
+        except Exception:
+            # Tried again: rules that are judged no more would be worse.
+            metrics.SCHEDULE_FAILURES.inc()
+            log.exception("the schedule met a fault")
 
     async def refresh(self) -> None:
         """Read the baselines of the hour, once."""
@@ -74,7 +80,7 @@ class Schedule:
 
     async def judge(self) -> None:
         """Judge every scheduled rule once, unless another process does so now. Nothing before it is known what is usual."""
-        if not self.usuals.hour:
+        if not self.usuals.hour and self._clock() - self._begun_s < HELD_S:
             return
         async with self._database.transaction() as connection:
             if not (await rows_of(connection, "rules.sql", "take_schedule"))[0]["taken"]:

@@ -13,6 +13,7 @@ from services.analytics.alerts.desk import AlertDesk
 from services.analytics.audit import Who
 from services.analytics.database import Database
 from services.analytics.signals.backtest import backtest
+from services.analytics.signals.history import Usuals
 from services.analytics.signals.past import past_of
 from services.analytics.signals.rule_book import RuleBook
 from services.analytics.signals.rule_file import parse_rules
@@ -59,6 +60,10 @@ class Ground:
         """Judge once; rule, subject and state of every alert."""
         await self.schedule.refresh()
         await self.schedule.judge()
+        return await self.opened()
+
+    async def opened(self) -> list[tuple[str, str, str]]:
+        """Rule, subject and state of every alert."""
         rows = await self._database.rows("alerts.sql", "open_alerts")
         found: list[dict[str, Any]] = [row["document"] for row in rows]
         return sorted((each["last"]["rule"], each["last"]["subject_id"], each["state"]) for each in found)
@@ -100,6 +105,10 @@ async def test_nothing_is_judged_before_it_is_known_what_is_usual(ground: Ground
     ground.used("usage_minute", NOW_S - 120, requests=100, cost_nano=9 * 10**9)
     await ground.schedule.judge()
     assert await ground.judged() == []
+    ground.schedule.usuals = Usuals()
+    ground.now_s += 600
+    await ground.schedule.judge()
+    assert [rule for rule, _, _ in await ground.opened()] == ["spend"]
 
 
 async def test_an_alert_of_a_rule_that_is_gone_is_over(ground: Ground) -> None:
