@@ -2,14 +2,17 @@
 
 import shlex
 from dataclasses import dataclass
-from urllib.parse import quote
+from datetime import timedelta
+from urllib.parse import urlencode
 
-from schemas.money import format_amount
+from schemas.money import NANO_PER_UNIT, format_amount
 from schemas.plain_text import shown
 from services.analytics.delivery.notice import Notice, Owner
 
 LONGEST = 300
 """Characters of a text that somebody else chose."""
+AROUND = timedelta(minutes=30)
+"""What the dashboard shows before and after an alert."""
 FREEZABLE = {"key": "keys", "project": "projects", "account": "accounts", "channel": "channels"}
 SIGNALS = {
     "tokens_per_minute_by_key": "tokens per minute of a key",
@@ -59,7 +62,7 @@ class Told:
 
 def told(notice: Notice, owner: Owner, dashboard_url: str) -> Told:
     """The notice in words. `dashboard_url` empty: no link."""
-    dashboard = f"{dashboard_url}#alert={quote(notice.alert_id, safe='')}" if dashboard_url else ""
+    dashboard = f"{dashboard_url}#{_place(notice)}" if dashboard_url else ""
     return Told(
         headline=_headline(notice, owner),
         what=_what(notice, owner),
@@ -84,9 +87,12 @@ def number(value: float) -> str:
 
 
 def measured(value: float, unit: str) -> str:
-    """A figure with its unit; a ratio as a percentage."""
-    if unit == "ratio":
+    """A figure with its unit; a share as a percentage, money as an amount of its currency."""
+    if unit == "share":
         return f"{number(value * 100)}%"
+    if unit.startswith("nano "):
+        amount = value / NANO_PER_UNIT
+        return f"{amount:{',.2f' if amount >= 1 else '.3g'}} {clean(unit.removeprefix('nano '))}"
     return f"{number(value)} {clean(unit.replace('_', ' '))}".rstrip()
 
 
@@ -111,6 +117,16 @@ def freeze_command(notice: Notice, verb: str = "freeze") -> str:
         return ""
     reason = shlex.quote(f"alert {clean(notice.alert_id, 128)}")
     return f"tollbook {group} {verb} {shlex.quote(clean(found, 128))} --reason {reason}"
+
+
+def _place(notice: Notice) -> str:
+    """The time of the alert on the dashboard, and of a key only what it did, as the page's address says it."""
+    begin = min(notice.window_start, notice.fired_at) - AROUND
+    end = max(notice.window_end, notice.resolved_at or notice.window_end) + AROUND
+    place = {"from": f"{begin:%Y-%m-%dT%H:%M:%SZ}", "to": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
+    if notice.subject_kind == "key":
+        place["key_id"] = notice.subject_id
+    return f"custom&{urlencode(place, safe=':')}"
 
 
 def _headline(notice: Notice, owner: Owner) -> str:

@@ -31,7 +31,7 @@ def test_a_firing_alert_says_what_to_do_next() -> None:
         "Runbook": "https://runbooks.example.com/runaway-key",
         "Freeze": "tollbook keys freeze key_nightly --reason 'alert alr_1'",
         "Acknowledge": "tollbook alerts ack alr_1",
-        "Dashboard": f"{DASHBOARD}#alert=alr_1",
+        "Dashboard": f"{DASHBOARD}#custom&from=2026-03-04T11:29:30Z&to=2026-03-04T12:30:30Z&key_id=key_nightly",
     }
 
 
@@ -58,7 +58,8 @@ def test_the_end_says_how_long_it_was_and_asks_for_nothing() -> None:
     words = told(notice(event="resolved"), OWNER, DASHBOARD)
     assert words.headline == "RESOLVED runaway-key: key nightly (key_nightly)"
     assert "It fired at 12:00:30 and is over since 12:05:30 UTC." in words.what
-    assert steps("resolved") == {"Dashboard": f"{DASHBOARD}#alert=alr_1"}
+    shown = f"{DASHBOARD}#custom&from=2026-03-04T11:29:30Z&to=2026-03-04T12:35:30Z&key_id=key_nightly"
+    assert steps("resolved") == {"Dashboard": shown}
 
 
 def test_an_acknowledgement_says_by_whom_and_why() -> None:
@@ -108,9 +109,26 @@ def test_figures_are_short(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_a_ratio_is_a_percentage() -> None:
-    assert measured(0.25, "ratio") == "25%"
+def test_a_share_is_a_percentage_and_money_is_an_amount_of_its_currency() -> None:
+    assert measured(0.25, "share") == "25%"
+    assert measured(12_345_678_901.0, "nano USD") == "12.35 USD"
+    assert measured(4_500_000.0, "nano CNY") == "0.0045 CNY"
     assert measured(3.0, "fallbacks_per_minute") == "3 fallbacks per minute"
+
+
+def test_every_signal_is_told_in_a_unit_that_people_read() -> None:
+    spent = told(
+        notice(signal="spend_by_route", unit="nano USD", observed=31e9, baseline=4e9, threshold=1.6e10), OWNER, DASHBOARD
+    )
+    assert spent.headline.endswith(" at 31.00 USD")
+    assert dict(spent.lines)["Against"] == "a baseline of 4.00 USD (7.75 times that); rule runaway-key fires above 16.00 USD"
+    failed = told(notice(signal="error_rate_by_channel", unit="share", observed=0.42, baseline=0.01, threshold=0.2), OWNER, "")
+    assert " had 42% between " in failed.what
+
+
+def test_a_link_shows_no_single_key_for_what_is_not_about_one() -> None:
+    of_channel = told(notice(subject_kind="channel", subject_id="openai-main"), OWNER, DASHBOARD)
+    assert of_channel.dashboard == f"{DASHBOARD}#custom&from=2026-03-04T11:29:30Z&to=2026-03-04T12:30:30Z"
 
 
 def test_a_test_says_that_nothing_happened() -> None:
