@@ -9,6 +9,7 @@ import structlog
 
 from services.analytics import metrics
 from services.analytics.alerts import machine, store
+from services.analytics.alerts.freezes import Freeze
 from services.analytics.alerts.machine import Alert, Step, Transition
 from services.analytics.alerts.silences import Silence, covering
 from services.analytics.alerts.verdict import Verdict
@@ -163,7 +164,7 @@ async def _write(connection: Connection, alert: Alert | None, steps: Iterable[Tr
         metrics.ALERT_STEPS.labels(alert.last.signal, step.kind).inc()
         told = {"alert_id": alert.alert_id, "rule": alert.last.rule, "subject": alert.last.subject_id, "told": step.told}
         log.warning("alert", step=step.kind, observed=alert.last.observed, threshold=alert.last.threshold, **told)
-        freeze = await store.ask_freeze(connection, alert, at) if step.kind == "firing" and step.told else None
+        freeze = await _wanted(connection, alert, step, at)
         asked = "asked" if freeze is not None and freeze.state == "asked" else ""
         await enqueue(connection, alert, step, alert.last.receivers, action_state=asked)
         if freeze is not None and asked:
@@ -171,6 +172,23 @@ async def _write(connection: Connection, alert: Alert | None, steps: Iterable[Tr
             await store.add_step(connection, alert, Transition(kind="asked", at=at, told=False, reason=question))
         elif step.kind == "resolved" and await store.decide_freezes(connection, alert, "withdrawn", None, at):
             await store.add_step(connection, alert, Transition(kind="withdrawn", at=at, told=False))
+
+
+async def _wanted(connection: Connection, alert: Alert, step: Transition, at: datetime) -> Freeze | None:
+    """What is to be frozen, or asked: once for each time that it fires. Nobody's silence of their own account holds up what a
+    locked rule freezes: its owner does not undo that either."""
+    if step.kind != "firing" or not (step.told or await _holds_nobody(connection, alert)):
+        return None
+    asked = await store.freezes_of(connection, [UUID(alert.alert_id)])
+    since = alert.pending_since or alert.opened_at
+    return None if any(each.asked_at >= since for each in asked) else await store.ask_freeze(connection, alert, at)
+
+
+async def _holds_nobody(connection: Connection, alert: Alert) -> bool:
+    if alert.silenced_by is None or not alert.last.locked or alert.last.action == "ask":
+        return False
+    (row,) = await rows_of(connection, store.SQL, "silence", {"silence_id": alert.silenced_by})
+    return bool(row["account_id"])
 
 
 async def _existing(connection: Connection, alert_id: UUID) -> Alert:

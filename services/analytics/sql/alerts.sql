@@ -119,14 +119,14 @@ WHERE freeze_id = ANY(%(freeze_ids)s) AND state = 'waiting' AND (claimed_until I
 RETURNING alert_id
 
 -- name: claim_freezes
--- Those of silenced alerts wait for the silence to end, unless a person approved them.
+-- Those of silenced alerts wait for the silence to end, unless a person approved them or their rule is locked.
 UPDATE analytics.alert_freeze
 SET claimed_until = clock_timestamp() + %(lease)s, attempts = attempts + 1
 WHERE freeze_id IN (
     SELECT wanted.freeze_id FROM analytics.alert_freeze AS wanted JOIN analytics.alert USING (alert_id)
     WHERE wanted.state = 'waiting' AND wanted.next_at <= clock_timestamp()
         AND (wanted.claimed_until IS NULL OR wanted.claimed_until < clock_timestamp())
-        AND (wanted.decided_by IS NOT NULL OR alert.document ->> 'silenced_by' IS NULL)
+        AND (wanted.locked OR wanted.decided_by IS NOT NULL OR alert.document ->> 'silenced_by' IS NULL)
     ORDER BY wanted.next_at LIMIT %(limit)s FOR UPDATE OF wanted SKIP LOCKED
 )
 RETURNING freeze_id, alert_id, kind, target_id, state, locked, author, reason, asked_at, decided_by, decided_at, attempts, last_error, done_at

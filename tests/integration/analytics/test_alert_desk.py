@@ -338,6 +338,21 @@ async def test_what_waits_to_be_frozen_waits_for_the_end_of_a_silence(database: 
     assert sorted(owning.frozen) == ["k1"]
 
 
+async def test_an_accounts_own_silence_does_not_hold_up_what_a_locked_rule_freezes(database: Database, desk: AlertDesk) -> None:
+    owning = Owning()
+    freezer = freezing(database, owning)
+    own = await desk.add_silence(silence(account_id="acc_0"), ANN)
+    operators = await desk.add_silence(silence(rule="runaway-key", subject_id="k2", subject_kind="key"), ANN)
+    said = {"action": "freeze_key", "locked": True}
+    await desk.take([of_key("k1", HIGH, **said), of_key("k2", HIGH, account_id="acc_1", **said)])
+    assert await freezer.work() == 1
+    owning.frozen.clear()
+    await desk.end_silence(UUID(own.silence_id), ANN)
+    await desk.end_silence(UUID(operators.silence_id), ANN)
+    assert await freezer.work() == 1
+    assert [path for path, _ in owning.asked] == ["/admin/keys/k1/freeze", "/admin/keys/k2/freeze"]
+
+
 async def test_what_a_person_unfroze_is_frozen_again_only_when_the_alert_fires_anew(
     database: Database, desk: AlertDesk
 ) -> None:
