@@ -17,6 +17,20 @@ from services.console.session import Json, Session, session_of
 from services.console.spoken import SpokenError
 
 PART = ".part"
+Since = Annotated[
+    str | None,
+    typer.Option("--from", help="A date (its midnight in --timezone) or an instant; by default seven days before --to."),
+]
+By = Annotated[
+    str,
+    typer.Option(
+        help="At most two of project, key, run, model, upstream_model, route_type, bucket, tag and tag:NAME, separated by"
+        " commas; of every account also account, and for operators channel. `--by ''` sums everything."
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write the CSV to this file: all of it, or no file at all.")
+]
 
 
 class MonthUnlessSaid(TyperGroup):
@@ -42,19 +56,10 @@ app.command()(usage_month_command.month)
 def report(
     context: typer.Context,
     *,
-    since: Annotated[
-        str | None,
-        typer.Option("--from", help="A date (its midnight in --timezone) or an instant; by default seven days before --to."),
-    ] = None,
+    since: Since = None,
     until: Annotated[str | None, typer.Option("--to", help="Likewise, not included; by default now.")] = None,
     timezone: Annotated[str, typer.Option(help="In which days begin, such as Europe/Berlin.")] = "UTC",
-    by: Annotated[
-        str,
-        typer.Option(
-            help="At most two of project, key, run, model, upstream_model, route_type, bucket, tag and tag:NAME, separated by"
-            " commas; of every account also account, and for operators channel. `--by ''` sums everything."
-        ),
-    ] = "model",
+    by: By = "model",
     interval: Annotated[str, typer.Option(help="none, day or hour.")] = "none",
     account: Account = None,
     project: Project = None,
@@ -70,9 +75,7 @@ def report(
     limit: Limit = 1000,
     api_key: ApiKey = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with every row, as it comes.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the CSV to this file: all of it, or no file at all.")
-    ] = None,
+    output: Output = None,
     as_json: Json = False,
 ) -> None:
     """Report requests, tokens and exact cost, by two dimensions at most and by day or hour.
