@@ -5,13 +5,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Page, Request, sync_playwright
+from playwright.sync_api import Page, Request, ViewportSize, sync_playwright
 
 CHROMIUM_FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
 LIVE_WITHIN_MS = 20_000
+PHONE: ViewportSize = {"width": 390, "height": 844}
 PAGE_BYTES_BEYOND_THE_CHARTS = 300_000
 CHART_LIBRARY = "echarts"
 
@@ -30,7 +31,7 @@ def browsing() -> Iterator[tuple[Page, list[str], dict[str, int]]]:
     sizes: dict[str, int] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_FLAGS))
-        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark", timezone_id="UTC")
+        page = browser.new_page(viewport=PHONE, color_scheme="dark", timezone_id="UTC")
         page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
 

@@ -18,6 +18,7 @@ from schemas.requests import RequestRejected
 from tests.browser import (
     LIVE_WITHIN_MS,
     PAGE_BYTES_BEYOND_THE_CHARTS,
+    PHONE,
     browsing,
     bytes_beyond_the_charts,
     fits_the_screen,
@@ -156,6 +157,32 @@ def check_window_names(page: Page) -> None:
     assert page.locator("img[src=x]").count() == 0
 
 
+FIRST_BAR = """() => {
+    const dom = document.getElementById("requests"), chart = echarts.getInstanceByDom(dom);
+    dom.scrollIntoView({ block: "center" });
+    if (chart.getWidth() !== dom.clientWidth) return null;
+    const values = chart.getOption().series[0].data, step = values.findIndex(Boolean);
+    const [x, y] = chart.convertToPixel({ seriesIndex: 0 }, [step, values[step] / 2]), at = dom.getBoundingClientRect();
+    return { x: at.x + x, y: at.y + y, requests: values[step] };
+}"""
+
+
+def check_step(page: Page, analytics: Analytics, now: datetime) -> None:
+    """A click on a step of a chart lists the requests of that step and outcome."""
+    span = {"from": (now - timedelta(minutes=40)).isoformat(), "to": (now - timedelta(minutes=20)).isoformat()}
+    totals = analytics.get("/admin/dashboard/series", **span).json()["totals"]["requests"]
+    page.set_viewport_size({"width": 1600, "height": 900})
+    page.evaluate("said => { location.hash = `custom&${new URLSearchParams(said)}`; }", span)
+    expect(page.locator("#total-requests")).to_have_text(str(sum(totals.values())), timeout=LIVE_WITHIN_MS)
+    bar = page.wait_for_function(FIRST_BAR).json_value()
+    page.mouse.click(bar["x"], bar["y"])
+    expect(page.locator("#requests-list tbody tr")).to_have_count(bar["requests"], timeout=LIVE_WITHIN_MS)
+    assert text_of(page, "#narrowed").startswith("outcome: succeeded")
+    page.go_back()
+    page.set_viewport_size(PHONE)
+    expect(page.locator("#board")).to_be_visible(timeout=LIVE_WITHIN_MS)
+
+
 def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     events = an_hours_events(now)
@@ -188,6 +215,7 @@ def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, tmp_path:
             assert text_of(page, "#total-ledger") == "away", "nobody told analytics where settlement is"
             check_filter(page, events)
             check_window_names(page)
+            check_step(page, analytics, now)
             page.click("#ranges button >> text=15m")
             expect(page.locator("#total-requests")).not_to_have_text(str(sum(data["totals"]["requests"].values())))
             page.screenshot(path=tmp_path / "phone.png", full_page=True)
