@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 
 MAX_SAID: Final = 1000
+ALERT: Final = "alert:"
+"""What the author of a freeze begins with that a rule of alerts made."""
+_RULE_AND_ALERT: Final = re.compile(r"rule [^,:]+, alert [0-9a-f-]{36}(?=:|$)")
 
 
 class Freeze(NamedTuple):
@@ -23,6 +27,13 @@ class Freeze(NamedTuple):
         """Who froze it, since when, and why."""
         why = f": {self.reason}" if self.reason else ""
         return f"frozen by {self.author} since {self.changed_at:%Y-%m-%d %H:%M:%S} UTC{why}"
+
+    def told(self) -> str | None:
+        """What a client may know: which alert it was. A person, the channel and its numbers are for operators alone."""
+        if not self.author.startswith(ALERT):
+            return None
+        named = _RULE_AND_ALERT.match(self.reason or "")
+        return named[0] if named else f"rule {self.author.removeprefix(ALERT)}"
 
 
 class Freezes:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 from schemas.calls import Policy, RouteLimit
 from services.router.catalog import Catalog, Channel, Model, Place
 from services.router.errors import RefusalError
+from services.router.freezes import Freeze
 from services.router.limits import LimitReason
 from services.router.strategies import Views, bucket_ranks, ordered
 
@@ -39,7 +40,7 @@ class Plan(NamedTuple):
 
     `max_attempts` bounds the upstream calls over all candidates. `waits` says of the skipped after how many seconds they may
     be called. `sticky_key` is the key that the first candidate was last asked with, where it comes first for its prompt cache.
-    `table_version` is the version of the table that it was made by.
+    `table_version` is the version of the table that it was made by, `frozen` are the channels that were frozen then.
     """
 
     model: Model
@@ -49,6 +50,7 @@ class Plan(NamedTuple):
     waits: Mapping[int, float] = {}
     sticky_key: int | None = None
     table_version: int | None = None
+    frozen: Mapping[str, Freeze] = {}
 
     @property
     def usable(self) -> list[int]:
@@ -67,6 +69,7 @@ def make_plan(
     views: Views | None = None,
     wait_s: WaitS = lambda _: 2.0,
     preference: Preference | None = None,
+    frozen: Mapping[str, Freeze] = {},
 ) -> Plan:
     """The plan for a request. Raises :class:`RefusalError` where the policy or the table leaves nothing to call.
 
@@ -82,7 +85,7 @@ def make_plan(
         raise _no_route(model, policy, route_limits)
     plan = laid_out(
         model, allowed, policy, condition=condition, views=views or Views(draw), wait_s=wait_s, preference=preference
-    )._replace(table_version=catalog.version or None)
+    )._replace(table_version=catalog.version or None, frozen=frozen)
     if len(plan.waits) == len(plan.places):
         raise nothing_usable(plan, range(len(plan.places)))
     return plan
@@ -127,20 +130,27 @@ def nothing_usable(plan: Plan, indexes: Iterable[int]) -> RefusalError:
     seconds = max(1, ceil(min((plan.waits[index] for index in indexes if index in plan.waits), default=1.0)))
     whose = f"Every channel that may serve the model `{plan.model.id}`"
     again = f"Try again in {seconds} second{'' if seconds == 1 else 's'}."
-    frozen = ", ".join(plan.places[index].channel.id for index in indexes if plan.skips[index] == "channel_frozen")
+    frozen = _stopped(plan, indexes)
     if set(reasons) == {"channel_frozen"}:
-        message = f"{whose} was taken out of use by an operator ({frozen}); nothing was charged. {again}"
+        message = f"{whose} is {frozen}; nothing was charged. {again}"
         return RefusalError(503, "channel_frozen", message, retry_after_s=seconds)
     limits = ", ".join(dict.fromkeys(LIMIT_WORDS[reason] for reason in reasons if reason in LIMIT_WORDS))
     if set(reasons) <= LIMIT_REASONS:
         message = f"{whose} is at its limit ({limits}); nothing was charged. {again}"
         return RefusalError(429, "rate_limited", message, retry_after_s=seconds)
     also = f" or at its limit ({limits})" if limits else ""
-    also += f" or was taken out of use by an operator ({frozen})" if frozen else ""
+    also += f" or {frozen}" if "channel_frozen" in reasons else ""
     others = [plan.places[index].channel for index in indexes if plan.skips[index] != "channel_frozen"]
     resting = "resting after failures" if any(channel.keys for channel in others) else "out of service"
     message = f"{whose} is {resting}{also}. {again}"
     return RefusalError(503, "upstream_unavailable", message, retry_after_s=seconds)
+
+
+def _stopped(plan: Plan, indexes: Iterable[int]) -> str:
+    """That channels are frozen, for a client: by which alerts, but neither the channels' names nor a person's words."""
+    freezes = [plan.frozen.get(plan.places[index].channel.id) for index in indexes if plan.skips[index] == "channel_frozen"]
+    alerts = dict.fromkeys(told for freeze in freezes if freeze is not None and (told := freeze.told()) is not None)
+    return "stopped for now by the operator" + (f" (by an alert: {'; '.join(alerts)})" if alerts else "")
 
 
 def _preferred(places: Sequence[Place], preference: Preference, condition: Condition, views: Views) -> int | None:

@@ -56,6 +56,7 @@ class Planner:
             views=self._views(self._draw, stream=ask.stream),
             wait_s=partial(health.wait_s, tokens=tokens),
             preference=None if trace is None else self._affinity.recall(trace, catalog, health),
+            frozen=health.freezes.channels,
         )
         if plan.model.mode != ask.mode:
             message = f"The model `{ask.model}` is a model for {plan.model.mode}: this API cannot ask it."

@@ -99,7 +99,7 @@ class SettlementApi:
             HoldLane(
                 settings.database_url,
                 books=self.books,
-                frozen=self.frozen.code,
+                stop=self.frozen.stop,
                 default_output=settings.default_output_tokens,
                 floor_output=settings.floor_output_tokens,
                 timeout_ms=settings.statement_timeout_ms,

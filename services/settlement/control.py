@@ -1,4 +1,4 @@
-"""What `tollbook.control.v1` says about accounts, projects and keys: who is frozen."""
+"""What `tollbook.control.v1` says about accounts, projects and keys: who is frozen, and by which alert."""
 
 import asyncio
 import time
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from schemas import topics
 from schemas.control import ControlRecord
 from services.settlement import metrics
+from services.settlement.refusals import Stop
 
 log = structlog.get_logger(__name__)
 LOOK_S = 1.0
@@ -25,7 +26,7 @@ class Frozen:
 
     def __init__(self) -> None:
         self._versions: dict[tuple[str, str], int] = {}
-        self._stopped: set[tuple[str, str]] = set()
+        self._stopped: dict[tuple[str, str], Stop] = {}
 
     def apply(self, record: ControlRecord) -> None:
         """Take one control record."""
@@ -34,17 +35,17 @@ class Frozen:
             return
         self._versions[key] = record.version
         if record.frozen or record.revoked:
-            self._stopped.add(key)
+            self._stopped[key] = Stop(CODES[record.kind], None if record.revoked else record.reason)
         else:
-            self._stopped.discard(key)
+            self._stopped.pop(key, None)
 
-    def code(self, account_id: str, project_id: str, key_id: str) -> str | None:
-        """The refusal code of whatever is frozen, the widest first; None if nothing is."""
+    def stop(self, account_id: str, project_id: str, key_id: str) -> Stop | None:
+        """Whatever is frozen, the widest first; None if nothing is."""
         if not self._stopped:
             return None
-        for kind, entity in (("account", account_id), ("project", project_id), ("key", key_id)):
-            if (kind, entity) in self._stopped:
-                return CODES[kind]
+        for of in (("account", account_id), ("project", project_id), ("key", key_id)):
+            if (found := self._stopped.get(of)) is not None:
+                return found
         return None
 
 

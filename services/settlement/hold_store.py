@@ -18,7 +18,7 @@ from services.settlement.book_store import BookStore
 from services.settlement.database import connect_async
 from services.settlement.errors import StalePriceBookError, UnavailableError
 from services.settlement.hold_arrays import HoldArrays
-from services.settlement.holds import FrozenCode, HoldOrder, answer_again, granted, refused
+from services.settlement.holds import HoldOrder, StopOf, answer_again, granted, refused
 from services.settlement.refusals import utc_text
 from services.settlement.run_facts import KnownRuns
 from services.settlement.statements import statement
@@ -34,11 +34,11 @@ class HoldLane:
     """Places one batch at a time. A broken connection is opened again by the next batch."""
 
     def __init__(
-        self, url: str, *, books: BookStore, frozen: FrozenCode, default_output: int, floor_output: int, timeout_ms: int
+        self, url: str, *, books: BookStore, stop: StopOf, default_output: int, floor_output: int, timeout_ms: int
     ) -> None:
         self._url = url
         self._books = books
-        self._frozen = frozen
+        self._stop = stop
         self._default_output = default_output
         self._floor_output = floor_output
         self._timeout_ms = timeout_ms
@@ -102,7 +102,7 @@ class HoldLane:
             HoldOrder(
                 request,
                 book,
-                self._frozen(request.account_id, request.key.project_id, request.key.key_id),
+                self._stop(request.account_id, request.key.project_id, request.key.key_id),
                 runs.get(request.run_id) if request.run_id is not None else None,
             )
             for request in requests

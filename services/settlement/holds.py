@@ -9,19 +9,31 @@ from schemas.calls import HoldRequest
 from schemas.money import INT64_MAX, Prices
 from services.settlement.bounds import UnitPrice, amount_nano, fits
 from services.settlement.pricebook import PriceBook
-from services.settlement.refusals import Refusal, stored
+from services.settlement.refusals import Refusal, Stop, stored
 from services.settlement.runs import RunFacts
 
-FrozenCode = Callable[[str, str, str], str | None]
-"""(account, project, key) → the refusal code of whatever of them is frozen."""
+StopOf = Callable[[str, str, str], Stop | None]
+"""(account, project, key) → whatever of them is frozen."""
 
 
 class HoldOrder:
     """One hold as the hold function takes it. `code` is set when it is refused before the balances are looked at."""
 
-    __slots__ = ("bucket", "code", "covered", "currency", "detail", "needed_nano", "prices", "request", "run", "unit_prices")
+    __slots__ = (
+        "bucket",
+        "code",
+        "covered",
+        "currency",
+        "detail",
+        "needed_nano",
+        "prices",
+        "request",
+        "run",
+        "stop",
+        "unit_prices",
+    )
 
-    def __init__(self, request: HoldRequest, book: PriceBook, frozen_code: str | None, run: RunFacts | None = None) -> None:
+    def __init__(self, request: HoldRequest, book: PriceBook, stop: Stop | None, run: RunFacts | None = None) -> None:
         bucket = book.buckets.get(request.candidates[0].route_type)
         self.request = request
         self.run = run
@@ -30,8 +42,9 @@ class HoldOrder:
         self.prices = covered_prices(request, book)
         self.unit_prices = [UnitPrice(price.dearest_input, price.output) for price in self.prices if price is not None]
         self.needed_nano: int | None = None
-        self.code = frozen_code or self._run_code() or self._code()
-        self.detail = detail_of(request)
+        self.stop = stop
+        self.code = stop.code if stop is not None else self._run_code() or self._code()
+        self.detail = detail_of(request, None if stop is None else stop.why)
 
     @property
     def reserve(self) -> str:
@@ -78,8 +91,8 @@ def covered_prices(request: HoldRequest, book: PriceBook) -> list[Prices | None]
     ]
 
 
-def detail_of(request: HoldRequest) -> str:
-    """What the hold's row keeps about its request, as JSON."""
+def detail_of(request: HoldRequest, frozen_why: str | None) -> str:
+    """What the hold's row keeps about its request, as JSON: with which alert froze it, where one did."""
     return orjson.dumps(
         {
             "key_name": request.key.key_name,
@@ -89,6 +102,7 @@ def detail_of(request: HoldRequest) -> str:
             "candidates": [[each.channel, each.route_type, each.model] for each in request.candidates],
             "requested_model": request.requested_model,
             "client_api": request.client_api,
+            **({} if frozen_why is None else {"frozen_why": frozen_why}),
         }
     ).decode()
 
@@ -111,11 +125,12 @@ def granted(request: HoldRequest, prices: list[Prices | None], row: dict[str, An
 def answer_again(request: HoldRequest, row: dict[str, Any], book: PriceBook) -> dict[str, Any]:
     """The answer that the hold's row stands for; `book` is the one that the row's version names."""
     if row["refusal"] is not None:
-        return stored(row["refusal"], row["bucket"], row["currency"]).as_result(str(request.hold_id))
+        return stored(row["refusal"], row["bucket"], row["currency"], row["frozen_why"]).as_result(str(request.hold_id))
     return granted(request, covered_prices(request, book), row)
 
 
 def refused(order: HoldOrder, decision: dict[str, Any]) -> dict[str, Any]:
     """The answer `HoldRefusal` for a decision of the hold function: the facts of a :class:`Refusal` but for its bucket."""
-    refusal = Refusal(bucket=order.bucket or None, currency=order.currency or None, **decision)
+    why = None if order.stop is None else order.stop.why
+    refusal = Refusal(bucket=order.bucket or None, currency=order.currency or None, why=why, **decision)
     return refusal.as_result(str(order.request.hold_id))

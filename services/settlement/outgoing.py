@@ -65,7 +65,7 @@ def hold_decided(row: dict[str, Any]) -> str:
             "deadline_at": row["deadline_at"],
         }
     else:
-        refusal = stored(row["refusal"], row["bucket"], row["currency"])
+        refusal = stored(row["refusal"], row["bucket"], row["currency"], row["detail"].get("frozen_why"))
         body["data"] = {
             "hold_id": row["ref"],
             "key": key,

@@ -260,7 +260,7 @@ def refusal_of(holds: Sequence[Row]) -> Row | None:
     last = next((hold for hold in reversed(holds) if hold["refusal"] is not None), None)
     if last is None:
         return None
-    refusal = stored(last["refusal"], last["bucket"], last["currency"])
+    refusal = stored(last["refusal"], last["bucket"], last["currency"], last["detail"].get("frozen_why"))
     return {
         "code": refusal.code,
         "message": refusal.message,

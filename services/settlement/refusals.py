@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.money import format_amount
 
@@ -25,11 +25,19 @@ RUN_MESSAGES = {
 CLOCKED = frozenset({"day", "month"})
 
 
+class Stop(NamedTuple):
+    """What is frozen: the refusal code, and the rule, the alert and the numbers where a rule of alerts froze it."""
+
+    code: str
+    why: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """The facts of one refusal. `kind`, `entity`, `window` name the envelope; a bucket has no window.
 
     `held_nano` is what open holds occupied of what stopped it; `passing`: it would have passed if all of them had ended.
+    `why` is the rule, the alert and the numbers where a rule of alerts froze it.
     """
 
     code: str
@@ -43,6 +51,7 @@ class Refusal:
     resets_at: str | None = None
     held_nano: int | None = None
     passing: bool = False
+    why: str | None = None
 
     @property
     def http_status(self) -> int:
@@ -71,7 +80,7 @@ class Refusal:
         if self.code == "no_price":
             return "no price is published for any candidate of this request: the operator must publish one"
         if self.code.endswith("_frozen"):
-            return f"the {self.code.removesuffix('_frozen')} {self.entity} is frozen: nothing new is paid for it"
+            return self._frozen()
         return RUN_MESSAGES[self.code].format(self.named) if self.code in RUN_MESSAGES else self._short_of()
 
     def _short_of(self) -> str:
@@ -94,6 +103,11 @@ class Refusal:
             return f"{reached}: {figures}; {again.removesuffix(', ')}"
         return f"{reached}: {figures}" + (f"; it resets at {self.resets_at}" if self.resets_at else "")
 
+    def _frozen(self) -> str:
+        by = f" by an alert ({self.why})" if self.why else ""
+        what = f"the {self.code.removesuffix('_frozen')} {self.entity} is frozen{by}: nothing new is paid for it"
+        return f"{what}; an owner of the account can unfreeze it, or an operator if an operator froze it"
+
     def as_result(self, hold_id: str) -> dict[str, Any]:
         """The refusal as a `HoldRefusal` on the wire."""
         return {
@@ -113,8 +127,11 @@ class Refusal:
         }
 
 
-def stored(refusal: dict[str, Any], bucket: str, currency: str) -> Refusal:
-    """The refusal that a hold's row keeps. An empty bucket or currency means that none was known; older rows keep no holds."""
+def stored(refusal: dict[str, Any], bucket: str, currency: str, why: str | None = None) -> Refusal:
+    """The refusal that a hold's row keeps. An empty bucket or currency means that none was known; older rows keep no holds.
+
+    `why` is which alert froze what it names, as the row's detail keeps it.
+    """
     return Refusal(
         code=refusal["code"],
         bucket=bucket or None,
@@ -127,6 +144,7 @@ def stored(refusal: dict[str, Any], bucket: str, currency: str) -> Refusal:
         resets_at=utc_text(refusal["resets_at"]),
         held_nano=refusal.get("held_nano"),
         passing=refusal.get("passing") or False,
+        why=why,
     )
 
 

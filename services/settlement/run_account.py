@@ -232,7 +232,7 @@ def _entry(request: Request) -> Row:
     }
     if request.status == "refused":
         last = next(each for each in reversed(request.holds) if each["refusal"] is not None)
-        refusal = stored(last["refusal"], last["bucket"], last["currency"])
+        refusal = stored(last["refusal"], last["bucket"], last["currency"], last["detail"].get("frozen_why"))
         return entry | {"code": refusal.code, "message": refusal.message}
     entry["held_nano"] = sum(each["amount_nano"] for each in request.holds if each["state"] == "HELD")
     if request.data is not None:

@@ -72,7 +72,7 @@ class Bank:
         return HoldLane(
             ledger.url,
             books=ledger.books,
-            frozen=ledger.frozen.code,
+            stop=ledger.frozen.stop,
             default_output=4096,
             floor_output=256,
             timeout_ms=TIMEOUT_MS,

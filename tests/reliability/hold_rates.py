@@ -91,7 +91,7 @@ def _lane(ledger: Ledger) -> HoldLane:
     return HoldLane(
         ledger.url,
         books=ledger.books,
-        frozen=ledger.frozen.code,
+        stop=ledger.frozen.stop,
         default_output=4096,
         floor_output=256,
         timeout_ms=TIMEOUT_MS,

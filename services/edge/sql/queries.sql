@@ -250,14 +250,26 @@ SELECT project_id AS entity_id, version FROM edge.project WHERE project_id > %(a
 SELECT key_id AS entity_id, version FROM edge.api_key WHERE key_id > %(after)s ORDER BY key_id LIMIT %(limit)s;
 
 -- name: account_standings
--- What the control topic says of an entity. Its row is locked, so that what is announced of it stays in the order of its versions.
-SELECT account_id AS entity_id, account_id, NULL::text AS project_id, version, frozen, false AS revoked, updated_by AS author
+-- What the control topic says of an entity: `reason` is why a rule of alerts froze it, a person's words are not for clients. Its row is locked, so that what is announced of it stays in the order of its versions.
+SELECT account_id AS entity_id, account_id, NULL::text AS project_id, version, frozen, false AS revoked, updated_by AS author,
+       CASE WHEN account.frozen THEN (
+           SELECT CASE WHEN c.author LIKE 'alert:%%' THEN nullif(c.reason, '') END FROM edge.change c
+           WHERE c.what = 'frozen' AND c.kind = 'account' AND c.entity_id = account.account_id ORDER BY c.version DESC LIMIT 1
+       ) END AS reason
 FROM edge.account WHERE account_id = ANY(%(ids)s) ORDER BY account_id FOR SHARE;
 
 -- name: project_standings
-SELECT project_id AS entity_id, account_id, NULL::text AS project_id, version, frozen, false AS revoked, updated_by AS author
+SELECT project_id AS entity_id, account_id, NULL::text AS project_id, version, frozen, false AS revoked, updated_by AS author,
+       CASE WHEN project.frozen THEN (
+           SELECT CASE WHEN c.author LIKE 'alert:%%' THEN nullif(c.reason, '') END FROM edge.change c
+           WHERE c.what = 'frozen' AND c.kind = 'project' AND c.entity_id = project.project_id ORDER BY c.version DESC LIMIT 1
+       ) END AS reason
 FROM edge.project WHERE project_id = ANY(%(ids)s) ORDER BY project_id FOR SHARE;
 
 -- name: key_standings
-SELECT k.key_id AS entity_id, p.account_id, k.project_id, k.version, k.frozen, k.revoked, k.updated_by AS author
+SELECT k.key_id AS entity_id, p.account_id, k.project_id, k.version, k.frozen, k.revoked, k.updated_by AS author,
+       CASE WHEN k.frozen THEN (
+           SELECT CASE WHEN c.author LIKE 'alert:%%' THEN nullif(c.reason, '') END FROM edge.change c
+           WHERE c.what = 'frozen' AND c.kind = 'key' AND c.entity_id = k.key_id ORDER BY c.version DESC LIMIT 1
+       ) END AS reason
 FROM edge.api_key k JOIN edge.project p USING (project_id) WHERE k.key_id = ANY(%(ids)s) ORDER BY k.key_id FOR SHARE OF k;

@@ -8,7 +8,7 @@ order by coalesce(effective_from, published_at) desc, version desc limit 1;
 select version, sha256, document from price_book where version = %(version)s;
 
 -- name: holds_decided
-select id, request_id, holder, bucket, currency, amount_nano, price_version, output_cap, refusal
+select id, request_id, holder, bucket, currency, amount_nano, price_version, output_cap, refusal, detail ->> 'frozen_why' as frozen_why
 from hold where id = any(%(ids)s::uuid[]);
 
 -- name: renew_holds

@@ -34,6 +34,23 @@ def test_what_is_made_is_announced_with_whose_it_is(edge: EdgeProcess, key: Key,
     assert named(kafka_bootstrap_servers, key.project_id)[-1].account_id == key.account_id
 
 
+def test_what_an_alert_froze_is_announced_with_the_alert_until_it_is_unfrozen_and_a_persons_words_are_not(
+    edge: EdgeProcess, key: Key, kafka_bootstrap_servers: str
+) -> None:
+    def latest(version: int) -> ControlRecord:
+        """What the topic says of the key at that version."""
+        until(lambda: any(one.version == version for one in named(kafka_bootstrap_servers, key.key_id)))
+        return next(one for one in named(kafka_bootstrap_servers, key.key_id) if one.version == version)
+
+    path, why = f"/keys/{key.key_id}", "rule runaway, alert 0199: 400,000 tokens/min exceeded 200,000"
+    first = edge.admin(f"{path}/freeze", {"author": "alert:runaway", "reason": why}).raise_for_status().json()["version"]
+    assert (latest(first).frozen, latest(first).reason) == (True, why)
+    edge.admin(f"{path}/unfreeze").raise_for_status()
+    assert (latest(first + 1).frozen, latest(first + 1).reason) == (False, None)
+    edge.admin(f"{path}/freeze", {"author": "ada", "reason": "seen in a log"}).raise_for_status()
+    assert (latest(first + 2).frozen, latest(first + 2).reason) == (True, None)
+
+
 def test_what_the_topic_does_not_name_is_announced_when_an_edge_starts(
     *, tmp_path: Path, edge: EdgeProcess, migrated_url: str, kafka_bootstrap_servers: str, peers: Peers
 ) -> None:

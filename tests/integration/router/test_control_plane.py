@@ -190,14 +190,18 @@ async def test_a_freeze_counts_whatever_the_control_topic_said_before_it(rig: Ri
     assert (await asker.ask(lane))[1].headers["x-tollbook-channel"] == lane.main
 
 
-async def test_where_every_channel_is_frozen_the_refusal_says_which(rig: Rig, asker: Asker) -> None:
+async def test_where_every_channel_is_frozen_the_refusal_says_so_and_keeps_their_names(rig: Rig, asker: Asker) -> None:
     lane = rig.lane()
     channels = (lane.main, lane.backup, lane.pool)
+    alert = "rule errors, alert 01990000-0000-7000-8000-000000000001"
     for channel in channels:
         told(call(rig, "POST", f"/channels/{channel}/freeze"), FreezeShown)
+    by_alert = {"author": "alert:errors", "reason": f"{alert}: 0.9 share exceeded 0.2"}
+    told(call(rig, "POST", f"/channels/{lane.pool}/freeze", by_alert), FreezeShown)
     _, reply = await asker.ask(lane)
     assert (reply.status, reply.json["error"]["code"]) == (503, "channel_frozen")
-    assert all(channel in reply.json["error"]["message"] for channel in channels)
+    assert f"is stopped for now by the operator (by an alert: {alert}); nothing was charged" in reply.json["error"]["message"]
+    assert not any(channel in reply.json["error"]["message"] for channel in channels)
     assert reply.headers["retry-after"]
     again = told(call(rig, "POST", f"/channels/{lane.main}/freeze"), FreezeShown)
     assert again.version == 1  # the same decision for the same reason is made once

@@ -77,7 +77,7 @@ class Ledger(Corrections):
         self.lane = HoldLane(
             self.url,
             books=self.books,
-            frozen=self.frozen.code,
+            stop=self.frozen.stop,
             default_output=self._default_output,
             floor_output=256,
             timeout_ms=TIMEOUT_MS,

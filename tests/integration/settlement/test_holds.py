@@ -199,9 +199,13 @@ def test_every_answer_fits_the_contract(ledger: Ledger) -> None:
 @pytest.mark.parametrize(("kind", "entity"), [("account", "a"), ("project", "project-1"), ("key", "key-1")])
 def test_what_is_frozen_gets_no_hold_until_it_is_thawed(ledger: Ledger, kind: str, entity: str) -> None:
     ledger.top_up("a", "credit", "10")
-    record = {"kind": kind, "entity_id": entity, "version": 2, "frozen": True}
+    why = "rule runaway, alert 0199: 400,000 tokens/min exceeded 200,000"
+    record = {"kind": kind, "entity_id": entity, "version": 2, "frozen": True, "reason": why}
     ledger.frozen.apply(ControlRecord.model_validate(record))
-    refusal = ledger.hold(hold_for("a"))[0]
+    request = hold_for("a")
+    refusal = ledger.hold(request)[0]
+    assert f"the {kind} {entity} is frozen by an alert ({why})" in refusal["message"]
+    assert ledger.hold(request)[0] == refusal
     assert (refusal["http_status"], refusal["code"]) == (403, f"{kind}_frozen")
     assert refusal["envelope"] == {"kind": kind, "id": entity, "window": None}
     ledger.frozen.apply(ControlRecord.model_validate({**record, "version": 1, "frozen": False}))
@@ -303,7 +307,7 @@ async def storm(ledger: Ledger, *, clients: int, rounds: int) -> list[dict[str, 
         HoldLane(
             ledger.url,
             books=ledger.books,
-            frozen=ledger.frozen.code,
+            stop=ledger.frozen.stop,
             default_output=4096,
             floor_output=256,
             timeout_ms=20_000,

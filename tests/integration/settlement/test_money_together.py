@@ -124,7 +124,7 @@ def test_a_chargeback_and_holds_never_take_the_same_money(ledger: Ledger) -> Non
 
     def hold(_: Connection) -> None:
         lane = HoldLane(
-            ledger.url, books=ledger.books, frozen=ledger.frozen.code, default_output=4096, floor_output=256, timeout_ms=20_000
+            ledger.url, books=ledger.books, stop=ledger.frozen.stop, default_output=4096, floor_output=256, timeout_ms=20_000
         )
 
         async def place() -> None:

@@ -87,7 +87,7 @@ class Crowd:
         lane = HoldLane(
             self.ledger.url,
             books=self.ledger.books,
-            frozen=self.ledger.frozen.code,
+            stop=self.ledger.frozen.stop,
             default_output=4096,
             floor_output=256,
             timeout_ms=20_000,

@@ -84,21 +84,49 @@ def test_a_channel_that_is_frozen_after_the_plan_was_made_begins_no_call() -> No
     assert isinstance(of.begin(CATALOG.channels["a"]), Passage)
 
 
-def test_a_refusal_names_the_frozen_channels_and_tells_them_from_resting_ones() -> None:
-    both = health(decided(1, frozen=True), decided(1, frozen=True, channel_id="b"))
+def refusal(of: Health) -> RefusalError:
+    """What a request is answered."""
     with pytest.raises(RefusalError) as caught:
-        make_plan(CATALOG, "gpt-4o", POLICY, both.condition, lambda: 0.5, wait_s=both.wait_s)
-    assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (503, "channel_frozen", 60)
-    assert "(a, b)" in caught.value.message
+        make_plan(CATALOG, "gpt-4o", POLICY, of.condition, lambda: 0.5, wait_s=of.wait_s, frozen=of.freezes.channels)
+    return caught.value
+
+
+def test_a_refusal_tells_frozen_channels_from_resting_ones() -> None:
+    both = health(decided(1, frozen=True), decided(1, frozen=True, channel_id="b"))
+    told = refusal(both)
+    assert (told.status, told.code, told.retry_after_s) == (503, "channel_frozen", 60)
+    assert told.message == (
+        "Every channel that may serve the model `gpt-4o` is stopped for now by the operator; nothing was charged."
+        " Try again in 60 seconds."
+    )
     one = health(decided(1, frozen=True))
     for _ in range(5):
         passage = one.begin(CATALOG.channels["b"])
         assert isinstance(passage, Passage)
         passage.failed("upstream_error")
-    with pytest.raises(RefusalError) as caught:
-        make_plan(CATALOG, "gpt-4o", POLICY, one.condition, lambda: 0.5, wait_s=one.wait_s)
-    assert caught.value.code == "upstream_unavailable"
-    assert "resting after failures or was taken out of use by an operator (a)" in caught.value.message
+    told = refusal(one)
+    assert told.code == "upstream_unavailable"
+    assert "is resting after failures or stopped for now by the operator. Try" in told.message
+
+
+ALERT = "rule errors, alert 01990000-0000-7000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("author", "reason", "told"),
+    [
+        ("alert:errors", f"{ALERT}: 0.9 share exceeded 0.2", f" (by an alert: {ALERT})"),
+        ("alert:errors", "frozen by hand of a rule", " (by an alert: rule errors)"),
+        ("alert:errors", None, " (by an alert: rule errors)"),
+        ("ada", f"{ALERT}: copied", ""),
+    ],
+)
+def test_a_client_is_told_the_alert_that_froze_and_neither_channels_nor_numbers_nor_a_persons_words(
+    author: str, reason: str | None, told: str
+) -> None:
+    by_alert = Freeze("a", True, 1, author, reason, AT)
+    message = refusal(health(by_alert, by_alert._replace(channel_id="b"))).message
+    assert f"is stopped for now by the operator{told}; nothing was charged" in message
 
 
 def test_a_dry_run_says_who_froze_a_channel_and_why() -> None:

@@ -8,34 +8,52 @@ from services.settlement.control import Frozen
 from services.settlement.errors import UnauthorizedError, UnavailableError
 from services.settlement.http_edges import Tokens
 from services.settlement.ingress import IngressGate
+from services.settlement.refusals import Stop
 
 
-def control(kind: str, entity: str, version: int, **state: bool) -> ControlRecord:
+def control(kind: str, entity: str, version: int, **state: bool | str) -> ControlRecord:
     return ControlRecord.model_validate({"kind": kind, "entity_id": entity, "version": version, **state})
+
+
+def code_of(frozen: Frozen) -> str | None:
+    """The refusal code of account a, project p, key k."""
+    stop = frozen.stop("a", "p", "k")
+    return None if stop is None else stop.code
+
+
+def test_the_alert_that_froze_is_known_until_it_is_unfrozen_and_nobody_reads_it_of_a_revoked_key() -> None:
+    frozen, why = Frozen(), "rule runaway, alert 0199: 400,000 tokens/min exceeded 200,000"
+    frozen.apply(control("key", "k", 1, frozen=True, reason=why))
+    assert frozen.stop("a", "p", "k") == Stop("key_frozen", why)
+    frozen.apply(control("key", "k", 2))
+    frozen.apply(control("key", "k", 3, frozen=True))
+    assert frozen.stop("a", "p", "k") == Stop("key_frozen", None)
+    frozen.apply(control("key", "k", 4, frozen=True, revoked=True, reason=why))
+    assert frozen.stop("a", "p", "k") == Stop("key_frozen", None)
 
 
 def test_the_widest_freeze_is_named() -> None:
     frozen = Frozen()
     frozen.apply(control("key", "k", 1, frozen=True))
-    assert frozen.code("a", "p", "k") == "key_frozen"
+    assert code_of(frozen) == "key_frozen"
     frozen.apply(control("account", "a", 1, frozen=True))
-    assert frozen.code("a", "p", "k") == "account_frozen"
-    assert frozen.code("b", "p", "other") is None
+    assert code_of(frozen) == "account_frozen"
+    assert frozen.stop("b", "p", "other") is None
 
 
 def test_a_revoked_key_gets_no_holds_either() -> None:
     frozen = Frozen()
     frozen.apply(control("key", "k", 1, revoked=True))
-    assert frozen.code("a", "p", "k") == "key_frozen"
+    assert code_of(frozen) == "key_frozen"
 
 
 def test_an_older_version_changes_nothing() -> None:
     frozen = Frozen()
     frozen.apply(control("key", "k", 5, frozen=True))
     frozen.apply(control("key", "k", 4))
-    assert frozen.code("a", "p", "k") == "key_frozen"
+    assert code_of(frozen) == "key_frozen"
     frozen.apply(control("key", "k", 6))
-    assert frozen.code("a", "p", "k") is None
+    assert code_of(frozen) is None
 
 
 @pytest.mark.parametrize("version", [-1, 2**63])
@@ -48,7 +66,7 @@ def test_a_record_with_a_version_that_no_database_has_is_none(version: int) -> N
 def test_other_kinds_freeze_nobody() -> None:
     frozen = Frozen()
     frozen.apply(control("limit", "k", 1, frozen=True))
-    assert frozen.code("k", "k", "k") is None
+    assert frozen.stop("k", "k", "k") is None
 
 
 @pytest.mark.parametrize("given", [None, b"", b"Bearer", b"Bearer ", b"Bearer x", b"token", b"bearer token"])

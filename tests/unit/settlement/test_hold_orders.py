@@ -9,17 +9,19 @@ from schemas.calls import HoldRequest
 from schemas.money import INT64_MAX
 from services.settlement.bounds import UnitPrice
 from services.settlement.holds import HoldOrder, answer_again, covered_prices, refused
+from services.settlement.refusals import Stop
 from tests.integration.settlement.requests_made import candidate, hold_for
 from tests.unit.settlement.test_settling import BOOK
 
 DIRECT = BOOK.prices["direct", "gpt-4o"]
 NOTHING: dict[str, Any] = {"code": "", "kind": None, "entity": None, "window": None}
-ROW = {"bucket": "credit", "currency": "USD", "amount_nano": 9, "price_version": 1, "output_cap": 3, "refusal": None}
+ROW: dict[str, Any] = {"bucket": "credit", "currency": "USD", "amount_nano": 9, "price_version": 1, "output_cap": 3}
+ROW |= {"refusal": None, "frozen_why": None}
 
 
-def order(frozen: str | None = None, **fields: Any) -> HoldOrder:
+def order(frozen: str | None = None, why: str | None = None, **fields: Any) -> HoldOrder:
     """The order of a hold for gpt-4o on a direct route."""
-    return HoldOrder(hold_for("a", **fields), BOOK, frozen)
+    return HoldOrder(hold_for("a", **fields), BOOK, None if frozen is None else Stop(frozen, why))
 
 
 def test_the_first_candidates_bucket_pays_for_those_that_share_it() -> None:
@@ -41,6 +43,20 @@ def test_a_hold_without_any_price_is_refused_before_the_balance() -> None:
 def test_what_is_frozen_comes_first() -> None:
     assert order("key_frozen").code == "key_frozen"
     assert order("key_frozen", candidates=[candidate("direct", "none")]).code == "key_frozen"
+
+
+def test_a_refusal_by_an_alerts_freeze_says_which_alert_the_first_time_and_again() -> None:
+    why = "rule runaway, alert 0199: 400,000 tokens/min exceeded 200,000"
+    made = order("key_frozen", why)
+    facts = {**NOTHING, "code": "key_frozen", "kind": "key", "entity": "k", "needed_nano": None, "left_nano": None}
+    first = refused(made, {**facts, "resets_at": None})
+    assert first["message"] == (
+        f"the key k is frozen by an alert ({why}): nothing new is paid for it;"
+        " an owner of the account can unfreeze it, or an operator if an operator froze it"
+    )
+    row = {**ROW, "refusal": {**facts, "resets_at": None}, "frozen_why": json.loads(made.detail)["frozen_why"]}
+    assert answer_again(made.request, row, BOOK) == first
+    assert "frozen_why" not in json.loads(order("key_frozen").detail)
 
 
 OUTPUT = 10_000_000_000

@@ -194,6 +194,16 @@ def refused() -> dict[str, Any]:
     return written(request, [hold_row(request, state="REFUSED", amount_nano=0, refusal=refusal)])
 
 
+def test_a_receipt_of_what_an_alerts_freeze_refused_names_the_alert() -> None:
+    request = hold_for("a", **ASKED)
+    told: dict[str, Any] = {"code": "key_frozen", "kind": "key", "entity": "k", "window": None, "resets_at": None}
+    row = hold_row(request, state="REFUSED", amount_nano=0, refusal=told | {"needed_nano": None, "left_nano": None})
+    row["detail"]["frozen_why"] = "rule runaway, alert 0199: 400,000 tokens/min exceeded 200,000"
+    found = written(request, [row])
+    assert f"the key k is frozen by an alert ({row['detail']['frozen_why']})" in found["refusal"]["message"]
+    assert found["refusal"]["message"] in found["explanation"][-1]
+
+
 def unsettled(state: str) -> dict[str, Any]:
     """The receipt of a request with two places, whose end nobody recorded."""
     request = hold_for("a", candidates=[candidate(), candidate(model="gpt-4o-mini", channel="backup")], **ASKED)

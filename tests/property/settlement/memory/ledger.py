@@ -199,6 +199,7 @@ class MemoryLedger:
             book = self.tables.books[decided.price_version - 1]
             row = {
                 "refusal": decided.refusal,
+                "frozen_why": None,
                 "bucket": decided.bucket,
                 "currency": decided.currency,
                 "amount_nano": decided.amount_nano,
@@ -209,6 +210,6 @@ class MemoryLedger:
         key = request.key
         run = self.tables.runs.get(request.run_id) if request.run_id else None
         facts = RunFacts(run.id, run.holder, run.project_id, run.key_id, run.reserve) if run else None
-        frozen = self.frozen.code(request.account_id, key.project_id, key.key_id)
+        frozen = self.frozen.stop(request.account_id, key.project_id, key.key_id)
         order = HoldOrder(request, self.tables.books[-1], frozen, facts)
         return holding.place(self.tables, self.clock.now, [order])[0]
