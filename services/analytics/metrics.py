@@ -29,6 +29,11 @@ ALERT_EVENTS_WAITING = Gauge("tollbook_analytics_alert_events_waiting", "Events 
 FREEZES = Counter(
     "tollbook_analytics_freezes_total", "Attempts to freeze what a rule wants frozen, by outcome.", ["kind", "outcome"]
 )
+FORGOTTEN = Counter(
+    "tollbook_analytics_forgotten_rows_total",
+    "Rows about alerts that were old and over and were removed, by what they are.",
+    ["what"],
+)
 METER_SILENT_SECONDS = Gauge("tollbook_analytics_meter_silent_seconds", "Since when no meter was heard of.")
 WATCHERS = Gauge("tollbook_analytics_watchers", "Those who watch requests live in this process.")
 WATCHERS_DROPPED = Counter("tollbook_analytics_watchers_dropped_total", "Watchers who read too slowly and were dropped.")

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     sql_rows: int = Field(default=1_000_000, ge=1, validation_alias="TOLLBOOK_SQL_ROWS")
     sql_memory_bytes: int = Field(default=1_000_000_000, ge=10_000_000, validation_alias="TOLLBOOK_SQL_MEMORY_BYTES")
     watch_itself: bool = Field(default=True, validation_alias="TOLLBOOK_WATCH_ITSELF")
+    alert_messages_keep_days: int = Field(default=30, ge=8, le=36_500, validation_alias="TOLLBOOK_ALERT_MESSAGES_KEEP_DAYS")
+    alert_history_keep_days: int = Field(default=90, ge=8, le=36_500, validation_alias="TOLLBOOK_ALERT_HISTORY_KEEP_DAYS")
     dashboard_url: str = Field(default="", validation_alias="TOLLBOOK_DASHBOARD_URL")
     """Where people find the dashboard: messages of alerts link to it. Empty: on this machine, if it listens there alone."""
     flush_seconds: float = Field(default=1.0, gt=0, le=60, validation_alias="TOLLBOOK_LOADER_FLUSH_SECONDS")

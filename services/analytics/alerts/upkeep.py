@@ -1,4 +1,4 @@
-"""What goes on by itself beside verdicts and people: the relay, the freezes, the ends of silences, the watch over the meter."""
+"""What goes on by itself beside verdicts and people: relay, freezes, ends of silences, the watch over the meter, forgetting."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ import structlog
 from services.analytics import metrics
 from services.analytics.alerts import store
 from services.analytics.alerts.desk import AlertDesk
+from services.analytics.alerts.forgetting import Forgetter
 from services.analytics.alerts.freezer import Freezer
 from services.analytics.alerts.outbox import Outbox
 from services.analytics.alerts.verdict import Verdict
@@ -25,6 +26,7 @@ TICK_S = 1.0
 POLL_S = 0.5
 """So soon is seen what another instance wrote."""
 AWAY_S = 1.0
+FORGET_S = 3600.0
 log = structlog.get_logger("analytics.alerts")
 
 
@@ -60,13 +62,21 @@ class Upkeep:
     """Runs until it is stopped. Without a watcher nothing is said of meter and loader."""
 
     def __init__(
-        self, database: Database, desk: AlertDesk, freezer: Freezer, publisher: Publisher, watcher: Watcher | None
+        self,
+        database: Database,
+        desk: AlertDesk,
+        freezer: Freezer,
+        publisher: Publisher,
+        watcher: Watcher | None,
+        *,
+        forgetter: Forgetter,
     ) -> None:
         self._desk = desk
         self._freezer = freezer
         self._publisher = publisher
         self._outbox = Outbox(database, publisher)
         self._watcher = watcher
+        self._forgetter = forgetter
         self._woken = {"relay": asyncio.Event(), "freezer": asyncio.Event()}
 
     def wake(self) -> None:
@@ -80,6 +90,7 @@ class Upkeep:
             group.create_task(self._again("relay", self._relay, POLL_S))
             group.create_task(self._again("freezer", self._freezer.work, POLL_S))
             group.create_task(self._again("watch", self._watch, TICK_S))
+            group.create_task(self._again("forgetting", self._forgetter.work, FORGET_S))
 
     async def _again(self, name: str, work: Callable[[], Awaitable[object]], pause_s: float) -> None:
         """Do it again and again; what is away is waited for."""

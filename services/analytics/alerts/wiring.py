@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 
 from fastapi import APIRouter
 
 from services.analytics import audit_api
 from services.analytics.alerts import api, silence_api, verdict_call
 from services.analytics.alerts.desk import AlertDesk
+from services.analytics.alerts.forgetting import Forgetter, Kept
 from services.analytics.alerts.freezer import Freezer, Owners
 from services.analytics.alerts.loader_lag import LoaderLag
 from services.analytics.alerts.upkeep import Upkeep, Watcher
@@ -33,7 +35,9 @@ class Alerts:
         self._publisher = Publisher(settings.kafka_bootstrap_servers, "analytics-alerts")
         freezer = Freezer(database, self._owners)
         watcher = Watcher(database, LoaderLag(loader).seconds, receivers) if settings.watch_itself else None
-        self._upkeep = Upkeep(database, self.desk, freezer, self._publisher, watcher)
+        kept = Kept(timedelta(days=settings.alert_messages_keep_days), timedelta(days=settings.alert_history_keep_days))
+        forgetter = Forgetter(database, kept)
+        self._upkeep = Upkeep(database, self.desk, freezer, self._publisher, watcher, forgetter=forgetter)
         self._task: asyncio.Task[None] | None = None
 
     def routers(self) -> list[APIRouter]:

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 import psycopg
 import structlog
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from psycopg_pool import PoolTimeout, TooManyRequests
 from starlette.responses import Response
 
 from schemas.alert_receivers import Receiver, ReceiverName, secrets_of, variable_of
 from schemas.envelope import new_id, now
 from services.analytics.admin_api import json_response
-from services.analytics.admin_calls import Caller, operation
+from services.analytics.admin_calls import operation
+from services.analytics.audit import Change, Who, record, who
 from services.analytics.delivery.loop import Directory
 from services.analytics.delivery.models import (
     DeliveriesPage,
@@ -82,11 +83,13 @@ class Desk:
             **how,
         )
 
-    async def test(self, name: str, author: str) -> TestedReceiver:
-        """Send a test message now. Raises UnknownAlertError where the rule file in force names no such receiver."""
-        receiver = self._directory().get(name)
+    async def test(self, name: str, by: Who) -> TestedReceiver:
+        """Send a test message once the audit log has that. Raises UnknownAlertError where the rules name no such receiver."""
+        receiver, author = self._directory().get(name), by.author
         if receiver is None:
             raise UnknownAlertError("receiver", name)
+        async with _told_once(), self._queue.transaction() as connection:
+            await record(connection, by, Change("receiver.test", "receiver", name))
         begun_s = time.monotonic()
         outcome = await self._sending.test(receiver, _test_of(name, author), str(new_id()))
         took_ms = round((time.monotonic() - begun_s) * 1_000)
@@ -126,9 +129,9 @@ def router(desk: Desk) -> APIRouter:
     tested["responses"][404] = {"model": ErrorReply}
 
     @routes.post("/receivers/{name}/test", response_model=TestedReceiver, **tested)
-    async def test_receiver(name: Name, caller: Caller) -> Response:
+    async def test_receiver(name: Name, request: Request) -> Response:
         """Now, past the queue. It says that it is a test, wakes nobody, and closes again what it opened."""
-        return json_response((await desk.test(name, caller.author)).model_dump())
+        return json_response((await desk.test(name, who(request))).model_dump())
 
     return routes
 

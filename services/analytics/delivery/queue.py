@@ -173,6 +173,12 @@ class Queue:
         """The rows of one of the queries that the admin calls show."""
         return await self._rows(name, **parameters)
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction on the tables of analytics."""
+        async with self._pool.connection() as connection, connection.transaction():
+            yield connection
+
     async def _rows(self, name: str, **parameters: Any) -> list[DictRow]:
         async with self._pool.connection() as connection:
             return await _all(connection, name, **parameters)

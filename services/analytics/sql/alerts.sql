@@ -152,6 +152,9 @@ SELECT clock_timestamp() AS at, last.heard_at, CASE WHEN last.heard_at > now() -
     (SELECT count(*) FROM analytics.alert_outbox WHERE published_at IS NULL) AS waiting
 FROM (SELECT 1) AS one LEFT JOIN (SELECT heard_at, lag_s FROM analytics.alert_meter ORDER BY heard_at DESC LIMIT 1) AS last ON true
 
+-- name: forget
+SELECT * FROM analytics.forget(clock_timestamp() - %(messages)s::interval, clock_timestamp() - %(history)s::interval, %(most)s)
+
 -- name: add_audit_entry
 INSERT INTO analytics.audit_entry (
     id, actor, actor_name, action, entity_kind, entity_id, account_id, before, after, reason, request_id, client_ip

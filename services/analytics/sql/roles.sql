@@ -12,7 +12,7 @@ END
 $$;
 
 -- name: grant_privileges
--- Nothing is deleted; what happened to alerts, who did what and the versions of the rules are written once.
+-- Nothing is deleted but by `forget`, which removes only what is old and over; what happened to alerts, who did what and the versions of the rules are written once.
 DO $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('analytics/roles', 0));
@@ -20,6 +20,7 @@ BEGIN
     REVOKE ALL ON ALL TABLES IN SCHEMA analytics FROM tollbook_analytics;
     GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA analytics TO tollbook_analytics;
     REVOKE UPDATE ON analytics.alert_transition, analytics.audit_entry, analytics.alert_rules FROM tollbook_analytics;
+    GRANT EXECUTE ON FUNCTION analytics.forget TO tollbook_analytics;
     -- The record of migrations is the owner's.
     REVOKE ALL ON analytics._yoyo_log, analytics._yoyo_migration, analytics._yoyo_version, analytics.yoyo_lock FROM tollbook_analytics;
 END

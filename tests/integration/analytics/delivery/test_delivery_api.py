@@ -112,6 +112,11 @@ async def test_a_test_arrives_at_once_and_leaves_no_incident_open(
     assert [each["event_action"] for each in server.got["/pagerduty"]] == ["trigger", "resolve"]
     assert set(server.incidents.values()) == {"resolve"}
     assert await rig.rows() == []
+    async with rig.pool.connection() as connection:
+        columns = "action, entity_kind, entity_id, actor"
+        entries = await connection.execute(f"SELECT {columns} FROM analytics.audit_entry ORDER BY at".encode())
+        said = [tuple(row.values()) for row in await entries.fetchall()]
+    assert said == [("receiver.test", "receiver", name, "root") for name in ("program", "pager")]
 
 
 async def test_a_test_says_why_it_was_not_taken_and_repeats_no_secret(
