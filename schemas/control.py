@@ -24,8 +24,8 @@ class ControlRecord(Contract):
 
     `frozen` counts for accounts, projects, keys and channels; `revoked` for keys. For kind `routes` the version says which
     route table is in force, for `price` which price book; for `limit` and `key` a reader drops what it had cached about the
-    entity. `author` is who changed it, as the change named them, and `reason` why a channel is frozen, or which rule of alerts froze
-    an account, a project or a key, and why: whoever is refused reads it.
+    entity. `author` is who changed it, as the change named them, and `reason` why a channel is frozen, or which rule of alerts
+    froze an account, a project or a key, and why: whoever is refused reads it.
 
     Every account, project and key is announced when it is made: `account_id` says whose it is (an account's own id for an
     account), `project_id` the project of a key. Records of before name neither; edge announces those entities anew.
