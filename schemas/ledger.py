@@ -65,8 +65,20 @@ class HoldRefusedData(Contract):
     passing: bool = False
 
 
+class PlannedRoute(Contract):
+    """What the first candidate of a plan would have answered with: what a price depends on."""
+
+    route_type: Identifier
+    upstream_model: Identifier
+
+
 class CapturedData(Contract):
-    """Money moved for one request. `captured_nano` + `released_nano` = the hold; `overrun_nano` is what exceeded it."""
+    """Money moved for one request. `captured_nano` + `released_nano` = the hold; `overrun_nano` is what exceeded it.
+
+    Captured and overrun are the whole charge: `usage` at the price of what answered, and `beside_nano` for failed attempts that
+    a policy charges beside it. `planned` is the plan's first candidate, whoever answered; None in events of before it was
+    recorded.
+    """
 
     hold_id: UUID
     txn_id: UUID
@@ -82,6 +94,8 @@ class CapturedData(Contract):
     released_nano: AmountNano
     overrun_nano: AmountNano = 0
     balance: BalanceMove
+    planned: PlannedRoute | None = None
+    beside_nano: AmountNano = 0
 
 
 class ReleasedData(Contract):

@@ -116,9 +116,7 @@ def dead_letter_row(record: Record, error: PoisonError) -> dict[str, Any]:
 def captured_heads(settlements: Sequence[Settlement]) -> list[str]:
     """What each capture's event says without its balance, "" where nothing is captured: written before anybody waits."""
     return [
-        outgoing.captured_head(each.event, charge.attempt, charge.hold, txn_id=each.txn_id, charge_nano=charge.nano)
-        if (charge := each.capture)
-        else ""
+        outgoing.captured_head(each.event, charge, txn_id=each.txn_id) if (charge := each.capture) else ""
         for each in settlements
     ]
 

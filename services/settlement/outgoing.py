@@ -16,7 +16,7 @@ from schemas.requests import KeyRef
 from services.settlement.expiry import Expiry
 from services.settlement.records import Record
 from services.settlement.refusals import stored
-from services.settlement.settling import CaseDraft, HoldRow
+from services.settlement.settling import CaseDraft, Charge, HoldRow
 
 
 def envelope(event_type: str, event_id: UUID, cause: Event) -> dict[str, Any]:
@@ -82,9 +82,11 @@ def hold_decided(row: dict[str, Any]) -> str:
     return dumps(body)
 
 
-def captured_head(event: RequestCompleted, attempt: Attempt, hold: HoldRow, *, txn_id: UUID, charge_nano: int) -> str:
+def captured_head(event: RequestCompleted, charge: Charge, *, txn_id: UUID) -> str:
     """Captured, under the transaction's own id, as far as it is known before the bucket is locked: all but three amounts."""
-    taken = min(charge_nano, hold.amount_nano)
+    attempt, hold = charge.attempt, charge.hold
+    taken = min(charge.nano, hold.amount_nano)
+    planned = event.data.plan[0] if event.data.plan else attempt
     body = envelope("Captured", txn_id, event)
     body["data"] = {
         "hold_id": hold.id,
@@ -99,7 +101,9 @@ def captured_head(event: RequestCompleted, attempt: Attempt, hold: HoldRow, *, t
         "hold_nano": hold.amount_nano,
         "captured_nano": taken,
         "released_nano": hold.amount_nano - taken,
-        "overrun_nano": charge_nano - taken,
+        "overrun_nano": charge.nano - taken,
+        "planned": {"route_type": planned.route_type, "upstream_model": planned.upstream_model},
+        "beside_nano": charge.beside_nano,
         "balance": {"bucket": hold.bucket, "currency": hold.currency, "run": hold.reserve},
     }
     return dumps(body).removesuffix("}}}")

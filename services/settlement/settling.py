@@ -52,11 +52,15 @@ class HoldRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What the charged attempt costs under its hold's price version, with the failed ones that a policy charges beside it."""
+    """What the charged attempt costs under its hold's price version, with the failed ones that a policy charges beside it.
+
+    `beside_nano` is what of `nano` those failed ones cost.
+    """
 
     hold: HoldRow
     attempt: Attempt
     nano: int
+    beside_nano: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +181,8 @@ def _charged(
         )
         return None, (case,)
     also = sum(_price(each, hold, book_of) for each in _beside(event, attempt))
-    return Charge(hold=hold, attempt=attempt, nano=_bounded(_price(attempt, hold, book_of) + also)), ()
+    nano = _bounded(_price(attempt, hold, book_of) + also)
+    return Charge(hold=hold, attempt=attempt, nano=nano, beside_nano=also), ()
 
 
 def _beside(event: RequestCompleted, charged: Attempt) -> Iterable[Attempt]:

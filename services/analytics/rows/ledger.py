@@ -64,6 +64,7 @@ def _hold_refused(_: Event, data: Any) -> Values:
 
 
 def _captured(_: Event, data: Any) -> Values:
+    planned = data.get("planned") or {}
     return {
         **_hold(data),
         **_balance(data["balance"]),
@@ -78,6 +79,9 @@ def _captured(_: Event, data: Any) -> Values:
         "hold_nano": data["hold_nano"],
         "released_nano": data["released_nano"],
         "overrun_nano": data.get("overrun_nano", 0),
+        "planned_route_type": text_of(planned.get("route_type")),
+        "planned_model": text_of(planned.get("upstream_model")),
+        "beside_nano": data.get("beside_nano", 0),
     }
 
 
@@ -293,6 +297,9 @@ LEDGER = Table(
         free_text("payment_id"),
         text("author"),
         free_text("details"),
+        text("planned_route_type"),
+        text("planned_model"),
+        nano("beside_nano", nullable=False),
     ),
     fillers=_FILLERS,
 )

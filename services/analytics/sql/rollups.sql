@@ -128,9 +128,9 @@ GROUP BY minute, r.account_id, r.project_id, r.key_id, pairs, r.code, r.http_sta
 -- LateUsage is written off: it is nobody's charge.
 INSERT INTO spend_minute
 (
-    at, account_id, project_id, key_id, tags, type, bucket, currency, route_type, channel, requested_model, upstream_model, charges,
-    spent_nano, written_off_nano, exposure_nano, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
-    reasoning_tokens, batch
+    at, account_id, project_id, key_id, tags, type, bucket, currency, route_type, channel, requested_model, upstream_model,
+    price_version, planned_route_type, planned_model, charges, spent_nano, written_off_nano, exposure_nano, input_tokens,
+    cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, beside_nano, batch
 )
 SELECT
     toStartOfMinute(r.occurred_at) AS minute,
@@ -145,6 +145,9 @@ SELECT
     r.channel,
     r.requested_model,
     r.upstream_model,
+    r.price_version,
+    r.planned_route_type,
+    r.planned_model,
     countIf(r.type != 'LateUsage'),
     sumIf(ifNull(r.amount_nano, 0) + ifNull(r.overrun_nano, 0), r.type != 'LateUsage'),
     sumIf(ifNull(r.amount_nano, 0), r.type = 'LateUsage'),
@@ -154,9 +157,10 @@ SELECT
     sum(r.cache_write_tokens),
     sum(r.output_tokens),
     sum(r.reasoning_tokens),
+    sum(r.beside_nano),
     {batch:UInt64}
 FROM ledger AS r
 WHERE r.type IN ('Captured', 'Expired', 'LateUsage') AND r.batch = {batch:UInt64}
     AND r.occurred_at BETWEEN fromUnixTimestamp64Micro({first_us:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last_us:Int64}, 'UTC')
 GROUP BY minute, r.account_id, r.project_id, r.key_id, pairs, r.type, r.bucket, r.currency, r.route_type, r.channel,
-    r.requested_model, r.upstream_model
+    r.requested_model, r.upstream_model, r.price_version, r.planned_route_type, r.planned_model

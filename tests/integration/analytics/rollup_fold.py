@@ -140,7 +140,9 @@ def _spend(event: Json, data: Json) -> tuple[Dimensions, Sums] | None:
         return None
     held = data["balance"] if kind == "Captured" else data
     place = tuple(data.get(name) or "" for name in ("route_type", "channel", "requested_model", "upstream_model"))
-    dimensions = (*_who(event, data), _tags(event), kind, held.get("bucket", ""), held["currency"], *place)
+    planned = data.get("planned") or {}
+    by = (data.get("price_version") or 0, planned.get("route_type", ""), planned.get("upstream_model", ""))
+    dimensions = (*_who(event, data), _tags(event), kind, held.get("bucket", ""), held["currency"], *place, *by)
     charged = data.get("captured_nano", 0) + data.get("overrun_nano", 0) + data.get("charged_nano", 0)
     return dimensions, {
         "charges": int(kind != "LateUsage"),
@@ -148,6 +150,7 @@ def _spend(event: Json, data: Json) -> tuple[Dimensions, Sums] | None:
         "written_off_nano": data["amount_nano"] if kind == "LateUsage" else 0,
         "exposure_nano": data.get("exposure_nano") or 0,
         **{name: data.get("usage", {}).get(name, 0) for name in USAGE},
+        "beside_nano": data.get("beside_nano", 0),
     }
 
 

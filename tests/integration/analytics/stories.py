@@ -237,6 +237,7 @@ def _money(telling: Telling) -> list[Event]:
         hold_nano=HELD_NANO,
         captured_nano=cost,
         released_nano=HELD_NANO - cost,
+        planned=ledger.PlannedRoute(route_type=ROUTES[next(iter(ROUTES))][0], upstream_model=telling.model),
         balance=ledger.BalanceMove(
             bucket=bucket, currency=currency, before_nano=10**12, after_nano=10**12 - cost, held_after_nano=0
         ),

@@ -206,6 +206,9 @@ CREATE TABLE IF NOT EXISTS ledger
     payment_id String CODEC(ZSTD(1)),
     author LowCardinality(String),
     details String CODEC(ZSTD(1)),
+    planned_route_type LowCardinality(String),
+    planned_model LowCardinality(String),
+    beside_nano Int64 CODEC(ZSTD(1)),
     loaded_at DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
     batch UInt64 DEFAULT 0 CODEC(ZSTD(1)),
     INDEX batch_index batch TYPE minmax GRANULARITY 1,
@@ -499,6 +502,9 @@ CREATE TABLE IF NOT EXISTS spend_minute
     channel LowCardinality(String),
     requested_model LowCardinality(String),
     upstream_model LowCardinality(String),
+    price_version UInt32 CODEC(ZSTD(1)),
+    planned_route_type LowCardinality(String),
+    planned_model LowCardinality(String),
     charges SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     spent_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
     written_off_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
@@ -508,12 +514,13 @@ CREATE TABLE IF NOT EXISTS spend_minute
     cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    beside_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
     batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
 PRIMARY KEY (at, account_id, project_id, key_id)
-ORDER BY (at, account_id, project_id, key_id, tags, type, bucket, currency, route_type, channel, requested_model, upstream_model)
+ORDER BY (at, account_id, project_id, key_id, tags, type, bucket, currency, route_type, channel, requested_model, upstream_model, price_version, planned_route_type, planned_model)
 SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS spend_hour
@@ -530,6 +537,9 @@ CREATE TABLE IF NOT EXISTS spend_hour
     channel LowCardinality(String),
     requested_model LowCardinality(String),
     upstream_model LowCardinality(String),
+    price_version UInt32 CODEC(ZSTD(1)),
+    planned_route_type LowCardinality(String),
+    planned_model LowCardinality(String),
     charges SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     spent_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
     written_off_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
@@ -539,10 +549,11 @@ CREATE TABLE IF NOT EXISTS spend_hour
     cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    beside_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
     batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
 PRIMARY KEY (at, account_id, project_id, key_id)
-ORDER BY (at, account_id, project_id, key_id, tags, type, bucket, currency, route_type, channel, requested_model, upstream_model)
+ORDER BY (at, account_id, project_id, key_id, tags, type, bucket, currency, route_type, channel, requested_model, upstream_model, price_version, planned_route_type, planned_model)
 SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
