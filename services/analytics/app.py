@@ -30,7 +30,7 @@ from services.analytics.signals.wiring import Rules
 from services.analytics.sql_endpoint import http as sql_http
 from services.analytics.sql_endpoint.engine import Bounds, Engine
 from services.analytics.sql_endpoint.http import SqlEndpoint
-from services.analytics.usage_api import api as usage_api
+from services.analytics.usage_api import wiring as usage
 from services.analytics.warehouse import Warehouse, connector
 
 OPENAPI = "/admin/openapi.json"
@@ -102,7 +102,7 @@ def build(settings: Settings) -> FastAPI:
 def _usage(settings: Settings, reading: Warehouse) -> tuple[APIRouter, ...]:
     """What is used, for people and for edge."""
     token = settings.edge_token.get_secret_value()
-    return usage_api.admin_router(reading), usage_api.internal_router(reading, token), internal_api.router(reading, token)
+    return *usage.routers(reading, token), internal_api.router(reading, token)
 
 
 def _loader(settings: Settings, warehouse: Warehouse) -> Loader:

@@ -177,7 +177,7 @@ class Edge:
         )
 
     def _lookups(self, authenticator: Authenticator) -> list[BaseRoute]:
-        lookups = Lookups(self.router, self.settlement, self._rejections())
+        lookups, usage = Lookups(self.router, self.settlement, self._rejections()), Usage(self.analytics)
         answers = {
             "/v1/models": ("models", lookups.models),
             "/v1/models/{model_id:path}": ("model", lookups.model),
@@ -185,7 +185,8 @@ class Edge:
             "/v1/balances": ("balances", lookups.balances),
             "/v1/topups": ("topups", lookups.topups),
             "/v1/statements/{month}": ("statement", lookups.statement),
-            "/v1/usage": ("usage", Usage(self.analytics).report),
+            "/v1/usage": ("usage", usage.report),
+            "/v1/usage/explain": ("usage_explain", usage.explain),
         }
         keys = PublicEndpoint("signing_keys", lookups.signing_keys)
         return [

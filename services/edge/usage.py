@@ -1,6 +1,6 @@
-"""`GET /v1/usage`: what the account used and was charged, by whatever one asks for, as analytics has it."""
+"""`GET /v1/usage` and `/v1/usage/explain`: what the account used and was charged, and why that changed, as analytics has it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +21,11 @@ ONCE = (
     "bucket", "after", "limit", "format",
 )  # fmt: skip
 """What of a query is passed on, and so means something: channels are the operator's business."""
+EXPLAINED = (
+    "from", "to", "against_from", "against_to", "timezone", "project_id", "key_id", "run_id", "model", "upstream_model",
+    "route_type", "bucket",
+)  # fmt: skip
+"""The same of an explanation."""
 
 
 class Usage:
@@ -31,13 +36,19 @@ class Usage:
 
     async def report(self, request: Request, caller: Caller) -> Reply:
         """JSON, or CSV with `?format=csv` or `Accept: text/csv`."""
+        return await self._passed_on(request, caller, "usage", ONCE)
+
+    async def explain(self, request: Request, caller: Caller) -> Reply:
+        """Why cost changed from one span to another."""
+        return await self._passed_on(request, caller, "usage/explain", EXPLAINED)
+
+    async def _passed_on(self, request: Request, caller: Caller, what: str, once: Iterable[str]) -> Reply:
         if self._analytics is None:
             raise UnavailableError("unavailable", "This installation has no analytics: ask its operator.")
         asked = request.query_params
-        once = {name: [asked[name]] for name in ONCE if name in asked}
-        query = once | {"tag": asked.getlist("tag")}
+        query = {name: [asked[name]] for name in once if name in asked} | {"tag": asked.getlist("tag")}
         accepts = CSV if request.headers.get("accept", "").startswith(CSV) else "application/json"
-        path = f"/internal/accounts/{quote(caller.account_id, safe='')}/usage"
+        path = f"/internal/accounts/{quote(caller.account_id, safe='')}/{what}"
         asking = self._analytics.build_request("GET", path, params=query, headers={"accept": accepts}, timeout=TIMEOUT_S)
         try:
             reply = await self._analytics.send(asking, stream=True)

@@ -128,6 +128,7 @@ analytics GET /admin/requests | list | op oc ow bi me
 analytics GET /admin/accounts/{account_id}/receipts/{request_id} | tenant | op oc ow bi me
 analytics GET /admin/requests/live | list | op oc ow bi me
 analytics GET /admin/usage | list | op oc ow bi me
+analytics GET /admin/usage/explain | list | op oc ow bi me
 analytics GET /admin/dashboard/series | whole | op oc
 analytics GET /admin/dashboard/tables | whole | op oc
 analytics GET /admin/dashboard/ledger | whole | op oc

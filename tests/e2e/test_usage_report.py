@@ -1,4 +1,4 @@
-"""`/v1/usage` and `/admin/usage` on the running stack, after real requests."""
+"""`/v1/usage` and `/admin/usage` on the running stack, after real requests, and why cost changed."""
 
 import asyncio
 import csv
@@ -67,3 +67,34 @@ async def test_usage_by_model_equals_the_receipts_for_the_key_and_for_the_operat
             asked_for = {"model": text, "tag": [text, f"a={text}"], "by": f"tag:{text}"}
             found = await http.get(edge, params=asked_for, headers=key)
             assert (found.status_code, found.json()["data"]) == (200, []), text
+
+
+async def test_a_first_week_is_explained_by_its_requests_to_the_key_and_to_the_operator(
+    driver: Driver, described: dict[str, Any]
+) -> None:
+    customer = await driver.customer(bot={})
+    await driver.top_up(customer.account_id, "credit", "10")
+    key = {"authorization": f"Bearer {customer.keys['bot']}"}
+    admin = {"authorization": f"Bearer {described['admin_token']}"}
+    edge, analytics = f"{described['edge_url']}/v1/usage", f"{described['analytics_url']}/admin/usage/explain"
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
+        replies = [await driver.chat(customer.keys["bot"], chat_body("gpt-4o", Size(50, 10))) for _ in range(2)]
+        assert all(reply.ok for reply in replies)
+        told = int(sum(Decimal(reply.usage["cost"]) for reply in replies) * 10**9)
+        for _ in range(LOADED_WITHIN_S * 5):
+            answer = (await http.get(f"{edge}/explain", headers=key)).json()
+            if answer["data"] and answer["data"][0]["after"]["cost_nano"] == told:
+                break
+            await asyncio.sleep(0.2)
+        else:
+            raise AssertionError(f"the explanation is not of what the client was told: {answer}")
+        (block,) = answer["data"]
+        assert {each["effect"]: each["change_nano"] for each in block["effects"] if each["change_nano"]} == {"volume": told}
+        assert "2 charged requests where there had been none" in block["summary"]
+        assert block["notes"] == []  # every price is known, and every charge says what was planned
+        spans = {name: answer[name] for name in ("from", "to", "against_from", "against_to")}
+        own = {**spans, "account_id": customer.account_id}
+        assert (await http.get(analytics, params=own, headers=admin)).json()["data"] == answer["data"]
+        assert (await http.get(f"{edge}/explain", params={"against_from": "never"}, headers=key)).status_code == 400
+        report = (await http.get(edge, params={"from": spans["from"], "to": spans["to"]}, headers=key)).json()
+        assert [each["cost_nano"] for each in report["totals"]["costs"]] == [told]

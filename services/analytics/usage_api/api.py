@@ -1,8 +1,6 @@
 """`GET /admin/usage`, and the same for edge, which answers `/v1/usage` with it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,25 +10,20 @@ from schemas.access import ALL
 from services.analytics.admin_api import bearer_only, json_response
 from services.analytics.admin_calls import Caller, operation
 from services.analytics.usage_api.desk import MOST_ROWS, UsageDesk
+from services.analytics.usage_api.filters import UsageFilters
 from services.analytics.usage_api.models import UsageReport
-from services.analytics.usage_api.question import Question, keys_of, question
+from services.analytics.usage_api.question import Question, keys_of
 from services.analytics.warehouse import Warehouse
 
 CSV = "text/csv"
 CSV_HEADERS = {"content-disposition": 'attachment; filename="usage.csv"', "cache-control": "no-store"}
-Text = Annotated[str | None, Query(max_length=256)]
 SHOWN: dict[int | str, dict[str, Any]] = {200: {"content": {CSV: {"schema": {"type": "string"}}}}}
 
 
 @dataclass(kw_only=True)
-class UsageQuery:
-    """What a report is asked for. The range is the last seven days where it is not said."""
+class UsageQuery(UsageFilters):
+    """What a report is asked for."""
 
-    since: Annotated[
-        str | None, Query(alias="from", max_length=64, description="A date, its midnight in the time zone, or an instant.")
-    ] = None
-    until: Annotated[str | None, Query(alias="to", max_length=64, description="Likewise, not included.")] = None
-    timezone: Annotated[str, Query(max_length=256, description="In which days begin at midnight.")] = "UTC"
     by: Annotated[
         str,
         Query(
@@ -40,15 +33,6 @@ class UsageQuery:
         ),
     ] = ""
     interval: Annotated[Literal["none", "day", "hour"], Query()] = "none"
-    project_id: Text = None
-    key_id: Text = None
-    run_id: Text = None
-    model: Annotated[str | None, Query(max_length=256, description="As it was asked for.")] = None
-    upstream_model: Text = None
-    route_type: Text = None
-    channel: Text = None
-    bucket: Text = None
-    tag: Annotated[list[str] | None, Query(description="A name, or name=value; all that are given have to be there.")] = None
     after: Annotated[str | None, Query(max_length=4096, description="The next_after of the page before.")] = None
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100
     format: Annotated[
@@ -57,27 +41,7 @@ class UsageQuery:
 
     def question(self, accounts: frozenset[str] | None, *, shows_channels: bool) -> Question:
         """What it asks about some accounts, or about all. Raises QueryRefusedError."""
-        filters: Mapping[str, str | None] = {
-            "project_id": self.project_id,
-            "key_id": self.key_id,
-            "run_id": self.run_id,
-            "model": self.model,
-            "upstream_model": self.upstream_model,
-            "route_type": self.route_type,
-            "channel": self.channel,
-            "bucket": self.bucket,
-        }
-        span = (self.since, self.until, self.timezone)
-        return question(
-            *span,
-            self.by,
-            self.interval,
-            filters,
-            self.tag or [],
-            datetime.now(UTC),
-            shows_channels=shows_channels,
-            accounts=accounts,
-        )
+        return self.asked(accounts, shows_channels=shows_channels, by=self.by, interval=self.interval)
 
 
 Asked = Annotated[UsageQuery, Depends()]

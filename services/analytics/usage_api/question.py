@@ -97,12 +97,19 @@ def span(since: str | None, until: str | None, zone: str, now: datetime) -> tupl
     place = _zone(zone)
     end = instant("to", until, place) if until else now
     begin = instant("from", since, place) if since else end - BY_DEFAULT
-    begin, end = _minute(begin), _minute(end + timedelta(minutes=1) - timedelta(microseconds=1))
-    if begin >= end:
-        raise QueryRefusedError("from", "`from` must lie before `to`")
-    if end - begin > LONGEST:
-        raise QueryRefusedError("from", f"the range is longer than {LONGEST.days} days")
-    return begin, end
+    return _covering(begin, end)
+
+
+def span_against(since: str | None, until: str | None, later: Question) -> tuple[datetime, datetime]:
+    """With what a question's span is compared: what is named, as long as that if one end is; by default what lies before it."""
+    place, length = _zone(later.zone), later.until - later.since
+    if until:
+        end = instant("against_to", until, place)
+        begin = instant("against_from", since, place) if since else end - length
+    else:
+        begin = instant("against_from", since, place) if since else later.since - length
+        end = begin + length
+    return _covering(begin, end, "against_")
 
 
 def dimensions(by: str) -> tuple[str, ...]:
@@ -169,3 +176,12 @@ def _zone(name: str) -> ZoneInfo:
 
 def _minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
+
+
+def _covering(begin: datetime, end: datetime, prefix: str = "") -> tuple[datetime, datetime]:
+    begin, end = _minute(begin), _minute(end + timedelta(minutes=1) - timedelta(microseconds=1))
+    if begin >= end:
+        raise QueryRefusedError(f"{prefix}from", f"`{prefix}from` must lie before `{prefix}to`")
+    if end - begin > LONGEST:
+        raise QueryRefusedError(f"{prefix}from", f"the range is longer than {LONGEST.days} days")
+    return begin, end

@@ -17,6 +17,7 @@ from services.edge.public_api.requests import (
     StatementQuery,
     TopUpsQuery,
     UploadForm,
+    UsageExplainQuery,
     UsageQuery,
 )
 from services.edge.run_bodies import EstimateBody, ExtensionBody, ListQuery, NothingBody, RunBody, TimelineQuery
@@ -161,6 +162,15 @@ MONEY = (
         replies={200: replies.UsageReport},
         media=("text/csv",),
         query=UsageQuery,
+    ),
+    Operation(
+        id="explainUsage",
+        method="get",
+        path="/v1/usage/explain",
+        summary="Explain why the account's cost changed between two spans, by effects that add up to the change.",
+        tag="Money",
+        replies={200: replies.UsageExplanation},
+        query=UsageExplainQuery,
     ),
     Operation(
         id="estimate",

@@ -256,6 +256,68 @@ class UsageReport(Reply):
     next_after: str | None
 
 
+class SpanTotals(Reply):
+    """What a span cost, and the charged requests that were planned in the currency, with their tokens."""
+
+    cost_nano: Nano
+    cost: Amount
+    requests: int
+    fallbacks: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+
+
+class EffectContributor(Reply):
+    """Who or what gave much to an effect; in `mix`, the models that lost and won the most of its requests."""
+
+    by: Literal["model", "route", "key", "project"]
+    id: str
+    name: str | None
+    change_nano: int
+    change: str
+    moved_from: str | None
+    moved_to: str | None
+
+
+class Effect(Reply):
+    """One part of the change."""
+
+    effect: Literal[
+        "volume", "prompt_size", "cache", "output_size", "mix", "price", "fallback", "retry", "unpriced", "rounding"
+    ]
+    change_nano: int
+    change: str
+    sentence: str
+    contributors: list[EffectContributor]
+
+
+class CurrencyExplanation(Reply):
+    """Of one currency. The effects add up to the change, to the nano."""
+
+    currency: str
+    before: SpanTotals
+    after: SpanTotals
+    change_nano: int
+    change: str
+    summary: str
+    effects: list[Effect]
+    notes: list[str]
+
+
+class UsageExplanation(Reply):
+    """Why the cost of a span is another than that of the span that it is compared with: a block per currency."""
+
+    object: Literal["usage.explanation"]
+    since: Annotated[Instant, Field(alias="from")]
+    to: Instant
+    against_from: Instant
+    against_to: Instant
+    timezone: str
+    data: list[CurrencyExplanation]
+
+
 class File(Reply):
     """An uploaded file, or one that a batch left."""
 

@@ -97,6 +97,24 @@ class UsageQuery(BaseModel):
     ) = None
 
 
+class UsageExplainQuery(BaseModel):
+    """Two spans: dates or instants, the last seven days by default and as long a span right before; ends are not included."""
+
+    since: Annotated[str | None, Field(alias="from", max_length=64)] = None
+    until: Annotated[str | None, Field(alias="to", max_length=64)] = None
+    against_from: Annotated[str, Field(max_length=64)] | None = None
+    against_to: Annotated[str, Field(max_length=64)] | None = None
+    timezone: Annotated[str, Field(max_length=256, description="In which days begin at midnight.")] = "UTC"
+    project_id: Annotated[str, Field(max_length=256)] | None = None
+    key_id: Annotated[str, Field(max_length=256)] | None = None
+    run_id: Annotated[str, Field(max_length=256)] | None = None
+    model: Annotated[str, Field(max_length=256, description="As it was asked for.")] | None = None
+    upstream_model: Annotated[str, Field(max_length=256)] | None = None
+    route_type: Annotated[str, Field(max_length=256)] | None = None
+    bucket: Annotated[str, Field(max_length=256)] | None = None
+    tag: Annotated[list[str], Field(description="A name, or name=value; all that are given have to be there.")] | None = None
+
+
 class UploadForm(BaseModel):
     """A form with a file of at most 100 MB: one JSON request a line."""
 
