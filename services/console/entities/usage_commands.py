@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from services.console.entities import usage_month_command
+from services.console.entities import usage_explain_command, usage_month_command
 from services.console.entities.options import Account, ApiKey, KeyOption, Limit, MaybeBucket, Project
 from services.console.entities.usage_reading import UsageReader, usage_reader
 from services.console.entities.usage_table import Table, table
@@ -50,6 +50,7 @@ app = typer.Typer(
     "\n\nThe word `month` may be left out.",
 )
 app.command()(usage_month_command.month)
+app.command()(usage_explain_command.explain)
 
 
 @app.command()
