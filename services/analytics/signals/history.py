@@ -1,5 +1,6 @@
 """What rollups tell of the four weeks before an hour, and the baselines that follow. One query each."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from services.analytics.sqlfile import queries
 from services.analytics.warehouse import Warehouse
 
 SQL = "signals.sql"
+Rows = list[dict[str, Any]]
 Route = tuple[str, str, str, str]
 """Account, model, route type, currency."""
 
@@ -39,6 +41,11 @@ async def usuals_at(warehouse: Warehouse, hour: int) -> Usuals:
     keys = await _hours(warehouse, "key_hours", hour, HISTORY_H)
     spend = await _hours(warehouse, "spend_hours", hour, HISTORY_H)
     mixes = await _hours(warehouse, "mix_hours", hour, WEEK_H)
+    # In a thread: of ten thousand keys it takes seconds, in which verdicts come and messages go.
+    return await asyncio.to_thread(_usuals, hour, channels=channels, models=models, keys=keys, spend=spend, mixes=mixes)
+
+
+def _usuals(hour: int, *, channels: Rows, models: Rows, keys: Rows, spend: Rows, mixes: Rows) -> Usuals:
     return Usuals(
         hour=hour,
         keys=_known({row["subject"]: baseline_at(dict(row["hours"]), hour) for row in keys}),
@@ -50,7 +57,7 @@ async def usuals_at(warehouse: Warehouse, hour: int) -> Usuals:
     )
 
 
-async def _hours(warehouse: Warehouse, name: str, hour: int, back_h: int, **parameters: Any) -> list[dict[str, Any]]:
+async def _hours(warehouse: Warehouse, name: str, hour: int, back_h: int, **parameters: Any) -> Rows:
     asked = {"from_s": (hour - back_h) * 3600, "to_s": hour * 3600, **parameters}
     return await warehouse.rows(queries(SQL)[name], asked)
 
