@@ -39,7 +39,8 @@ WATCHERS = Gauge("tollbook_analytics_watchers", "Those who watch requests live i
 WATCHERS_DROPPED = Counter("tollbook_analytics_watchers_dropped_total", "Watchers who read too slowly and were dropped.")
 DELIVERIES = Counter(
     "tollbook_analytics_deliveries_total",
-    "Changes of alerts that a receiver was told of, by how that ended: sent, later (it is tried again), failed (given up).",
+    "Changes of alerts that a receiver was told of, by its end: sent, later (it is tried again), failed (given up; kind none:"
+    " the rules name no such receiver any more).",
     ["kind", "ended"],
 )
 DELIVERY_SECONDS = Histogram(

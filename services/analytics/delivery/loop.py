@@ -9,8 +9,9 @@ import structlog
 
 from schemas.alert_receivers import AlertmanagerReceiver, Receiver
 from services.analytics import metrics
+from services.analytics.delivery.backoff import GIVE_UP_AFTER
 from services.analytics.delivery.outcome import GivenUp, Later, Outcome, Sent
-from services.analytics.delivery.queue import AWAY, Claim, Queue
+from services.analytics.delivery.queue import AWAY, ORPHANS_AFTER, Claim, Queue
 from services.analytics.delivery.sending import Sending
 
 POLL_S = 0.3
@@ -125,8 +126,10 @@ class Delivery:
             return
         self._last_housekeeping_s = time.monotonic()
         known = self._directory()
-        if known and (ended := await self._queue.end_orphans(sorted(known))):
-            log.warning("deliveries_without_receiver", count=ended)
+        # No receiver at all may also be rules that were not read yet: then only what nobody is told for a day is given up.
+        if ended := await self._queue.end_orphans(sorted(known), ORPHANS_AFTER if known else GIVE_UP_AFTER):
+            metrics.DELIVERIES.labels("none", "failed").inc(ended)
+            log.error("deliveries_without_receiver", count=ended)
         for name, receiver in known.items():
             task = f"{name} again"
             running = self._tasks.get(task)

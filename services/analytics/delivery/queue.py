@@ -163,9 +163,9 @@ class Queue:
                 for row in found[:MOST_ROWS]
             ]
 
-    async def end_orphans(self, known: Sequence[str], grace: timedelta = ORPHANS_AFTER) -> int:
+    async def end_orphans(self, known: Sequence[str], grace: timedelta) -> int:
         """Give up what is for receivers that the rule file does not name; how many."""
-        reason = "the rule file in force names no such receiver"
+        reason = "the rule file in force names no such receiver: it was removed or renamed"
         async with self._pool.connection() as connection:
             return await _run(connection, "end_orphans", known=list(known), grace=grace, reason=reason)
 

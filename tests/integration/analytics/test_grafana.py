@@ -45,6 +45,7 @@ async def reader(clickhouse: Client, engine_dir: Path, clickhouse_database: str)
     told: list[Event] = [event for story in stories(200, seed=7, start=BEGIN, spread_s=3000) for event in story]
     told.append(velocity_alert("alert-1", "firing", BEGIN + timedelta(minutes=5)))
     told.append(velocity_alert("alert-1", "resolved", BEGIN + timedelta(minutes=9)))
+    told.append(velocity_alert("alert-of-before", "firing", BEGIN + timedelta(minutes=5), "key-of-before"))
     await bring(loading, records_of(told), 1)
     await loading.close()
     warehouse = Warehouse(connector("", engine_dir, clickhouse_database, max_threads=2), "sql")
@@ -64,6 +65,12 @@ async def test_every_panel_is_answered_and_shows_what_was_loaded(reader: Reader,
     shown = await reader.rows(_panel("operations", "Requests by outcome"), ANYTHING)
     loaded = clickhouse.query("select count() from completions final").result_rows[0][0]
     assert sum(int(row["requests"]) for row in shown if row["outcome"] != "rejected") == loaded
+
+
+async def test_an_alert_of_before_the_states_were_kept_is_over_after_an_hour(reader: Reader) -> None:
+    """The meter of then told of a beginning, and of an end only while it ran: nobody will tell of one any more."""
+    rows = await reader.rows(_panel("operations", "Alerts"), ANYTHING)
+    assert {row["subject"]: row["state"] for row in rows}["key-of-before"] == "resolved"
 
 
 async def test_the_filters_add_up_to_everything(reader: Reader, clickhouse: Client) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 import psycopg
+from prometheus_client import REGISTRY
 
 from services.analytics.delivery.outcome import Later, Sent
 from services.analytics.delivery.queue import Queue
@@ -14,6 +15,9 @@ from tests.integration.analytics.delivery.rig import Rig, until
 from tests.integration.analytics.delivery.server import ReceiverServer
 from tests.integration.analytics.process import ROOT
 from tests.unit.analytics.notices import notice
+
+RENAMED = "the rule file in force names no such receiver: it was removed or renamed"
+GIVEN_UP = ("tollbook_analytics_deliveries_total", {"kind": "none", "ended": "failed"})
 
 
 async def test_what_two_processes_send_is_told_once(rig: Rig, server: ReceiverServer) -> None:
@@ -35,6 +39,7 @@ async def test_what_nobody_could_be_told_for_a_day_is_given_up(rig: Rig, server:
 
 
 async def test_a_receiver_that_the_file_does_not_name_any_more_is_given_up(rig: Rig, server: ReceiverServer) -> None:
+    counted = REGISTRY.get_sample_value(*GIVEN_UP) or 0
     rig.webhook("program", f"{server.url}/webhook/a")
     await rig.tell(notice(), "gone")
     await rig.tell(notice("alr_2"), "gone")
@@ -42,8 +47,20 @@ async def test_a_receiver_that_the_file_does_not_name_any_more_is_given_up(rig: 
     async with rig.running():
         await until(lambda: rig.all_ended(1), "the older one ended")
     older, younger = await rig.rows()
-    assert (older["state"], older["reason"]) == ("failed", "the rule file in force names no such receiver")
+    assert (older["state"], older["reason"]) == ("failed", RENAMED)
     assert younger["state"] == "waiting"
+    assert REGISTRY.get_sample_value(*GIVEN_UP) == counted + 1
+
+
+async def test_where_the_file_names_no_receiver_at_all_messages_are_given_up_after_a_day(rig: Rig) -> None:
+    await rig.tell(notice(), "gone")
+    await rig.tell(notice("alr_2"), "gone")
+    await rig.change("UPDATE analytics.delivery SET created_at = now() - interval '25 hours' WHERE alert_id = 'alr_1'")
+    await rig.change("UPDATE analytics.delivery SET created_at = now() - interval '1 hour' WHERE alert_id = 'alr_2'")
+    async with rig.running():
+        await until(lambda: rig.all_ended(1), "the older one ended")
+    older, younger = await rig.rows()
+    assert (older["state"], older["reason"], younger["state"]) == ("failed", RENAMED, "waiting")
 
 
 async def test_the_loop_goes_on_when_postgres_is_back(rig: Rig, server: ReceiverServer, migrated: str) -> None:
