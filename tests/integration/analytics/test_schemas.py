@@ -64,6 +64,29 @@ def test_clickhouse_migrations_give_the_schema(clickhouse: Client, engine_dir: P
     direct.close()
 
 
+def test_spend_of_before_its_prices_were_kept_stands_beside_what_comes_later(
+    engine_dir: Path, clickhouse_database: str
+) -> None:
+    client = connector("", engine_dir, clickhouse_database, max_threads=1)()
+    for migration in warehouse_schema.migrations():
+        if migration.name < "0008":
+            for statement in statements(migration.text):
+                client.command(statement)
+    charge = "toDateTime('2026-11-10 00:00:00', 'UTC'), 'acc_0', 'Captured', 'USD', 1, 100"
+    columns = "at, account_id, type, currency, charges, spent_nano"
+    for _ in range(2):
+        client.command(f"INSERT INTO spend_hour ({columns}) SELECT {charge}")
+    warehouse_schema.migrate(client)
+    more = "price_version, planned_route_type, planned_model, beside_nano"
+    client.command(f"INSERT INTO spend_hour ({columns}, {more}) SELECT {charge}, 3, 'direct', 'm', 5")
+    client.command("OPTIMIZE TABLE spend_hour FINAL")
+    found = client.query(
+        "SELECT price_version, charges, spent_nano, beside_nano FROM spend_hour ORDER BY price_version"
+    ).result_rows
+    assert found == [(0, 2, 200, 0), (3, 1, 100, 5)]
+    client.close()
+
+
 def test_clickhouse_migrations_apply_once(clickhouse: Client) -> None:
     assert warehouse_schema.migrate(clickhouse) == []
 

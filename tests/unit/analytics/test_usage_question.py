@@ -9,7 +9,7 @@ import pytest
 
 from services.analytics.errors import QueryRefusedError
 from services.analytics.usage_api import report
-from services.analytics.usage_api.question import Question, cursor, keys_of, question
+from services.analytics.usage_api.question import Question, cursor, keys_of, question, span_against
 
 NOW = datetime(2026, 11, 26, 12, 30, 30, tzinfo=UTC)
 
@@ -93,3 +93,28 @@ def test_a_cost_without_a_column_is_not_left_out_in_silence() -> None:
     record = {**dict.fromkeys(report.COUNTS, 1), "model": "m", "costs": [cost]}
     with pytest.raises(report.LateCurrencyError, match="USD"):
         report.csv_lines(ask(by="model"), [record], ["CNY"])
+
+
+@pytest.mark.parametrize(
+    ("against", "expected"),
+    [
+        ((None, None), ("2026-11-09", "2026-11-16")),
+        (("2026-11-02", None), ("2026-11-02", "2026-11-09")),
+        ((None, "2026-11-10"), ("2026-11-03", "2026-11-10")),
+        (("2026-10-01", "2026-11-01"), ("2026-10-01", "2026-11-01")),
+    ],
+)
+def test_a_span_is_compared_with_as_long_a_one_right_before_unless_another_is_named(
+    against: tuple[str | None, str | None], expected: tuple[str, str]
+) -> None:
+    found = span_against(*against, ask(since="2026-11-16", until="2026-11-23"))
+    assert tuple(each.date().isoformat() for each in found) == expected
+
+
+@pytest.mark.parametrize(
+    "against", [("yesterday", None), (None, "2026-13-01"), ("2026-11-02", "2026-11-01"), ("2020-01-01", "2026-01-01")]
+)
+def test_a_mistake_in_what_it_is_compared_with_is_named(against: tuple[str | None, str | None]) -> None:
+    with pytest.raises(QueryRefusedError) as refused:
+        span_against(*against, ask(since="2026-11-16", until="2026-11-23"))
+    assert refused.value.param.startswith("against_")
