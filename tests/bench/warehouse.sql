@@ -2,7 +2,8 @@
 -- Everything follows from the request's number, so the same arguments always give the same rows.
 
 -- name: traffic
--- One row per request: `$first` is the day's first number, `$count` how many there are, `$day_s` its beginning.
+-- One row per request: `$first` is the day's first number, `$count` how many there are, `$day_s` its beginning; when it is asked
+-- (`$second` of the day), how long it is and how long it takes are made up or the trace's. `v7` begins the ids of its time.
 CREATE OR REPLACE VIEW bench_traffic AS
 WITH
     number + $first AS n,
@@ -17,7 +18,8 @@ SELECT
     h1,
     h2,
     h3,
-    fromUnixTimestamp64Micro(toInt64(($day_s + 86399 * (u - 0.1 * sin(2 * pi() * u) * u * (1 - u))) * 1000000) + toInt64(h3 % 100000), 'UTC') AS begun,
+    fromUnixTimestamp64Micro(toInt64(($day_s + $second) * 1000000) + toInt64(h3 % 100000), 'UTC') AS begun,
+    toUInt64(toUnixTimestamp64Milli(begun)) * 65536 + 28672 AS v7,
     concat('acc_', toString(k % 200)) AS account,
     concat('prj_', toString(k % 400)) AS project,
     concat('key_', leftPad(toString(k), 12, '0')) AS key,
@@ -29,10 +31,10 @@ SELECT
     h3 % 1000 < 30 AS refused,
     multiIf(h2 % 1000 < 20, 3, h2 % 1000 < 150, 2, 1) AS tries,
     multiIf(h1 % 1000 < 8, 'cancelled', h1 % 1000 < 30, 'failed', 'succeeded') AS ended,
-    toUInt64(50 + pow((h1 % 1000) / 100, 3) * 8) AS tokens_in,
+    toUInt64($prompt) AS tokens_in,
     toUInt64(if(h1 % 4 = 0, 512, 0)) AS tokens_cached,
-    toUInt64(10 + (h2 % 900)) AS tokens_out,
-    exp(6 + 0.7 * ((h1 % 1000) + (h2 % 1000) + (h3 % 1000) - 1500) / 500) AS took_ms,
+    toUInt64($answer) AS tokens_out,
+    $took AS took_ms,
     if(m % 3 = 0, 'CNY', 'USD') AS money,
     if(m % 3 = 0, 'pooled', 'direct') AS route,
     if(m % 3 = 0, 'wallet', 'credit') AS purse
@@ -42,8 +44,8 @@ FROM numbers($count)
 INSERT INTO requests
 (event_id, type, occurred_at, account_id, request_id, environment, tags, kafka_partition, kafka_offset, project_id, key_id, key_name,
     client_api, requested_model, stream, body_bytes, http_status, code, batch)
-SELECT reinterpretAsUUID(concat(reinterpretAsFixedString(h1), reinterpretAsFixedString(h2))),
-    if(refused, 'RequestRejected', 'RequestAccepted'), begun, account, reinterpretAsUUID(concat(reinterpretAsFixedString(h1), reinterpretAsFixedString(n))),
+SELECT reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + h3 % 4096), reinterpretAsFixedString(h2))),
+    if(refused, 'RequestRejected', 'RequestAccepted'), begun, account, reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + h1 % 4096), reinterpretAsFixedString(cityHash64(n)))),
     env, labels, n % 12, n, project, key, key_label, 'chat.completions', model, streams, tokens_in * 4, if(refused, 429, 0),
     if(refused, ['rate_limited', 'budget_exhausted', 'model_not_found'][1 + h2 % 3], ''), {batch:UInt64}
 FROM bench_traffic
@@ -55,12 +57,12 @@ INSERT INTO attempts
     latency_ms, ttft_ms, input_tokens, cached_input_tokens, output_tokens, usage_source, operator_cost_nano, operator_cost_currency,
     to_channel, to_attempt, fallback_reason, crossed_bucket, batch)
 SELECT
-    reinterpretAsUUID(concat(reinterpretAsFixedString(cityHash64(h1, try, what)), reinterpretAsFixedString(h2))), what,
-    begun + toIntervalMicrosecond(toUInt64(took_ms * 1000 * try)), account, reinterpretAsUUID(concat(reinterpretAsFixedString(h1), reinterpretAsFixedString(n))),
+    reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + toUInt64(took_ms * try) * 65536), reinterpretAsFixedString(cityHash64(h1, try, what)))), what,
+    begun + toIntervalMicrosecond(toUInt64(took_ms * 1000 * try)), account, reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + h1 % 4096), reinterpretAsFixedString(cityHash64(n)))),
     env, labels, n % 12, n, project, key, key_label, model, try,
     concat('channel-', toString((cityHash64(model) + try) % 20)), if(what = 'FallbackTaken', '', route),
     if(what = 'FallbackTaken', '', concat('brand-', toString(cityHash64(model) % 5))), if(what = 'FallbackTaken', '', concat(model, '-0613')),
-    reinterpretAsUUID(concat(reinterpretAsFixedString(h2), reinterpretAsFixedString(n))), begun,
+    reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + h2 % 4096), reinterpretAsFixedString(h1))), begun,
     multiIf(what = 'FallbackTaken', '', try < tries, 'failed', ended) AS how,
     if(how = 'failed', ['rate_limited', 'timeout', 'upstream_error', 'overloaded'][1 + h3 % 4], ''), if(how = 'failed', 502, 200),
     took_ms, if(how = 'failed', NULL, took_ms / 4), if(how = 'failed' AND h3 % 2 = 0, 0, tokens_in), tokens_cached,
@@ -84,8 +86,8 @@ INSERT INTO completions
     brand, upstream_model, input_tokens, cached_input_tokens, output_tokens, burned_tokens, bucket, currency, cost_nano, accepted_at,
     latency_ms, ttft_ms, overhead_ms, batch)
 SELECT
-    reinterpretAsUUID(concat(reinterpretAsFixedString(h3), reinterpretAsFixedString(h2))), 'RequestCompleted',
-    begun + toIntervalMicrosecond(toUInt64(took_ms * 1000 * tries)), account, reinterpretAsUUID(concat(reinterpretAsFixedString(h1), reinterpretAsFixedString(n))),
+    reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + toUInt64(took_ms * tries) * 65536 + h3 % 4096), reinterpretAsFixedString(h2))), 'RequestCompleted',
+    begun + toIntervalMicrosecond(toUInt64(took_ms * 1000 * tries)), account, reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + h1 % 4096), reinterpretAsFixedString(cityHash64(n)))),
     env, labels, n % 12, n, project, key, key_label, 'chat.completions', model, streams, ended, if(ended = 'succeeded', 200, 502),
     if(ended = 'failed', 'upstream_error', ''), arrayMap(t -> concat('channel-', toString((cityHash64(model) + t) % 20)), range(1, 4)), tries, tries - 1,
     if(ended = 'succeeded', toNullable(tries), NULL), concat('channel-', toString((cityHash64(model) + tries) % 20)), route,
@@ -102,10 +104,10 @@ INSERT INTO ledger
     bucket, currency, amount_nano, hold_id, txn_id, hold_nano, released_nano, overrun_nano, balance_before_nano, balance_after_nano,
     held_after_nano, price_version, requested_model, channel, route_type, upstream_model, input_tokens, cached_input_tokens, output_tokens, batch)
 SELECT
-    reinterpretAsUUID(concat(reinterpretAsFixedString(cityHash64(h2, 4)), reinterpretAsFixedString(h1))), if(h2 % 500 = 0, 'Expired', 'Captured') AS what,
-    begun + toIntervalMicrosecond(toUInt64(took_ms * 1000 * tries) + 30000), account, reinterpretAsUUID(concat(reinterpretAsFixedString(h1), reinterpretAsFixedString(n))),
+    reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + toUInt64(took_ms * tries) * 65536 + h1 % 4096), reinterpretAsFixedString(cityHash64(h2, 4)))), if(h2 % 500 = 0, 'Expired', 'Captured') AS what,
+    begun + toIntervalMicrosecond(toUInt64(took_ms * 1000 * tries) + 30000), account, reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + h1 % 4096), reinterpretAsFixedString(cityHash64(n)))),
     env, labels, n % 12, n, project, key, key_label, purse, money, toInt64(tokens_in * 1000 + tokens_out * 3000) AS cost,
-    reinterpretAsUUID(concat(reinterpretAsFixedString(h2), reinterpretAsFixedString(n))), reinterpretAsUUID(concat(reinterpretAsFixedString(h3), reinterpretAsFixedString(n))),
+    reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + h2 % 4096), reinterpretAsFixedString(h1))), reinterpretAsUUID(concat(reinterpretAsFixedString(v7 + toUInt64(took_ms * tries) * 65536 + h3 % 4096), reinterpretAsFixedString(h1))),
     30000000, 30000000 - cost, if(h2 % 900 = 0, 1000, 0), 1000000000000 - n, 1000000000000 - n - cost, 0, 1, if(what = 'Expired', '', model),
     if(what = 'Expired', '', concat('channel-', toString((cityHash64(model) + tries) % 20))), if(what = 'Expired', '', route),
     if(what = 'Expired', '', concat(model, '-0613')), tokens_in, tokens_cached, tokens_out, {batch:UInt64}

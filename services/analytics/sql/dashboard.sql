@@ -60,31 +60,48 @@ WHERE at >= toDateTime({from_s:Int64}, 'UTC') AND at < toDateTime({to_s:Int64}, 
 GROUP BY bucket, from_channel, to_channel
 
 -- name: latency_over_time
--- From histograms: within 2.5% of the exact quantile.
+-- From histograms: within 2.5% of the exact quantile. Each histogram is read and added up once; one without values has no quantile.
 SELECT
-    intDiv(toUnixTimestamp(at), {step_s:Int64}) * {step_s:Int64} AS bucket,
-    if(empty(sumMap(latency_hist)), NULL, pow(1.05, arrayElement(quantilesExactWeightedArray(0.5)(mapKeys(latency_hist), mapValues(latency_hist)), 1))) AS latency_p50,
-    if(empty(sumMap(latency_hist)), NULL, pow(1.05, arrayElement(quantilesExactWeightedArray(0.99)(mapKeys(latency_hist), mapValues(latency_hist)), 1))) AS latency_p99,
-    if(empty(sumMap(ttft_hist)), NULL, pow(1.05, arrayElement(quantilesExactWeightedArray(0.5)(mapKeys(ttft_hist), mapValues(ttft_hist)), 1))) AS ttft_p50,
-    if(empty(sumMap(ttft_hist)), NULL, pow(1.05, arrayElement(quantilesExactWeightedArray(0.99)(mapKeys(ttft_hist), mapValues(ttft_hist)), 1))) AS ttft_p99
-FROM {usage:Identifier}
-WHERE at >= toDateTime({from_s:Int64}, 'UTC') AND at < toDateTime({to_s:Int64}, 'UTC')
-    AND ({project_id:String} = '' OR project_id = {project_id:String}) AND ({key_id:String} = '' OR key_id = {key_id:String})
-    AND ({tag:String} = '' OR has(tags, {tag:String}))
-    AND outcome = 'succeeded'
-GROUP BY bucket
+    bucket,
+    if(latencies = 0, NULL, pow(1.05, latency[1])) AS latency_p50,
+    if(latencies = 0, NULL, pow(1.05, latency[2])) AS latency_p99,
+    if(ttfts = 0, NULL, pow(1.05, ttft[1])) AS ttft_p50,
+    if(ttfts = 0, NULL, pow(1.05, ttft[2])) AS ttft_p99
+FROM
+(
+    SELECT
+        intDiv(toUnixTimestamp(at), {step_s:Int64}) * {step_s:Int64} AS bucket,
+        sum(length(latency_hist)) AS latencies,
+        sum(length(ttft_hist)) AS ttfts,
+        quantilesExactWeightedArray(0.5, 0.99)(mapKeys(latency_hist), mapValues(latency_hist)) AS latency,
+        quantilesExactWeightedArray(0.5, 0.99)(mapKeys(ttft_hist), mapValues(ttft_hist)) AS ttft
+    FROM {usage:Identifier}
+    WHERE at >= toDateTime({from_s:Int64}, 'UTC') AND at < toDateTime({to_s:Int64}, 'UTC')
+        AND ({project_id:String} = '' OR project_id = {project_id:String}) AND ({key_id:String} = '' OR key_id = {key_id:String})
+        AND ({tag:String} = '' OR has(tags, {tag:String}))
+        AND outcome = 'succeeded'
+    GROUP BY bucket
+)
 
 -- name: latency
 SELECT
-    if(empty(sumMap(latency_hist)), NULL, pow(1.05, arrayElement(quantilesExactWeightedArray(0.5)(mapKeys(latency_hist), mapValues(latency_hist)), 1))) AS latency_p50,
-    if(empty(sumMap(latency_hist)), NULL, pow(1.05, arrayElement(quantilesExactWeightedArray(0.99)(mapKeys(latency_hist), mapValues(latency_hist)), 1))) AS latency_p99,
-    if(empty(sumMap(ttft_hist)), NULL, pow(1.05, arrayElement(quantilesExactWeightedArray(0.5)(mapKeys(ttft_hist), mapValues(ttft_hist)), 1))) AS ttft_p50,
-    if(empty(sumMap(ttft_hist)), NULL, pow(1.05, arrayElement(quantilesExactWeightedArray(0.99)(mapKeys(ttft_hist), mapValues(ttft_hist)), 1))) AS ttft_p99
-FROM {usage:Identifier}
-WHERE at >= toDateTime({from_s:Int64}, 'UTC') AND at < toDateTime({to_s:Int64}, 'UTC')
-    AND ({project_id:String} = '' OR project_id = {project_id:String}) AND ({key_id:String} = '' OR key_id = {key_id:String})
-    AND ({tag:String} = '' OR has(tags, {tag:String}))
-    AND outcome = 'succeeded'
+    if(latencies = 0, NULL, pow(1.05, latency[1])) AS latency_p50,
+    if(latencies = 0, NULL, pow(1.05, latency[2])) AS latency_p99,
+    if(ttfts = 0, NULL, pow(1.05, ttft[1])) AS ttft_p50,
+    if(ttfts = 0, NULL, pow(1.05, ttft[2])) AS ttft_p99
+FROM
+(
+    SELECT
+        sum(length(latency_hist)) AS latencies,
+        sum(length(ttft_hist)) AS ttfts,
+        quantilesExactWeightedArray(0.5, 0.99)(mapKeys(latency_hist), mapValues(latency_hist)) AS latency,
+        quantilesExactWeightedArray(0.5, 0.99)(mapKeys(ttft_hist), mapValues(ttft_hist)) AS ttft
+    FROM {usage:Identifier}
+    WHERE at >= toDateTime({from_s:Int64}, 'UTC') AND at < toDateTime({to_s:Int64}, 'UTC')
+        AND ({project_id:String} = '' OR project_id = {project_id:String}) AND ({key_id:String} = '' OR key_id = {key_id:String})
+        AND ({tag:String} = '' OR has(tags, {tag:String}))
+        AND outcome = 'succeeded'
+)
 
 -- name: attempts_by_channel
 SELECT channel, outcome, error_class, sum(rolled.attempts) AS attempts

@@ -283,22 +283,22 @@ CREATE TABLE IF NOT EXISTS usage_minute
     currency LowCardinality(String),
     outcome LowCardinality(String),
     stream Bool,
-    key_name SimpleAggregateFunction(max, String) CODEC(ZSTD(1)),
-    requests SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    attempts SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    fallbacks SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cached_input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    burned_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cost_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    burned_requests SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    latency_ms_sum SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    latency_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(ZSTD(1)),
-    ttft_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    key_name SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    attempts SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    fallbacks SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cached_input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    burned_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cost_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    burned_requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    latency_ms_sum SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    latency_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(T64, ZSTD(3)),
+    ttft_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(T64, ZSTD(3)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -323,22 +323,22 @@ CREATE TABLE IF NOT EXISTS usage_hour
     currency LowCardinality(String),
     outcome LowCardinality(String),
     stream Bool,
-    key_name SimpleAggregateFunction(max, String) CODEC(ZSTD(1)),
-    requests SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    attempts SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    fallbacks SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cached_input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    burned_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cost_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    burned_requests SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    latency_ms_sum SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    latency_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(ZSTD(1)),
-    ttft_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    key_name SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    attempts SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    fallbacks SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cached_input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    burned_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cost_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    burned_requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    latency_ms_sum SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    latency_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(T64, ZSTD(3)),
+    ttft_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(T64, ZSTD(3)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -362,14 +362,14 @@ CREATE TABLE IF NOT EXISTS attempts_minute
     outcome LowCardinality(String),
     error_class LowCardinality(String),
     operator_cost_currency LowCardinality(String),
-    attempts SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    failed SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    burned_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    operator_cost_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    latency_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(ZSTD(1)),
-    ttft_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    attempts SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    failed SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    burned_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    operator_cost_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    latency_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(T64, ZSTD(3)),
+    ttft_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(T64, ZSTD(3)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -392,14 +392,14 @@ CREATE TABLE IF NOT EXISTS attempts_hour
     outcome LowCardinality(String),
     error_class LowCardinality(String),
     operator_cost_currency LowCardinality(String),
-    attempts SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    failed SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    burned_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    operator_cost_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    latency_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(ZSTD(1)),
-    ttft_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    attempts SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    failed SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    burned_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    operator_cost_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    latency_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(T64, ZSTD(3)),
+    ttft_hist SimpleAggregateFunction(sumMap, Map(Int16, UInt64)) CODEC(T64, ZSTD(3)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -420,8 +420,8 @@ CREATE TABLE IF NOT EXISTS fallbacks_minute
     to_channel LowCardinality(String),
     reason LowCardinality(String),
     crossed_bucket Bool,
-    fallbacks SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    fallbacks SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -441,8 +441,8 @@ CREATE TABLE IF NOT EXISTS fallbacks_hour
     to_channel LowCardinality(String),
     reason LowCardinality(String),
     crossed_bucket Bool,
-    fallbacks SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    fallbacks SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -460,8 +460,8 @@ CREATE TABLE IF NOT EXISTS rejections_minute
     tags Array(LowCardinality(String)) CODEC(ZSTD(1)),
     code LowCardinality(String),
     http_status UInt16 CODEC(ZSTD(1)),
-    requests SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -478,8 +478,8 @@ CREATE TABLE IF NOT EXISTS rejections_hour
     tags Array(LowCardinality(String)) CODEC(ZSTD(1)),
     code LowCardinality(String),
     http_status UInt16 CODEC(ZSTD(1)),
-    requests SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -505,17 +505,17 @@ CREATE TABLE IF NOT EXISTS spend_minute
     price_version UInt32 CODEC(ZSTD(1)),
     planned_route_type LowCardinality(String),
     planned_model LowCardinality(String),
-    charges SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    spent_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    written_off_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    exposure_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cached_input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    beside_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    charges SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    spent_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    written_off_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    exposure_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cached_input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    beside_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
@@ -540,17 +540,17 @@ CREATE TABLE IF NOT EXISTS spend_hour
     price_version UInt32 CODEC(ZSTD(1)),
     planned_route_type LowCardinality(String),
     planned_model LowCardinality(String),
-    charges SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    spent_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    written_off_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    exposure_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cached_input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
-    beside_nano SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    batch SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+    charges SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    spent_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    written_off_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    exposure_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cached_input_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    cache_write_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    output_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reasoning_tokens SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    beside_nano SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1)),
+    batch SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(at)
