@@ -72,7 +72,7 @@ async def refused(driver: Driver, key: str) -> Reply:
     async with asyncio.timeout(WITHIN_S):
         while True:
             reply = await driver.chat(key, BODY)
-            if reply.status != 200:
+            if reply.status == 403:
                 return reply
             await asyncio.sleep(0.05)
 
