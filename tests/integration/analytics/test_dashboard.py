@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,6 +129,17 @@ def check_page(page: Page, data: dict[str, Any]) -> None:
     assert fits_the_screen(page), "the page is wider than a phone"
 
 
+def check_units(page: Page, analytics: Analytics) -> None:
+    """Shares are percentages, and money is an amount of its currency."""
+    share = {"signal": "error_rate_by_channel", "unit": "share", "threshold": 0.2}
+    spent = {"signal": "spend_by_route", "unit": "nano USD", "threshold": 5e9}
+    for rule, words, observed in (("failing", share, 0.425), ("spending", spent, 12.5e9)):
+        verdict = of_key("k_units", 0, **words, rule=rule, exceeded=True, calm=False)
+        say(analytics, replace(verdict, observed=observed))
+    for told in ("42.5%", "20.0%", "12.50 USD", "5.00 USD"):
+        expect(page.locator("#alerts tbody td.number", has_text=told)).to_have_count(1, timeout=LIVE_WITHIN_MS)
+
+
 def check_filter(page: Page, events: list[Event]) -> None:
     """A click on a key shows that key alone, in the address too; and all again."""
     of_key = Counter(event.data.key.key_id for event in of_type(events, RequestCompleted))
@@ -218,6 +230,7 @@ def test_the_dashboard_shows_what_the_events_say(analytics: Analytics, tmp_path:
             check_step(page, analytics, now)
             page.click("#ranges button >> text=15m")
             expect(page.locator("#total-requests")).not_to_have_text(str(sum(data["totals"]["requests"].values())))
+            check_units(page, analytics)
             page.screenshot(path=tmp_path / "phone.png", full_page=True)
             assert problems == []
             assert 0 < bytes_beyond_the_charts(sizes) < PAGE_BYTES_BEYOND_THE_CHARTS

@@ -32,6 +32,13 @@ export function clock(seconds, spanSeconds) {
 
 export const instant = (text) => (text === null ? "–" : new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "medium", hour12: false }));
 
+// What an alert compares, in the unit of its signal: 0.705 share → "70.5%", 12500000000 nano USD → "12.50 USD".
+export function quantity(value, unit) {
+  if (unit === "share") return percent(value, 1);
+  if (unit.startsWith("nano ")) return money((value / 1e9).toFixed(9), unit.slice(5));
+  return `${compact(value)} ${unit}`;
+}
+
 export const money = (text, currency) => `${amount(text)} ${currency ?? ""}`.trim();
 
 // Nano of a currency, a number or a BigInt, as the whole decimal text: 1500000000 → "1.50", 1 → "0.000000001".

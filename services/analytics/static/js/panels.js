@@ -1,7 +1,7 @@
 // From the data of the calls to what is on the page.
 
 import { bars, forget, lines, outcomeColours, rows } from "./charts.js";
-import { amount, compact, count, duration, instant, milliseconds, money, percent } from "./format.js";
+import { amount, compact, count, duration, instant, milliseconds, money, percent, quantity } from "./format.js";
 import { address, go, here, requestsOf, span } from "./place.js";
 import { node, table, tiles } from "./tables.js";
 
@@ -127,14 +127,14 @@ export function showAlerts(alerts) {
     at("alerts"),
     [
       { title: "State", cell: (row) => node("span", { class: `badge ${row.state}` }, row.state) },
-      { title: "Since", cell: (row) => instant(row.fired_at) },
-      { title: "Until", cell: (row) => instant(row.resolved_at) },
-      { title: "Signal", cell: (row) => row.signal.replaceAll("_", " ") },
-      { title: "Subject", cell: (row) => node("code", {}, `${row.subject_kind} ${row.subject_id}`) },
-      { title: "Most seen", number: true, cell: (row) => `${compact(row.observed)} ${row.unit}` },
-      { title: "Threshold", number: true, cell: (row) => compact(row.threshold) },
       { title: "What happened", words: true, cell: (row) => row.message },
       { title: "Requests", cell: (row) => requestsUnder(row) },
+      { title: "Since", cell: (row) => instant(row.fired_at) },
+      { title: "Until", cell: (row) => instant(row.resolved_at) },
+      { title: "Most seen", number: true, cell: (row) => quantity(row.observed, row.unit) },
+      { title: "Threshold", number: true, cell: (row) => quantity(row.threshold, row.unit) },
+      { title: "Signal", cell: (row) => row.signal.replaceAll("_", " ") },
+      { title: "Subject", cell: (row) => node("code", {}, `${row.subject_kind} ${row.subject_id}`) },
     ],
     alerts,
     "No alert was open in this time.",
