@@ -87,6 +87,11 @@ prove-loader: .venv/dev.stamp  ## kill -9 the loader at every point of a batch, 
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.loader --times $(or $(TIMES),50)
 
+.PHONY: prove-outage
+prove-outage: .venv/dev.stamp  ## ClickHouse away in four ways, Postgres and Kafka frozen, under load: nothing lost, told as it is (SECONDS_AWAY=60 RATE=2000)
+	@$(PY) -m deploy.local prepare --tests
+	@$(PY) -m tests.reliability.outage --seconds $(or $(SECONDS_AWAY),60) --per-second $(or $(RATE),2000)
+
 prove-rebuild: .venv/dev.stamp  ## price a ledger anew from offset 0 and compare it to the last unit (EVENTS=100000 PASTS=200)
 	@$(PY) -m deploy.local prepare --tests
 	@$(PY) -m tests.reliability.rebuilding --events $(or $(EVENTS),100000)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -14,6 +14,8 @@ from starlette.responses import Response
 from services.analytics import metrics
 from services.analytics.admin_calls import operation
 from services.analytics.admin_models import Lag, TopicCount
+from services.analytics.batch import Partition
+from services.analytics.ends import Ends
 from services.analytics.errors import QueryRefusedError, TransientError
 from services.analytics.http_errors import UnauthorizedError
 from services.analytics.loader import LoaderState
@@ -75,21 +77,26 @@ async def lag(state: LoaderState) -> dict[str, Any]:
     """What `GET /admin/lag` answers. Asks Kafka for the ends, and sets the gauges by the way."""
     if state.reader is None:
         raise NotLoadingError(state.reason or "the loader is starting")
-    ends = await state.reader.ends()
+    partitions = _behind(state, await state.reader.ends())
+    return {"partitions": partitions, "event_to_row_ms": event_to_row(state)}
+
+
+def _behind(state: LoaderState, ends: Mapping[Partition, int]) -> list[dict[str, Any]]:
     partitions = []
     for (topic, partition), end in sorted(ends.items()):
         next_offset = state.next_offsets.get((topic, partition), 0)
         metrics.LAG_RECORDS.labels(topic, partition).set(end - next_offset)
         partitions.append({"topic": topic, "partition": partition, "next": next_offset, "end": end, "lag": end - next_offset})
-    return {"partitions": partitions, "event_to_row_ms": event_to_row(state)}
+    return partitions
 
 
-async def tell_lag(state: LoaderState, lag_s: float | None) -> None:
-    """Set every gauge of the loader's lag. Records behind stay as they were while Kafka, or the loader, is away."""
+async def tell_lag(state: LoaderState, lag_s: float | None, ends: Ends) -> None:
+    """Set every gauge of the loader's lag. Records behind stay as they were while Kafka is away, or another process loads."""
     event_to_row(state)
     metrics.LAG_SECONDS.set(float("nan") if lag_s is None else lag_s)
-    with suppress(TransientError):
-        await lag(state)
+    if lag_s is not None and state.next_offsets:
+        with suppress(TransientError):
+            _behind(state, await ends.ask())
 
 
 def event_to_row(state: LoaderState) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -18,6 +19,7 @@ from services.analytics.database import Database
 from services.analytics.delivery.wiring import Deliveries
 from services.analytics.drilldown import api as drilldown_api
 from services.analytics.drilldown.peer import Peer
+from services.analytics.ends import Ends
 from services.analytics.identity import Identity
 from services.analytics.live_feed import LiveFeed
 from services.analytics.loader import STOP_TIMEOUT_S, Loader, Wiring
@@ -31,11 +33,13 @@ from services.analytics.sql_endpoint import http as sql_http
 from services.analytics.sql_endpoint.engine import Bounds, Engine
 from services.analytics.sql_endpoint.http import SqlEndpoint
 from services.analytics.usage_api import wiring as usage
-from services.analytics.warehouse import Warehouse, connector
+from services.analytics.warehouse import READING_TIMEOUT_S, Warehouse, connector
 
 OPENAPI = "/admin/openapi.json"
 LOADING_THREADS = 1
 READING_THREADS = 2
+READING_PATIENCE_S = 30.0
+"""After which a reader is told 503, as ClickHouse hangs or too many ask before them."""
 
 
 def build(settings: Settings) -> FastAPI:
@@ -43,8 +47,9 @@ def build(settings: Settings) -> FastAPI:
     where = (settings.clickhouse_url, settings.data_dir, settings.clickhouse_database)
     sql = Warehouse(connector(*where, max_threads=READING_THREADS), "sql") if _opens_sql(settings) else None
     writing = Warehouse(connector(*where, max_threads=LOADING_THREADS), "load")
-    reading = Warehouse(connector(*where, max_threads=READING_THREADS), "read")
+    reading = _reading(settings)
     loader = _loader(settings, writing)
+    ends = Ends(loader.state, lambda: Reader(settings.kafka_bootstrap_servers, TOPICS))
     database = Database(settings.database_url)
     judging = Warehouse(connector(*where, max_threads=LOADING_THREADS), "judge")
     rules = Rules(database, judging, settings.analytics_token.get_secret_value())
@@ -64,7 +69,7 @@ def build(settings: Settings) -> FastAPI:
         await alerts.stop()
         await deliveries.stop()
         await _stop(loader, app.state.loader_task)
-        for opened in (identity, edge, settlement, reading, judging, sql, writing, database):
+        for opened in (ends, identity, edge, settlement, reading, judging, sql, writing, database):
             if opened is not None:
                 await opened.close()
 
@@ -94,7 +99,7 @@ def build(settings: Settings) -> FastAPI:
         bounds = Bounds(seconds=settings.sql_seconds, rows=settings.sql_rows, memory_bytes=settings.sql_memory_bytes)
         engine = Engine(sql, settings.clickhouse_database, bounds)
         sql_http.install(app, SqlEndpoint(engine, settings.sql_token.get_secret_value(), settings.clickhouse_database))
-    _add_health(app, loader)
+    _add_health(app, loader, ends)
     require_permissions(app)
     return app
 
@@ -103,6 +108,13 @@ def _usage(settings: Settings, reading: Warehouse) -> tuple[APIRouter, ...]:
     """What is used, for people and for edge."""
     token = settings.edge_token.get_secret_value()
     return *usage.routers(reading, token), internal_api.router(reading, token)
+
+
+def _reading(settings: Settings) -> Warehouse:
+    """What asks the warehouse for those who ask us."""
+    where = (settings.clickhouse_url, settings.data_dir, settings.clickhouse_database)
+    connect = connector(*where, max_threads=READING_THREADS, timeout_s=READING_TIMEOUT_S)
+    return Warehouse(connect, "read", patience_s=READING_PATIENCE_S)
 
 
 def _loader(settings: Settings, warehouse: Warehouse) -> Loader:
@@ -135,7 +147,7 @@ async def _stop(loader: Loader, task: asyncio.Task[None]) -> None:
         await task
 
 
-def _add_health(app: FastAPI, loader: Loader) -> None:
+def _add_health(app: FastAPI, loader: Loader, ends: Ends) -> None:
     loader_lag = LoaderLag(loader.state)
 
     @app.get("/healthz", include_in_schema=False)
@@ -144,13 +156,13 @@ def _add_health(app: FastAPI, loader: Loader) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        if loader.state.reason is None:
+        if (trouble := loader.state.trouble(time.time())) is None:
             return admin_api.json_response({"ready": True})
-        response = admin_api.json_response({"ready": False, "reason": loader.state.reason})
+        response = admin_api.json_response({"ready": False, "reason": trouble})
         response.status_code = 503
         return response
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        await admin_api.tell_lag(loader.state, loader_lag.seconds())
+        await admin_api.tell_lag(loader.state, loader_lag.seconds(), ends)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -47,7 +47,9 @@ from services.analytics.warehouse import Warehouse, store_id_of
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 5.0
 HALTED_RETRY_S = 30.0
+STUCK_S = 20.0
 STOP_TIMEOUT_S = 15.0
+WAITING = "waiting until it is the loader"
 Place = Callable[[Warehouse, Decoded, Batch, int], Awaitable[None]]
 log = structlog.get_logger("analytics.loader")
 
@@ -61,6 +63,14 @@ class LoaderState:
     next_offsets: dict[Partition, int] = field(default_factory=dict)
     reader: Reader | None = None
     lag: LagWindow = field(default_factory=LagWindow)
+    batch_since: float | None = None
+    """When the batch under way was read, by the loader's clock; None while there is none."""
+
+    def trouble(self, now_s: float) -> str | None:
+        """Why it does not load; None while it does. A call that hangs is no error yet, and loads nothing either."""
+        if self.reason is None and self.batch_since is not None and (since_s := now_s - self.batch_since) > STUCK_S:
+            return f"a batch has been under way for {since_s:.0f} s"
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +122,7 @@ class Loader:
         metrics.SESSIONS.labels(type(error).__name__).inc()
         log.warning("loader session ended", error=type(error).__name__, reason=str(error), retry_in_s=pause_s)
         self.state.reason = f"{type(error).__name__}: {error}"
+        self.state.batch_since = None
         self._loaded = False
         return pause_s
 
@@ -137,8 +148,9 @@ class Loader:
             stack.push_async_callback(reader.stop)
             await publisher.start()
             stack.push_async_callback(publisher.stop)
-            self.state.reason = "waiting until it is the loader"
+            self.state.reason = WAITING
             positions = await stack.enter_async_context(leased_positions(wiring.database_url, store_id))
+            self.state.reason = "coming up to date"
             await self._bring_up_to_date(positions)
             await self._resume(positions, reader, publisher)
             stack.callback(self._end_loading)
@@ -146,6 +158,8 @@ class Loader:
             while (records := await self._gather(reader)) is not None:
                 if records:
                     await self._load(records, positions, publisher)
+                else:
+                    await reader.check_silence()
 
     async def _bring_up_to_date(self, positions: Positions) -> None:
         """Under the lease: no other loader, not even one of an older version, inserts while rollups are filled."""
@@ -191,12 +205,14 @@ class Loader:
 
     async def _load(self, records: list[Record], positions: Positions, publisher: Publisher) -> None:
         started = time.perf_counter()
+        self.state.batch_since = self._wiring.clock()
         batch = Batch.of(records)
         check_follows(batch, positions.next_offsets)
         decoded = await self._decode(records, positions.next_batch_no)
         await positions.begin(batch)
         await self._publish_samples(decoded, positions.batch_no, publisher)
         await self._insert(decoded, positions, publisher, place)
+        self.state.batch_since = None
         metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
 
     async def _decode(self, records: list[Record], batch_no: int) -> Decoded:

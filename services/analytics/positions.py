@@ -20,6 +20,14 @@ from services.analytics.sqlfile import queries
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 10_000
 LEASE_POLL_S = 0.5
+IDLE_S, INTERVAL_S, COUNT = 10, 5, 3
+"""Of TCP's keepalive, on both sides. A machine that is gone says nothing: its successor gets the lease within half a minute."""
+OPTIONS = {
+    "statement_timeout": STATEMENT_TIMEOUT_MS,
+    "tcp_keepalives_idle": IDLE_S,
+    "tcp_keepalives_interval": INTERVAL_S,
+    "tcp_keepalives_count": COUNT,
+}
 
 
 class Positions:
@@ -105,7 +113,11 @@ async def leased_positions(database_url: str, store_id: UUID) -> AsyncIterator[P
             database_url,
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
-            options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            options=" ".join(f"-c {name}={value}" for name, value in OPTIONS.items()),
+            tcp_user_timeout=2 * STATEMENT_TIMEOUT_MS,
+            keepalives_idle=IDLE_S,
+            keepalives_interval=INTERVAL_S,
+            keepalives_count=COUNT,
             application_name="tollbook-analytics-loader",
         )
         async with connection:

@@ -19,6 +19,7 @@ PARTITION_FETCH_BYTES = 2 * FETCH_MIN_BYTES
 FETCH_MAX_WAIT_MS = 300
 REPLAY_TIMEOUT_S = 30
 ENDS_TIMEOUT_S = 5
+SILENCE_TIMEOUT_S = 15
 STOP_TIMEOUT_S = 5
 log = structlog.get_logger("analytics.reader")
 
@@ -137,12 +138,18 @@ class Reader:
         """The offset behind the last record of every partition. Raises :class:`KafkaAwayError`."""
         return await self._edges(self._consumer.end_offsets)
 
-    async def _edges(self, ask: Callable[[list[TopicPartition]], Awaitable[Mapping[Any, int]]]) -> dict[Partition, int]:
+    async def check_silence(self) -> None:
+        """Nothing came: is there nothing, or does Kafka hang? Raises :class:`KafkaAwayError`."""
+        await self._edges(self._consumer.end_offsets, SILENCE_TIMEOUT_S)
+
+    async def _edges(
+        self, ask: Callable[[list[TopicPartition]], Awaitable[Mapping[Any, int]]], timeout_s: float = ENDS_TIMEOUT_S
+    ) -> dict[Partition, int]:
         try:
-            async with asyncio.timeout(ENDS_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 edges = await ask(sorted(self._consumer.assignment()))
         except (KafkaError, OSError, TimeoutError) as error:
-            raise KafkaAwayError(f"Kafka: {error}") from error
+            raise KafkaAwayError(f"Kafka: {error!r}") from error
         return {(partition.topic, partition.partition): offset for partition, offset in edges.items()}
 
     async def _getmany(self, wait_s: float, rows: int | None, *partitions: TopicPartition) -> list[Any]:

@@ -7,6 +7,7 @@ Loading and reading have a handle each, so that a long query never holds up an i
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +17,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
+from urllib3.exceptions import HTTPError
 
 from services.analytics import placed_rows, rollups
 from services.analytics.errors import TransientError
@@ -27,7 +29,9 @@ from services.analytics.sqlfile import queries
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_S = 5
-CALL_TIMEOUT_S = 60
+LOADING_TIMEOUT_S = 60
+READING_TIMEOUT_S = 15
+"""How long a server may be silent: an insert may take its time, a query of ours is ended after ten seconds by the server."""
 TLS_SCHEMES = {"https", "clickhouses"}
 QUERY_LIMITS = {"max_execution_time": 10, "max_memory_usage": 2_000_000_000, "max_result_rows": 100_000}
 MOST_TEXT_BYTES = 64 * 1024 * 1024
@@ -39,16 +43,24 @@ class WarehouseAwayError(TransientError):
 
 
 class Warehouse:
-    """One handle to ClickHouse, connected when it is first used."""
+    """One handle to ClickHouse, connected when it is first used.
 
-    def __init__(self, connect: Callable[[], Client], name: str) -> None:
+    `patience_s` bounds how long a caller waits, also for the calls before its own; None is for ever.
+    """
+
+    def __init__(self, connect: Callable[[], Client], name: str, *, patience_s: float | None = None) -> None:
         self._connect = connect
+        self._patience_s = patience_s
         self._client: Client | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"clickhouse-{name}")
 
     async def call(self, function: Callable[[Client], T]) -> T:
         """Run `function` with the client, after the calls before it. Raises :class:`WarehouseAwayError`."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, function)
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, function)
+        except TimeoutError as error:
+            raise WarehouseAwayError(f"ClickHouse did not answer within {self._patience_s} s") from error
 
     async def insert(self, table: Table, rows: Sequence[Row], batch_no: int, token: str) -> None:
         """Insert a batch's rows, values in the order of the table's columns; again under the same token is a no-op."""
@@ -84,7 +96,7 @@ class Warehouse:
             if self._client is None:
                 self._client = self._connect()
             return function(self._client)
-        except (Error, OSError) as error:
+        except (Error, OSError, HTTPError, HTTPException) as error:
             # After an error the embedded engine begins the handle's next result with what was left of this one.
             self._disconnect()
             raise WarehouseAwayError(f"ClickHouse: {error}") from error
@@ -95,7 +107,9 @@ class Warehouse:
             client.close()
 
 
-def connector(clickhouse_url: str, data_dir: Path, database: str, *, max_threads: int) -> Callable[[], Client]:
+def connector(
+    clickhouse_url: str, data_dir: Path, database: str, *, max_threads: int, timeout_s: float = LOADING_TIMEOUT_S
+) -> Callable[[], Client]:
     """How to open a handle: to the server at the URL, or to the embedded engine under the data directory if it is empty.
 
     A database that the URL names goes before the other; it is created if it is missing.
@@ -104,7 +118,9 @@ def connector(clickhouse_url: str, data_dir: Path, database: str, *, max_threads
 
     def connect() -> Client:
         settings = {"max_threads": max_threads, "max_query_size": MOST_TEXT_BYTES}
-        client = _server(clickhouse_url, settings) if clickhouse_url else _embedded(data_dir / "clickhouse", settings)
+        client = (
+            _server(clickhouse_url, settings, timeout_s) if clickhouse_url else _embedded(data_dir / "clickhouse", settings)
+        )
         client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(named)}")
         client.database = named
         return client
@@ -112,7 +128,7 @@ def connector(clickhouse_url: str, data_dir: Path, database: str, *, max_threads
     return connect
 
 
-def _server(url: str, settings: dict[str, Any]) -> Client:
+def _server(url: str, settings: dict[str, Any], timeout_s: float) -> Client:
     parts = urlsplit(url)
     return clickhouse_connect.get_client(
         dsn=urlunsplit(parts._replace(path="")),
@@ -120,7 +136,7 @@ def _server(url: str, settings: dict[str, Any]) -> Client:
         settings=settings,
         autogenerate_session_id=False,
         connect_timeout=CONNECT_TIMEOUT_S,
-        send_receive_timeout=CALL_TIMEOUT_S,
+        send_receive_timeout=timeout_s,
     )
 
 

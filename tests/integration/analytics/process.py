@@ -45,6 +45,11 @@ class Analytics:
         return f"http://127.0.0.1:{self.environment['TOLLBOOK_PORT']}"
 
     @property
+    def as_operator(self) -> dict[str, str]:
+        """The headers of a call with the admin token."""
+        return {"authorization": f"Bearer {ADMIN_TOKEN}"}
+
+    @property
     def pid(self) -> int:
         """Of the running process."""
         assert self._process is not None

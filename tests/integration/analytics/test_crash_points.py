@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local.ports import free_port
 from schemas import topics
-from services.analytics.loader import Loader
+from services.analytics.loader import WAITING, Loader
 from services.analytics.positions import Positions
 from services.analytics.publisher import Publisher
 from services.analytics.warehouse import Warehouse, connector
@@ -110,7 +110,7 @@ async def test_two_loaders_of_one_store_take_turns(bench: Bench) -> None:
         async with running(second):
             await bench.publish()
             await loaded(first)
-            assert second.state.reason in {"starting", "waiting until it is the loader"}
+            assert second.state.reason in {"starting", WAITING}
             first.stop()
             await bench.publish()
             await loaded(second)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from tests.unit.analytics.records import EXAMPLES, Record
 # From the last minutes of a year into the next: a batch has parts in two months, and hours and minutes begin within it.
 NEW_YEAR = datetime(2026, 12, 31, 23, 58, tzinfo=UTC)
 
+LONG_AGO = datetime(2010, 1, 1, tzinfo=UTC)
+MONTH = timedelta(days=31)
 
 FIRST_DAY = Span(0, int(datetime(2027, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000 - 1)
 
@@ -124,6 +126,22 @@ async def test_a_batch_cut_at_each_insert_in_turn_is_counted_once(
 ) -> None:
     records = records_of(event for story in stories(60, seed=3, start=NEW_YEAR, spread_s=240) for event in story)
     await bring(warehouse, records, 1, *((step, after) for step in range(14)))
+    assert rollups_of(clickhouse) == fold(json_of(records))
+
+
+async def test_a_batch_of_more_months_than_a_server_takes_partitions_per_insert_is_placed(
+    clickhouse: Client, warehouse: CutWarehouse
+) -> None:
+    told = [
+        event
+        for number in range(120)
+        for story in stories(1, seed=number, start=LONG_AGO + number * MONTH)
+        for event in story
+        if event.type in {"RequestAccepted", "Captured"}
+    ]
+    assert len({event.occurred_at.strftime("%Y%m") for event in told if event.type == "Captured"}) > 100
+    records = records_of(told)
+    await bring(warehouse, records, 1)
     assert rollups_of(clickhouse) == fold(json_of(records))
 
 
