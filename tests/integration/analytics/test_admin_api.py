@@ -179,7 +179,7 @@ def check_health(analytics: Analytics) -> None:
     )
     page = httpx.get(f"{analytics.url}/dashboard")
     assert page.status_code == 200
-    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize("away", ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"])
