@@ -5,7 +5,7 @@ Only what clickhouse-connect asks for: queries, commands, and inserts in the Nat
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -104,6 +104,10 @@ class Handler(BaseHTTPRequestHandler):
         return b""
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        with suppress(ConnectionError):
+            self._write(status, body, headers)
+
+    def _write(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), "X-ClickHouse-Timezone": "UTC", **headers}.items():
             self.send_header(name, value)
