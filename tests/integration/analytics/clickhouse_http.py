@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
             # A server that has ended answers nothing on connections that were kept.
             self.close_connection = True
             return
-        url = dict(parse_qsl(urlsplit(self.path).query))
+        url = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         sql, separator, block = self._body().partition(END_OF_INSERT)
         if self.broken.is_set():
             self._answer(500, BROKEN, {"X-ClickHouse-Exception-Code": "999"})
