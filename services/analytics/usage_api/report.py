@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from schemas.money import format_amount
 from services.analytics.errors import TransientError
 from services.analytics.sqlfile import queries
+from services.analytics.usage_api.cells import harmless
 from services.analytics.usage_api.periods import days, shifts
 from services.analytics.usage_api.question import FILTERS, TAG_VALUE, Question
 
@@ -28,7 +29,6 @@ COUNTS = (
     "burned_tokens",
 )
 PLACES = 3
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class LateCurrencyError(TransientError):
@@ -97,7 +97,7 @@ def columns(asked: Question) -> list[str]:
 
 def csv_head(asked: Question, currencies: Sequence[str]) -> bytes:
     """The first line of the report by RFC 4180: `cost_USD` and the like hold decimal texts, one column a currency."""
-    return _written([[*_named(asked), *COUNTS, *(f"cost_{currency}" for currency in currencies)]])
+    return _written([[*map(harmless, _named(asked)), *COUNTS, *(f"cost_{currency}" for currency in currencies)]])
 
 
 def csv_lines(asked: Question, records: Iterable[Mapping[str, Any]], currencies: Sequence[str]) -> bytes:
@@ -114,11 +114,6 @@ def csv_lines(asked: Question, records: Iterable[Mapping[str, Any]], currencies:
 
 def _named(asked: Question) -> list[str]:
     return [*columns(asked), *(["key_name"] if "key" in asked.by else [])]
-
-
-def harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _written(lines: Iterable[Iterable[Any]]) -> bytes:
