@@ -46,7 +46,7 @@ SELECT
     sum(toUInt64(u.output_tokens)) AS output_tokens,
     sum(toUInt64(u.reasoning_tokens)) AS reasoning_tokens,
     sum(toUInt64(u.burned_tokens)) AS burned_tokens,
-    CAST(map(), 'Map(String, Int64)') AS cost
+    CAST(map(), 'Map(String, Int128)') AS cost
 FROM $table AS u
 WHERE u.at >= toDateTime({from_s:Int64}, 'UTC') AND u.at < toDateTime({to_s:Int64}, 'UTC')
     AND ({everyone:UInt8} = 1 OR u.account_id IN {accounts:Array(String)})
@@ -62,7 +62,7 @@ WHERE u.at >= toDateTime({from_s:Int64}, 'UTC') AND u.at < toDateTime({to_s:Int6
 GROUP BY d0, d1, d2
 
 -- name: spend
--- What was charged to nobody (LateUsage) is no spend.
+-- What was charged to nobody (LateUsage) is no spend. Sums of all accounts outgrow the 64 bits that each charge has.
 SELECT
     toString($d0) AS d0,
     toString($d1) AS d1,
@@ -78,7 +78,7 @@ SELECT
     toUInt64(0) AS output_tokens,
     toUInt64(0) AS reasoning_tokens,
     toUInt64(0) AS burned_tokens,
-    sumMap(CAST(map(toString(u.currency), toInt64(u.spent_nano)), 'Map(String, Int64)')) AS cost
+    sumMap(CAST(map(toString(u.currency), toInt128(u.spent_nano)), 'Map(String, Int128)')) AS cost
 FROM $table AS u
 WHERE u.at >= toDateTime({from_s:Int64}, 'UTC') AND u.at < toDateTime({to_s:Int64}, 'UTC')
     AND u.type != 'LateUsage'

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from schemas.access import ALL
+from schemas.money import INT64_MAX
 from services.analytics.admin_api import bearer_only, json_response
 from services.analytics.admin_calls import Caller, operation
 from services.analytics.usage_api.desk import MOST_ROWS, UsageDesk
@@ -80,4 +82,13 @@ async def _answer(desk: UsageDesk, request: Request, asked: UsageQuery, about: Q
     accepts = request.headers.get("accept", "").startswith(CSV)
     if asked.format == "csv" or (asked.format is None and accepts):
         return StreamingResponse(await desk.lines(about), media_type=CSV, headers=CSV_HEADERS)
-    return json_response(await desk.page(about, asked.limit, keys_of(asked.after) if asked.after else None))
+    page = await desk.page(about, asked.limit, keys_of(asked.after) if asked.after else None)
+    for summed in (page["totals"], *page["data"]):
+        for cost in summed["costs"]:
+            cost["cost_nano"] = digits(cost["cost_nano"])
+    return json_response(page)
+
+
+def digits(nano: int) -> int | orjson.Fragment:
+    """An amount for orjson, which writes no integers of more than 64 bits: a sum over accounts in small units may be one."""
+    return nano if abs(nano) <= INT64_MAX else orjson.Fragment(str(nano))

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from schemas.plain_text import RULE, unplain
 from services.analytics.errors import QueryRefusedError
 from services.analytics.usage_api.periods import HOUR_S, days, shifts
 
@@ -19,11 +20,14 @@ FILTERS = ("project_id", "key_id", "run_id", "model", "upstream_model", "route_t
 MOST_BY = 2
 MOST_TAGS = 10
 MOST_TEXT = 256
+MOST_TAG_NAME = 64
+MOST_TAG = MOST_TAG_NAME + len("=") + 256
 LONGEST = timedelta(days=400)
 BY_DEFAULT = timedelta(days=7)
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 FOR_OPERATORS = "channels are shown to operators alone"
-CLEAN = str.isprintable
+OTHER_COPIES = ("right/", "posix/")
+"""The zones of the database once more, the former with leap seconds, which our instants do not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,7 @@ def question(  # noqa: PLR0917 - in the order in which they are read
         by=fields,
         grain=grain,
         filters=found,
-        tags=tuple(_text("tag", tag) for tag in tags),
+        tags=tuple(_text("tag", tag, MOST_TAG) for tag in tags if tag),
         accounts=accounts,
     )
 
@@ -116,7 +120,7 @@ def dimensions(by: str) -> tuple[str, ...]:
     """By what to sum: at most two. Raises :class:`QueryRefusedError`."""
     fields = tuple(part.strip() for part in by.split(",")) if by.strip() else ()
     for one in fields:
-        if one not in PLAIN and not (one.startswith(TAG_VALUE) and one != TAG_VALUE and len(one) <= MOST_TEXT and CLEAN(one)):
+        if one not in PLAIN and not (one.startswith(TAG_VALUE) and _is_tag_name(one.removeprefix(TAG_VALUE))):
             raise QueryRefusedError("by", f"`by` takes {', '.join(PLAIN)} and tag:NAME, separated by commas")
     if len(fields) > MOST_BY or len(set(fields)) < len(fields):
         raise QueryRefusedError("by", f"`by` takes at most {MOST_BY} dimensions, each once")
@@ -132,7 +136,9 @@ def instant(param: str, text: str, place: ZoneInfo) -> datetime:
             found = datetime.fromisoformat(text)
             found = found.replace(tzinfo=place) if found.tzinfo is None else found
     except ValueError as error:
-        raise QueryRefusedError(param, f"`{param}` is a date or an instant: 2026-11-26 or 2026-11-26T10:00:00Z") from error
+        raise QueryRefusedError(
+            param, f"`{param}` is a date or an instant: 2026-11-26 or 2026-11-26T10:00:00Z (a `+` as %2B)"
+        ) from error
     if not FIRST_YEAR < found.year < LAST_YEAR:
         raise QueryRefusedError(param, f"`{param}` lies between the years {FIRST_YEAR} and {LAST_YEAR}")
     return found.astimezone(UTC)
@@ -148,6 +154,7 @@ def keys_of(after: str) -> tuple[str, str, str]:
     try:
         found: Any = json.loads(base64.b64decode(after, altchars=b"-_", validate=True))
         first, second, third = found
+        "".join(found).encode()  # half a surrogate pair is no text
     except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise _no_cursor() from error
     if not isinstance(found, list) or not all(isinstance(one, str) and "\0" not in one for one in found):
@@ -159,15 +166,26 @@ def _no_cursor() -> QueryRefusedError:
     return QueryRefusedError("after", "`after` takes the next_after of the page before")
 
 
-def _text(param: str, value: str) -> str:
-    if len(value) > MOST_TEXT or not CLEAN(value):
-        raise QueryRefusedError(param, f"`{param}` is a text of at most {MOST_TEXT} printable characters")
+def _text(param: str, value: str, most: int = MOST_TEXT) -> str:
+    """What a label may be, by the rule of those who take it: a filter has to be able to name whatever is there."""
+    if len(value) > most or unplain(value) is not None:
+        raise QueryRefusedError(param, f"`{param}` has at most {most} characters and {RULE}")
     return value
+
+
+def _is_tag_name(name: str) -> bool:
+    return 0 < len(name) <= MOST_TAG_NAME and "=" not in name and unplain(name) is None
 
 
 def _zone(name: str) -> ZoneInfo:
     try:
-        if len(name) <= MOST_TEXT and name.isascii() and CLEAN(name) and name not in {"", "localtime"}:
+        if (
+            len(name) <= MOST_TEXT
+            and name.isascii()
+            and name.isprintable()
+            and name not in {"", "localtime"}
+            and not name.startswith(OTHER_COPIES)
+        ):
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -14,6 +15,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.envelope import Event
+from schemas.ledger import Captured
 from schemas.money import parse_amount
 from schemas.registry import topic_of
 from services.analytics.batch import Batch
@@ -21,7 +23,7 @@ from services.analytics.placing import leave_out_known, place
 from services.analytics.rows.decode import decode
 from services.analytics.usage_api import desk, report
 from services.analytics.usage_api.desk import UsageDesk
-from services.analytics.usage_api.question import keys_of, question
+from services.analytics.usage_api.question import cursor, keys_of, question
 from services.analytics.warehouse import Warehouse, connector
 from tests.integration.analytics.stories import stories
 from tests.unit.analytics.records import Record
@@ -233,3 +235,99 @@ async def test_a_sheet_of_nothing_has_its_head(warehouse: Warehouse) -> None:
     about = question(SPAN["since"], SPAN["until"], "UTC", "model", "none", {}, [], BEGIN)
     lines = [line async for line in await UsageDesk(warehouse).lines(about)]
     assert lines == [report.csv_head(about, [])]
+
+
+AWKWARD = (
+    "a=b",
+    "=1+1",
+    "'",
+    '"',
+    "\\",
+    "{x:String}",
+    "%s",
+    "a;b",
+    "é😀",
+    "\U0001f469\u200d\U0001f4bb",
+    "a\u00a0b",
+    "v" * 256,
+    "",
+)
+
+
+async def test_every_value_that_a_tag_may_have_is_found_by_it_and_paged_over(warehouse: Warehouse, told: list[Event]) -> None:
+    tagged = [event.model_copy(update={"tags": {TAG: AWKWARD[hash_of(event) % len(AWKWARD)]}}) for event in told]
+    events = await load(warehouse, tagged)
+    by_value = asked_of(events, lambda event: event["tags"][TAG])
+    assert len(by_value) == len(AWKWARD)
+    found: Counter[str] = Counter()
+    after = None
+    for _ in AWKWARD:
+        page = await ask(warehouse, by=f"tag:{TAG}", limit=1, after=after)
+        found.update({row[f"tag:{TAG}"]: row["requests"] for row in page["data"]})
+        after = page["next_after"]
+    assert (found, after) == (by_value, None)
+    for value, requests in by_value.items():
+        report = await ask(warehouse, tags=[f"{TAG}={value}"])
+        assert report["totals"]["requests"] == requests, value
+
+
+async def test_two_tags_at_once_part_each_request_once(warehouse: Warehouse, told: list[Event]) -> None:
+    tagged = [
+        event.model_copy(update={"tags": {"a": f"{hash_of(event) % 2}", "ab": f"={hash_of(event) % 3}"}}) for event in told
+    ]
+    events = await load(warehouse, tagged)
+    report = await ask(warehouse, by="tag:a,tag:ab")
+    both = asked_of(events, lambda event: f"{event['tags']['a']} {event['tags']['ab']}")
+    assert {f"{row['tag:a']} {row['tag:ab']}": row["requests"] for row in report["data"]} == both
+    every = await ask(warehouse, by="tag,tag:a")
+    parted = Counter({(row["tag"], row["tag:a"]): row["requests"] for row in report_rows(every)})
+    assert {key for key in parted if key[0].startswith("a=")} == {("a=0", "0"), ("a=1", "1")}
+    assert sum(parted.values()) == 2 * every["totals"]["requests"]
+
+
+async def test_no_filter_and_no_cursor_leads_out_of_the_account(warehouse: Warehouse, told: list[Event]) -> None:
+    events = await load(warehouse, told)
+    accounts = sorted({event["account_id"] for event in events})
+    own, other = accounts[0], accounts[1]
+    keys = {event["data"]["key"]["key_id"]: event["account_id"] for event in events if event["type"] == "RequestCompleted"}
+    foreign = next(key for key, account in keys.items() if account == other)
+    mine = frozenset({own})
+    for filters in ({"key_id": foreign}, {"project_id": "' OR 1 = 1 --"}, {"model": "{accounts:Array(String)}"}):
+        report = await ask(warehouse, by="key", filters=filters, accounts=mine)
+        assert (report["data"], report["totals"]["requests"]) == ([], 0)
+    for made_up in (("", "", ""), ("a", "b", "c"), (foreign, "", ""), ("' OR 1 = 1 --", "\\", "\t\n")):
+        report = await ask(warehouse, by="account,key", accounts=mine, after=cursor(made_up))
+        assert {row["account_id"] for row in report["data"]} <= {own}
+
+
+async def test_hours_of_400_days_are_answered_and_a_made_up_cursor_among_them_is_harmless(
+    warehouse: Warehouse, told: list[Event]
+) -> None:
+    events = await load(warehouse, told)
+    span = {"since": "2025-10-20T20:00:00Z", "until": "2026-11-24T20:00:00Z"}
+    for zone in ("UTC", "Australia/Lord_Howe"):
+        report = await ask(warehouse, grain="hour", by="key,model", zone=zone, **span)
+        assert sum(row["requests"] for row in report["data"]) == sum(asked_of(events, _day(zone)).values())
+        for made_up in (("x", "", ""), ("9" * 40, "", ""), ("-1", "", "")):
+            await ask(warehouse, grain="hour", by="key,model", zone=zone, after=cursor(made_up), **span)
+
+
+async def test_costs_of_more_than_64_bits_are_summed_exactly(warehouse: Warehouse, told: list[Event]) -> None:
+    most = 2**62
+    captured = [event for event in told if isinstance(event, Captured)][:5]
+    large = [event.model_copy(update={"data": event.data.model_copy(update={"captured_nano": most})}) for event in captured]
+    events = await load(warehouse, large)
+    report = await ask(warehouse)
+    whole = spent(events, lambda _: "")
+    assert max(whole.values()) > 2**63
+    assert {("", cost["currency"]): cost["cost_nano"] for cost in report["totals"]["costs"]} == whole
+
+
+def hash_of(event: Event) -> int:
+    """The same number for all events of a request, and others for others."""
+    return crc32(str(event.request_id).encode())
+
+
+def report_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows in which requests ended."""
+    return [row for row in report["data"] if row["requests"]]
