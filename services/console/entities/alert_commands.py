@@ -16,7 +16,9 @@ from services.console.spoken import instant
 
 app = typer.Typer(help="Alerts: what was noticed, and what to do about it.", no_args_is_help=True)
 app.add_typer(silences_app, name="silences")
-AlertId = Annotated[UUID, typer.Argument(metavar="ALERT", help="The alert's id.", show_default=False)]
+AlertId = Annotated[
+    UUID, typer.Argument(metavar="ALERT", help="The alert's id, of `tollbook alerts list`.", show_default=False)
+]
 
 
 @app.command("list")
@@ -148,6 +150,8 @@ def _say(session: Session, alert: dict[str, Any], *, as_json: bool) -> None:
         session.terminal.say(f"freeze {freeze['kind']} {freeze['target_id']}: {freeze['state']} {freeze['last_error'] or ''}")
         if freeze["state"] == "asked":
             session.terminal.say(f"  tollbook alerts approve {alert['alert_id']}   or   decline")
+        if freeze["state"] == "done":
+            session.terminal.say(f"  undone by: tollbook {freeze['kind']}s unfreeze {freeze['target_id']}")
     for told in reversed(alert["deliveries"]):
         session.terminal.say(f"{told['event']} to {told['receiver']}: {told['state']} {told['reason'] or ''}".rstrip())
     for step in reversed(alert["transitions"]):

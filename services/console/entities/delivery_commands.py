@@ -80,7 +80,10 @@ def list_receivers(context: typer.Context, *, as_json: Json = False) -> None:
             ],
         )  # fmt: skip
     else:
-        session.terminal.say("The alert rules in force name no receivers.")
+        session.terminal.say(
+            "The alert rules in force name no receivers, so nobody is told: write some into the file"
+            " (`tollbook alerts rules export`), and apply it."
+        )
 
 
 def try_receiver(
