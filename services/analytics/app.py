@@ -47,7 +47,7 @@ def build(settings: Settings) -> FastAPI:
     where = (settings.clickhouse_url, settings.data_dir, settings.clickhouse_database)
     sql = Warehouse(connector(*where, max_threads=READING_THREADS), "sql") if _opens_sql(settings) else None
     writing = Warehouse(connector(*where, max_threads=LOADING_THREADS), "load")
-    reading = _reading(settings)
+    reading, reporting = (_reading(settings, name) for name in ("read", "report"))
     loader = _loader(settings, writing)
     ends = Ends(loader.state, lambda: Reader(settings.kafka_bootstrap_servers, TOPICS))
     database = Database(settings.database_url)
@@ -69,7 +69,7 @@ def build(settings: Settings) -> FastAPI:
         await alerts.stop()
         await deliveries.stop()
         await _stop(loader, app.state.loader_task)
-        for opened in (ends, identity, edge, settlement, reading, judging, sql, writing, database):
+        for opened in (ends, identity, edge, settlement, reading, reporting, judging, sql, writing, database):
             if opened is not None:
                 await opened.close()
 
@@ -92,7 +92,7 @@ def build(settings: Settings) -> FastAPI:
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))
     drilldown = drilldown_api.router(reading, edge, settlement)
-    for routes in (dashboard_api.data_router(reading), drilldown, *_usage(settings, reading)):
+    for routes in (dashboard_api.data_router(reading), drilldown, *_usage(settings, reading, reporting)):
         app.include_router(routes)
     dashboard_api.add_page(app)
     if sql is not None:
@@ -104,17 +104,17 @@ def build(settings: Settings) -> FastAPI:
     return app
 
 
-def _usage(settings: Settings, reading: Warehouse) -> tuple[APIRouter, ...]:
-    """What is used, for people and for edge."""
+def _usage(settings: Settings, reading: Warehouse, reporting: Warehouse) -> tuple[APIRouter, ...]:
+    """What is used, for people and for edge. Reports and explanations, which take their time, hold up only one another."""
     token = settings.edge_token.get_secret_value()
-    return *usage.routers(reading, token), internal_api.router(reading, token)
+    return *usage.routers(reporting, token), internal_api.router(reading, token)
 
 
-def _reading(settings: Settings) -> Warehouse:
+def _reading(settings: Settings, name: str) -> Warehouse:
     """What asks the warehouse for those who ask us."""
     where = (settings.clickhouse_url, settings.data_dir, settings.clickhouse_database)
     connect = connector(*where, max_threads=READING_THREADS, timeout_s=READING_TIMEOUT_S)
-    return Warehouse(connect, "read", patience_s=READING_PATIENCE_S)
+    return Warehouse(connect, name, patience_s=READING_PATIENCE_S)
 
 
 def _loader(settings: Settings, warehouse: Warehouse) -> Loader:

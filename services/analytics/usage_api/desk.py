@@ -4,12 +4,18 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from services.analytics.errors import QueryRefusedError
 from services.analytics.usage_api import report
 from services.analytics.usage_api.question import Question, cursor
-from services.analytics.warehouse import Warehouse
+from services.analytics.usage_api.turns import Turns
+from services.analytics.warehouse import Warehouse, WarehouseAwayError
 
 MOST_ROWS = 1_000
 LINES_AT_ONCE = 10_000
+TOO_LARGE = {158, 159, 160, 241, 307, 396}
+"""ClickHouse's codes of queries that read, take, last or return more than the handle's limits."""
 
 
 class UsageDesk:
@@ -17,6 +23,7 @@ class UsageDesk:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
+        self._turns = Turns()
 
     async def page(self, asked: Question, limit: int, after: tuple[str, str, str] | None) -> dict[str, Any]:
         """One page, in the order of what it is summed by, and the totals of all."""
@@ -54,7 +61,18 @@ class UsageDesk:
             if len(rows) < LINES_AT_ONCE:
                 return
             first, second, third = report.keys(rows[-1])
-            rows = await self._rows(asked, LINES_AT_ONCE, (first, second, third))
+            rows = await self._rows(asked, LINES_AT_ONCE, (first, second, third), begun=True)
 
-    async def _rows(self, asked: Question, limit: int, after: tuple[str, str, str] | None) -> list[dict[str, Any]]:
-        return await self._warehouse.rows(report.statement(asked), report.parameters(asked, limit, after))
+    async def _rows(
+        self, asked: Question, limit: int, after: tuple[str, str, str] | None, *, begun: bool = False
+    ) -> list[dict[str, Any]]:
+        """Raises QueryRefusedError where ClickHouse gives up: a smaller question helps, the same again holds up others."""
+        try:
+            async with self._turns.of(asked.accounts, begun=begun):
+                return await self._warehouse.rows(report.statement(asked), report.parameters(asked, limit, after))
+        except WarehouseAwayError as error:
+            if isinstance(error.__cause__, DatabaseError) and error.__cause__.code in TOO_LARGE:
+                raise QueryRefusedError(
+                    "from", "the report is too large: ask for a shorter range, less in `by`, or filter"
+                ) from error
+            raise

@@ -19,12 +19,13 @@ from schemas.ledger import Captured
 from schemas.money import parse_amount
 from schemas.registry import topic_of
 from services.analytics.batch import Batch
+from services.analytics.errors import QueryRefusedError
 from services.analytics.placing import leave_out_known, place
 from services.analytics.rows.decode import decode
 from services.analytics.usage_api import desk, report
 from services.analytics.usage_api.desk import UsageDesk
 from services.analytics.usage_api.question import cursor, keys_of, question
-from services.analytics.warehouse import Warehouse, connector
+from services.analytics.warehouse import QUERY_LIMITS, Warehouse, connector
 from tests.integration.analytics.stories import stories
 from tests.unit.analytics.records import Record
 
@@ -321,6 +322,18 @@ async def test_costs_of_more_than_64_bits_are_summed_exactly(warehouse: Warehous
     whole = spent(events, lambda _: "")
     assert max(whole.values()) > 2**63
     assert {("", cost["currency"]): cost["cost_nano"] for cost in report["totals"]["costs"]} == whole
+
+
+async def test_a_report_beyond_the_limits_is_refused_and_the_next_one_is_answered(
+    warehouse: Warehouse, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await load(warehouse, told)
+    with monkeypatch.context() as patched:
+        patched.setitem(QUERY_LIMITS, "max_result_rows", 1)
+        with pytest.raises(QueryRefusedError, match="too large") as refused:
+            await ask(warehouse, by="key,model", grain="hour")
+        assert refused.value.param == "from"
+    assert (await ask(warehouse))["totals"]["requests"] > 0
 
 
 def hash_of(event: Event) -> int:

@@ -112,3 +112,19 @@ async def test_what_is_no_sheet_is_an_error_and_its_connection_is_given_back(
     with pytest.raises(error):
         await Client().asks(body, status, JSON)
     assert body.closed
+
+
+async def test_every_filter_reaches_analytics_of_the_callers_account_alone() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={})
+
+    query = b"channel=c&tag=a%3Db&tag=c&account_id=acc_other&key_id=k1&key_id=k2"
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/v1/usage", "query_string": query, "headers": []}
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://analytics") as http:
+        await Usage(http).report(Request(scope), caller())
+    (request,) = asked
+    assert request.url.path == f"/internal/accounts/{caller().account_id}/usage"
+    assert sorted(request.url.params.multi_items()) == [("channel", "c"), ("key_id", "k2"), ("tag", "a=b"), ("tag", "c")]
