@@ -47,7 +47,7 @@ def build(settings: Settings) -> FastAPI:
     where = (settings.clickhouse_url, settings.data_dir, settings.clickhouse_database)
     sql = Warehouse(connector(*where, max_threads=READING_THREADS), "sql") if _opens_sql(settings) else None
     writing = Warehouse(connector(*where, max_threads=LOADING_THREADS), "load")
-    reading, reporting = (_reading(settings, name) for name in ("read", "report"))
+    reading, reporting, listing = (_reading(settings, name) for name in ("read", "report", "list"))
     loader = _loader(settings, writing)
     ends = Ends(loader.state, lambda: Reader(settings.kafka_bootstrap_servers, TOPICS))
     database = Database(settings.database_url)
@@ -69,7 +69,7 @@ def build(settings: Settings) -> FastAPI:
         await alerts.stop()
         await deliveries.stop()
         await _stop(loader, app.state.loader_task)
-        for opened in (ends, identity, edge, settlement, reading, reporting, judging, sql, writing, database):
+        for opened in (ends, identity, edge, settlement, reading, reporting, listing, judging, sql, writing, database):
             if opened is not None:
                 await opened.close()
 
@@ -91,7 +91,7 @@ def build(settings: Settings) -> FastAPI:
         app.include_router(routes)
     app.state.live = LiveFeed(settings.kafka_bootstrap_servers)
     app.include_router(live_api.router(app.state.live))
-    drilldown = drilldown_api.router(reading, edge, settlement)
+    drilldown = drilldown_api.router(reading, listing, edge, settlement)
     for routes in (dashboard_api.data_router(reading), drilldown, *_usage(settings, reading, reporting)):
         app.include_router(routes)
     dashboard_api.add_page(app)

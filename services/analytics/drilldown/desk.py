@@ -8,6 +8,7 @@ from services.analytics import metrics
 from services.analytics.drilldown.question import Place, Question, hours_of, micros
 from services.analytics.drilldown.shown import request_shown
 from services.analytics.sqlfile import queries
+from services.analytics.usage_api.turns import Turns
 from services.analytics.warehouse import Warehouse
 
 Row = dict[str, Any]
@@ -15,13 +16,18 @@ FILE = "drilldown.sql"
 
 
 class RequestDesk:
-    """Raises WarehouseAwayError."""
+    """Raises WarehouseAwayError, and TooManyReportsError where an account lists too much at once."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
+        self._turns = Turns("lists of requests")
 
     async def page(self, asked: Question) -> dict[str, Any]:
         """A page, the newest first. It may be shorter than asked for and have a next one nevertheless."""
+        async with self._turns.of(asked.only.accounts):
+            return await self._page(asked)
+
+    async def _page(self, asked: Question) -> dict[str, Any]:
         found = await self._rows(asked.only.by, asked.parameters, tagged=bool(asked.only.tag))
         more = len(found) > asked.limit
         found = found[: asked.limit]

@@ -1,6 +1,7 @@
 """Asks another service in the name of the caller: with their token, so that it decides by what they may."""
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import structlog
@@ -11,6 +12,11 @@ log = structlog.get_logger(__name__)
 TIMEOUT = httpx.Timeout(4, connect=1)
 MOST_BYTES = 8 * 1024 * 1024
 AUTHORIZATION = "authorization"
+
+
+def one_segment(name: str) -> str:
+    """A name as one segment of a path, whatever it is: a client reads `..` as the way to another call."""
+    return quote(name, safe="").replace(".", "%2E")
 
 
 class PeerAwayError(TransientError):
@@ -35,7 +41,7 @@ class Peer:
             variable = f"TOLLBOOK_{self._name.upper()}_URL"
             raise PeerAwayError(f"Analytics was not told where {self._name} is: set {variable} and start it again.")
         try:
-            reply = await self._http.get(path, headers={AUTHORIZATION: authorization})
+            reply = await self._http.get(path, headers={AUTHORIZATION.encode(): authorization.encode("latin-1")})
         except httpx.HTTPError as error:
             log.warning("peer_away", peer=self._name, error=type(error).__name__, detail=str(error)[:200])
             raise PeerAwayError(f"{self._name.capitalize()} does not answer: ask again shortly.") from error

@@ -1,7 +1,7 @@
-"""Whose report is read next: one of each account at a time, so that an account with many reports holds up its own alone.
+"""Who is read for next: one question of each account at a time, so that an account with many holds up its own alone.
 
-Reports share one handle to ClickHouse, which answers one call after the other, each for some seconds at most. Without turns,
-whoever asks a hundred times at once would let everybody else wait for the hundred.
+Reports share one handle to ClickHouse, as lists of requests do, which answers one call after the other, each for some
+seconds at most. Without turns, whoever asks a hundred times at once would let everybody else wait for the hundred.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ MOST_WAITING = 8
 
 
 class TooManyReportsError(TransientError):
-    """As many reports of the account wait as may: ask again when one of them has been answered."""
+    """As many questions of the account wait as may: ask again when one of them has been answered."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,8 @@ class _Line:
 class Turns:
     """The lines in which the questions of each account wait. Nothing is kept of accounts that ask nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "usage reports") -> None:
+        self._what = what
         self._lines: dict[Hashable, _Line] = {}
 
     @asynccontextmanager
@@ -35,7 +36,7 @@ class Turns:
         """Wait for the turn and have it. Raises :class:`TooManyReportsError`, but for a report that was begun."""
         line = self._lines.setdefault(whose, _Line())
         if line.waiting >= MOST_WAITING and not begun:
-            raise TooManyReportsError(f"{MOST_WAITING} usage reports of the account are under way: ask again in a moment")
+            raise TooManyReportsError(f"{MOST_WAITING} {self._what} of the account are under way: ask again in a moment")
         line.waiting += 1
         try:
             async with line.lock:

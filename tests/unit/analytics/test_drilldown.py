@@ -1,16 +1,24 @@
 """What a list of requests may be asked, and how other services are asked in the caller's name."""
 
+import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from schemas.access import ROOT
+from services.analytics.admin_calls import caller
+from services.analytics.drilldown.api import router
+from services.analytics.drilldown.desk import RequestDesk
 from services.analytics.drilldown.ledger_lag import LedgerLag, waiting
 from services.analytics.drilldown.peer import Peer, PeerAwayError
 from services.analytics.drilldown.question import Filter, Place, Question, hours_of
 from services.analytics.errors import QueryRefusedError
+from services.analytics.usage_api.turns import MOST_WAITING, TooManyReportsError
 from services.analytics.warehouse import Warehouse
 
 NOON = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
@@ -75,6 +83,61 @@ async def test_another_service_hears_the_callers_token_and_nothing_else() -> Non
     with pytest.raises(PeerAwayError, match="answered 404"):
         await peer.json("/admin/x", "Bearer tbu-caller")
     await peer.close()
+
+
+@pytest.mark.parametrize(("account", "request_id"), [("a", "%2E%2E"), ("%2E%2E", "%2E"), ("a%3Fb", "c%23d")])
+async def test_no_id_leads_to_another_call_of_edge_than_receipts(account: str, request_id: str) -> None:
+    paths: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.raw_path)
+        return httpx.Response(404)
+
+    peer = Peer("edge", "http://edge", transport=httpx.MockTransport(answer))
+    path = f"/admin/accounts/{account}/receipts/{request_id}"
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(_app(peer)), base_url="http://analytics") as client:
+        assert (await client.get(path, headers={b"authorization": b"Bearer x\xa0"})).status_code == 404
+    assert paths == [path.encode()]
+    await peer.close()
+
+
+def _app(edge: Peer) -> FastAPI:
+    app, warehouse = FastAPI(), Warehouse(_never, "read")
+    app.include_router(router(warehouse, warehouse, edge, Peer("settlement", "")))
+    app.dependency_overrides[caller] = lambda: ROOT
+    return app
+
+
+class HeldWarehouse(Warehouse):
+    """Answers nothing before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(_never, "list")
+        self.let_go = asyncio.Event()
+        self.asked: asyncio.Queue[list[str]] = asyncio.Queue()
+
+    async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        assert parameters is not None
+        self.asked.put_nowait(parameters["accounts"])
+        await self.let_go.wait()
+        return []
+
+
+async def test_an_account_that_lists_much_at_once_holds_up_nobody_else() -> None:
+    warehouse = HeldWarehouse()
+    desk = RequestDesk(warehouse)
+
+    def page(account: str) -> asyncio.Task[dict[str, Any]]:
+        only = Filter(accounts=frozenset({account}))
+        return asyncio.create_task(desk.page(Question(since=NOON - timedelta(hours=1), until=NOON, only=only)))
+
+    pages = [*(page("a") for _ in range(MOST_WAITING)), page("b")]
+    async with asyncio.timeout(30):
+        assert [await warehouse.asked.get(), await warehouse.asked.get()] == [["a"], ["b"]]
+        with pytest.raises(TooManyReportsError, match="lists of requests"):
+            await page("a")
+        warehouse.let_go.set()
+        assert {len((await each)["data"]) for each in pages} == {0}
 
 
 def _away(_: httpx.Request) -> httpx.Response:
