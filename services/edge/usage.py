@@ -23,7 +23,7 @@ ONCE = (
 """What of a query is passed on. Channels are the operator's business: analytics refuses them rather than tell of all."""
 EXPLAINED = (
     "from", "to", "against_from", "against_to", "timezone", "project_id", "key_id", "run_id", "model", "upstream_model",
-    "route_type", "bucket",
+    "route_type", "channel", "bucket",
 )  # fmt: skip
 """The same of an explanation."""
 

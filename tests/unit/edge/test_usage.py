@@ -128,3 +128,17 @@ async def test_every_filter_reaches_analytics_of_the_callers_account_alone() -> 
     (request,) = asked
     assert request.url.path == f"/internal/accounts/{caller().account_id}/usage"
     assert sorted(request.url.params.multi_items()) == [("channel", "c"), ("key_id", "k2"), ("tag", "a=b"), ("tag", "c")]
+
+
+async def test_a_channel_is_passed_on_to_be_refused_rather_than_left_out() -> None:
+    asked: list[httpx.URL] = []
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(200, headers=JSON, content=b"{}")
+
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"channel=main&account_id=other", "headers": []}
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answers), base_url="http://analytics") as http:
+        await Usage(http).report(Request(scope), caller())
+        await Usage(http).explain(Request(scope), caller())
+    assert [(url.params.get("channel"), "account_id" in url.params) for url in asked] == [("main", False)] * 2
