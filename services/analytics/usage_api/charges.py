@@ -75,7 +75,7 @@ class Sums:
     """What charges of one cell come to. Amounts are millionths of a nano.
 
     `worth` is what the tokens of each class cost as planned, `planned` what the requests did; where a price was missing
-    (`unpriced`), what they cost.
+    (`unpriced`), what they cost. `crossed` are those of `fallen_back` that are charged in another currency than planned.
     """
 
     requests: int = 0
@@ -86,6 +86,7 @@ class Sums:
     retry: int = 0
     cost: int = 0
     fallen_back: int = 0
+    crossed: int = 0
     unpriced: bool = False
 
     def count(self, each: Charges, worth: Iterable[int] = (0, 0, 0, 0), *, planned: int) -> None:
@@ -116,6 +117,7 @@ class Side:
             whole.requests += each.requests
             whole.fallback += each.fallback
             whole.fallen_back += each.fallen_back
+            whole.crossed += each.crossed
             whole.retry += each.retry
             whole.planned += each.planned
             whole.cost += each.cost
@@ -164,7 +166,10 @@ def _add_charged(found: dict[str, Side], each: Charges, price_of: PriceOf) -> No
     sums.fallen_back += fell
     home = found[planned_at.currency].cells[Cell(each.requested_model, planned)]
     home.fallback -= sum(worth)
-    home.fallen_back += fell if home is not sums else 0
+    if home is not sums:
+        home.fallen_back += fell
+        home.crossed += fell
+        sums.crossed += fell
     home.count(each, worth, planned=sum(worth))
 
 

@@ -53,16 +53,17 @@ def contributors(comparison: Comparison, whole: tuple[Side, Side], parts: Mappin
     return found
 
 
-def moved(comparison: Comparison, before: Side, after: Side) -> tuple[str | None, str | None]:
-    """The models that lost and that won the most of the requests' shares: as they were asked for, else the routes."""
-    for name_of in BY_CELL.values():
-        shares: dict[str, float] = defaultdict(float)
-        for cell in {*before.cells, *after.cells}:
-            shares[name_of(cell)] += comparison.share_moved(cell, before, after)
-        lost, won = min(shares, key=lambda name: (shares[name], name)), max(shares, key=lambda name: (shares[name], name))
-        if shares[lost] < 0 < shares[won]:
-            return lost or None, won or None
-    return None, None
+def moved(comparison: Comparison, before: Side, after: Side, nano: int) -> tuple[str | None, str | None]:
+    """The models that lost and that won the most of the requests' shares, or their routes where the model is the same.
+
+    Neither where such a move does not tell the effect on the mix: it would have made cheaper what became dearer.
+    """
+    shares = {cell: comparison.share_moved(cell, before, after) for cell in {*before.cells, *after.cells}}
+    lost, won = min(shares, key=lambda cell: (shares[cell], cell)), max(shares, key=lambda cell: (shares[cell], cell))
+    if not shares[lost] < 0 < shares[won] or (comparison.dearness(won) - comparison.dearness(lost)) * nano <= 0:
+        return None, None
+    name_of = BY_CELL["model" if lost.requested_model != won.requested_model else "route"]
+    return name_of(lost) or None, name_of(won) or None
 
 
 def _add_part(into: Found, comparison: Comparison, kind: str, name: str, sides: tuple[Side, Side]) -> None:
@@ -71,7 +72,7 @@ def _add_part(into: Found, comparison: Comparison, kind: str, name: str, sides: 
         for effect, nano in amounts.items():
             sums[effect] += nano
     for effect, nano in sums.items():
-        lost, won = moved(comparison, *sides) if effect == MIX else (None, None)
+        lost, won = moved(comparison, *sides, nano) if effect == MIX else (None, None)
         into[effect].append(Contributor(by=kind, id=name, change_nano=nano, moved_from=lost, moved_to=won))
 
 

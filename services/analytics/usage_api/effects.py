@@ -83,6 +83,11 @@ class Comparison:
             for cell in sorted({*before, *after})
         }
 
+    def dearness(self, cell: Cell) -> Fraction:
+        """What a request of a cell costs as planned: the mean of the two spans."""
+        old, new = (cells.get(cell, NOTHING) for cells in self._cells)
+        return _mean(*_each(old.planned, old.requests, new.planned, new.requests))
+
     def share_moved(self, cell: Cell, before: Side, after: Side) -> float:
         """By how much a part's share of all requests in a cell has changed: to tell from where to where requests moved."""
         counts = [side.cells[cell].requests if cell in side.cells else 0 for side in (before, after)]
@@ -107,10 +112,9 @@ class Comparison:
         cost = _mean(Fraction(first.cost, first.requests), Fraction(last.cost, last.requests))
         planned = _mean(Fraction(first.planned, first.requests), Fraction(last.planned, last.requests))
         old, new = self._cells[0].get(cell, NOTHING), self._cells[1].get(cell, NOTHING)
-        per_request = _mean(*_each(old.planned, old.requests, new.planned, new.requests))
         parts = {
             VOLUME: (after.requests - before.requests) * cost,
-            MIX: requests * shift(lambda sums: sums.requests) * (per_request - planned),
+            MIX: requests * shift(lambda sums: sums.requests) * (self.dearness(cell) - planned),
             FALLBACK: requests * shift(lambda sums: sums.fallback),
             RETRY: requests * shift(lambda sums: sums.retry),
         }

@@ -26,7 +26,7 @@ SHOWS_CENTS = NANO_PER_UNIT // 10
 FIGURES = 100_000
 """More than the cells whose parts are rounded, in nano."""
 SMALLEST_PERCENT = Decimal("0.05")
-CACHED = 1
+CACHED, WRITTEN = 1, 2
 TOLD_FIRST = ("key", "model", "project", "account")
 
 
@@ -133,10 +133,16 @@ def _answers(told: Told, nano: int) -> str:
 
 
 def _cache(told: Told, nano: int) -> str:
-    shares = [_mean(100 * side.tokens[CACHED], side.prompt) for side in (told.before, told.after)]
-    known = None not in shares and shares[0] != shares[1]
-    figures = f" ({shares[0]}% → {shares[1]}% of prompt tokens read from it)" if known else ""
-    return f"{'less' if nano > 0 else 'better'} use of the providers' prompt caches{figures}"
+    read, written = (
+        [_mean(100 * side.tokens[each], side.prompt) or 0 for side in (told.before, told.after)] for each in (CACHED, WRITTEN)
+    )
+    told_by = [
+        f"{old}% → {new}% of prompt tokens {how}"
+        for (old, new), how, way in ((read, "read from them", -1), (written, "written to them", 1))
+        if (new - old) * nano * way > 0
+    ]
+    figures = f" ({', '.join(told_by)})" if told_by else ", model by model"
+    return f"{'dearer' if nano > 0 else 'cheaper'} use of the providers' prompt caches{figures}"
 
 
 def _mix(told: Told, nano: int) -> str:
@@ -146,9 +152,13 @@ def _mix(told: Told, nano: int) -> str:
 
 
 def _fallback(told: Told, nano: int) -> str:
-    old, new = told.before.fallen_back, told.after.fallen_back
+    old, new = told.before, told.after
     dearer = "to dearer routes, or fewer to cheaper ones" if nano > 0 else "to cheaper routes, or fewer to dearer ones"
-    return f"fallbacks {dearer} ({old:,} → {new:,} requests answered by another model or route than planned)"
+    what = "charged in another currency than planned" if old.crossed or new.crossed else dearer
+    known = old.requests != new.requests and all(side.fallen_back <= side.requests for side in (old, new))
+    of = f", of {old.requests:,} → {new.requests:,}" if known else ""
+    counts = f"{old.fallen_back:,} → {new.fallen_back:,}"
+    return f"fallbacks {what} ({counts} requests answered by another model or route than planned{of})"
 
 
 def _price(told: Told, nano: int) -> str:
@@ -156,7 +166,8 @@ def _price(told: Told, nano: int) -> str:
 
 
 def _retry(told: Told, nano: int) -> str:
-    return f"{'more' if nano > 0 else 'less'} charged for failed attempts and for requests that never ended"
+    each = " per request" if told.before.requests and told.after.requests else ""
+    return f"{'more' if nano > 0 else 'less'} charged{each} for failed attempts and for requests that never ended"
 
 
 def _unpriced(told: Told, nano: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from schemas.money import format_amount
 from services.analytics.usage_api.charges import MICRO, Charges, PriceOf, Side, Sums, sides
 from services.analytics.usage_api.contributors import Contributor, contributors, moved
-from services.analytics.usage_api.effects import Comparison
+from services.analytics.usage_api.effects import MIX, Comparison
 from services.analytics.usage_api.explain_words import Told, sentence, summary
 from services.analytics.usage_api.question import Question
 
@@ -62,13 +62,14 @@ def _block(
     comparison = Comparison(*whole)
     most = contributors(comparison, whole, parts)
     before, after = (side.total() for side in whole)
+    effects = comparison.effects()
     told = Told(
         currency=currency,
         before=before,
         after=after,
         cost_nano=(before.cost // MICRO, after.cost // MICRO),
-        effects=comparison.effects(),
-        moved=moved(comparison, *whole),
+        effects=effects,
+        moved=moved(comparison, *whole, effects[MIX]),
         unpriced_versions=whole[0].unpriced_versions | whole[1].unpriced_versions,
         names=names,
     )
@@ -85,7 +86,7 @@ def _block(
                 "sentence": sentence(told, effect, nano, most.get(effect, ())),
                 "contributors": [_contributor(each, names) for each in most.get(effect, ())],
             }
-            for effect, nano in told.effects.items()
+            for effect, nano in effects.items()
         ],
         "notes": list(_notes(whole)),
     }

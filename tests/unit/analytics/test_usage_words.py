@@ -1,10 +1,12 @@
 """How a change of cost is told: amounts that a person reads, the direction of each effect, and who gave most to it."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.analytics.usage_api.charges import Sums
 from services.analytics.usage_api.contributors import Contributor
-from services.analytics.usage_api.effects import MIX, PRICE, PROMPT_SIZE, ROUNDING, VOLUME
+from services.analytics.usage_api.effects import CACHE, FALLBACK, MIX, PRICE, PROMPT_SIZE, RETRY, ROUNDING, VOLUME
 from services.analytics.usage_api.explain_words import Told, money, sentence, summary, worth_telling
 
 UNIT = 10**9
@@ -79,3 +81,35 @@ def test_one_who_gave_more_than_all_of_it_is_no_part_of_it() -> None:
 def test_what_roundings_cannot_explain_is_called_by_its_name() -> None:
     assert "do not account for" in sentence(told({ROUNDING: UNIT}), ROUNDING, UNIT, ())
     assert "rounding" in sentence(told({ROUNDING: 3}), ROUNDING, 3, ())
+
+
+def test_a_cache_that_is_dearer_by_what_is_written_is_not_called_less_read() -> None:
+    of = told({CACHE: UNIT})
+    written = replace(of, before=Sums(requests=10, tokens=[100, 0, 0, 0]), after=Sums(requests=10, tokens=[30, 20, 50, 0]))
+    assert "dearer use of the providers' prompt caches (0% → 50% of prompt tokens written to them)." in sentence(
+        written, CACHE, UNIT, ()
+    )
+    cheaper = sentence(replace(written, effects={CACHE: -UNIT}), CACHE, -UNIT, ())
+    assert "cheaper use of the providers' prompt caches (0% → 20% of prompt tokens read from them)." in cheaper
+    against = replace(written, after=Sums(requests=10, tokens=[80, 20, 0, 0]))
+    assert "dearer use of the providers' prompt caches, model by model." in sentence(against, CACHE, UNIT, ())
+
+
+def test_fallbacks_are_told_with_the_requests_that_they_are_part_of() -> None:
+    fewer = replace(
+        told({FALLBACK: -UNIT}), before=Sums(requests=100, fallen_back=10), after=Sums(requests=200, fallen_back=15)
+    )
+    said = sentence(fewer, FALLBACK, -UNIT, ())
+    assert "fewer to dearer ones (10 → 15 requests answered by another model or route than planned, of 100 → 200)." in said
+
+
+def test_a_fallback_into_another_currency_is_not_called_cheap_where_it_was_planned() -> None:
+    crossed = replace(told({FALLBACK: -UNIT}), after=Sums(requests=1240, fallen_back=4, crossed=4))
+    said = sentence(crossed, FALLBACK, -UNIT, ())
+    assert said.startswith("1.00 USD less from fallbacks charged in another currency than planned (0 → 4 requests answered")
+
+
+def test_retries_are_told_per_request_where_they_are_measured_so() -> None:
+    assert "less charged per request for failed attempts" in sentence(told({RETRY: -UNIT}), RETRY, -UNIT, ())
+    none_before = replace(told({RETRY: UNIT}), before=Sums())
+    assert "more charged for failed attempts" in sentence(none_before, RETRY, UNIT, ())
