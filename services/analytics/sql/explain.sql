@@ -17,8 +17,8 @@ SELECT
     sum(toUInt64(u.cached_input_tokens)) AS cached_input_tokens,
     sum(toUInt64(u.cache_write_tokens)) AS cache_write_tokens,
     sum(toUInt64(u.output_tokens)) AS output_tokens,
-    sum(toInt64(u.spent_nano)) AS spent_nano,
-    sum(toInt64(u.beside_nano)) AS beside_nano
+    sum(toInt128(u.spent_nano)) AS spent_nano,
+    sum(toInt128(u.beside_nano)) AS beside_nano
 FROM $table AS u
 WHERE $filters
     AND ({anyone:UInt8} = 1 OR toString($who) IN {whose:Array(String)})
@@ -26,7 +26,7 @@ GROUP BY who, currency, lost, requested_model, route_type, upstream_model, price
 LIMIT {limit:UInt32}
 
 -- name: spent_by
-SELECT toString($who) AS who, toString(u.currency) AS currency, sum(toInt64(u.spent_nano)) AS spent_nano
+SELECT toString($who) AS who, toString(u.currency) AS currency, sum(toInt128(u.spent_nano)) AS spent_nano
 FROM $table AS u
 WHERE $filters
 GROUP BY who, currency
@@ -36,9 +36,9 @@ GROUP BY who, currency
 SELECT s.who AS who, s.currency AS currency, sum(s.later - s.earlier) AS change_nano
 FROM
 (
-    SELECT b.who AS who, b.currency AS currency, b.spent_nano AS earlier, toInt64(0) AS later FROM ($before) AS b
+    SELECT b.who AS who, b.currency AS currency, b.spent_nano AS earlier, toInt128(0) AS later FROM ($before) AS b
     UNION ALL
-    SELECT a.who AS who, a.currency AS currency, toInt64(0) AS earlier, a.spent_nano AS later FROM ($after) AS a
+    SELECT a.who AS who, a.currency AS currency, toInt128(0) AS earlier, a.spent_nano AS later FROM ($after) AS a
 ) AS s
 GROUP BY who, currency
 ORDER BY currency, abs(change_nano) DESC, who
@@ -108,8 +108,10 @@ beside_nano
 )
 
 -- name: old_rows
--- Whether a span has charges in the rollups that know no price version.
-SELECT count() > 0 AS found FROM $table AS u WHERE u.type = 'Captured' AND u.price_version = 0
+-- Whether a span has charges in the rollups that know no price version, of what is asked about: nobody else's make it slower.
+SELECT count() > 0 AS found FROM $table AS u
+WHERE $filters
+    AND u.type = 'Captured' AND u.price_version = 0
 
 -- name: books
 -- A version never changes. Every price book that was ever published is in the ledger's topic.

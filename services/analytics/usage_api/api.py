@@ -92,3 +92,12 @@ async def _answer(desk: UsageDesk, request: Request, asked: UsageQuery, about: Q
 def digits(nano: int) -> int | orjson.Fragment:
     """An amount for orjson, which writes no integers of more than 64 bits: a sum over accounts in small units may be one."""
     return nano if abs(nano) <= INT64_MAX else orjson.Fragment(str(nano))
+
+
+def sized(value: Any) -> Any:
+    """What is answered, with every integer in it as orjson writes it."""
+    if isinstance(value, dict):
+        return {name: sized(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [sized(each) for each in value]
+    return digits(value) if isinstance(value, int) else value

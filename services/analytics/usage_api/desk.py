@@ -71,8 +71,13 @@ class UsageDesk:
             async with self._turns.of(asked.accounts, begun=begun):
                 return await self._warehouse.rows(report.statement(asked), report.parameters(asked, limit, after))
         except WarehouseAwayError as error:
-            if isinstance(error.__cause__, DatabaseError) and error.__cause__.code in TOO_LARGE:
+            if gave_up(error):
                 raise QueryRefusedError(
                     "from", "the report is too large: ask for a shorter range, less in `by`, or filter"
                 ) from error
             raise
+
+
+def gave_up(error: WarehouseAwayError) -> bool:
+    """Whether ClickHouse was there, but the question took more than the handle's limits."""
+    return isinstance(error.__cause__, DatabaseError) and error.__cause__.code in TOO_LARGE

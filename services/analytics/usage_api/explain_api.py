@@ -9,6 +9,7 @@ from starlette.responses import Response
 from schemas.access import ALL
 from services.analytics.admin_api import bearer_only, json_response
 from services.analytics.admin_calls import Caller, operation
+from services.analytics.usage_api.api import sized
 from services.analytics.usage_api.explain_desk import ExplainDesk
 from services.analytics.usage_api.explain_models import UsageExplanation
 from services.analytics.usage_api.filters import UsageFilters
@@ -49,7 +50,7 @@ def admin_router(desk: ExplainDesk) -> APIRouter:
         """
         narrowed = frozenset({account_id}) if account_id is not None else caller.accounts_with("usage.read")
         accounts = None if narrowed is ALL else narrowed
-        return json_response(await desk.explain(*asked.spans(accounts, shows_channels=caller.of_installation)))
+        return json_response(sized(await desk.explain(*asked.spans(accounts, shows_channels=caller.of_installation))))
 
     return routes
 
@@ -60,6 +61,6 @@ def internal_router(desk: ExplainDesk, edge_token: str) -> APIRouter:
 
     @routes.get("/accounts/{account_id}/usage/explain")
     async def explain_usage_of_account(account_id: str, asked: Asked) -> Response:
-        return json_response(await desk.explain(*asked.spans(frozenset({account_id}), shows_channels=False)))
+        return json_response(sized(await desk.explain(*asked.spans(frozenset({account_id}), shows_channels=False))))
 
     return routes

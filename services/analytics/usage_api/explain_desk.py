@@ -7,15 +7,19 @@ from services.analytics.errors import QueryRefusedError
 from services.analytics.sqlfile import queries
 from services.analytics.usage_api import explain_sql
 from services.analytics.usage_api.charges import Price, Route
+from services.analytics.usage_api.desk import gave_up
 from services.analytics.usage_api.explain_sql import Statements
 from services.analytics.usage_api.explanation import Facts, Pair, explanation
 from services.analytics.usage_api.price_shelf import PriceShelf
 from services.analytics.usage_api.question import Question
-from services.analytics.warehouse import Warehouse
+from services.analytics.usage_api.turns import Turns
+from services.analytics.warehouse import Warehouse, WarehouseAwayError
 
 Row = dict[str, Any]
 BOTH = (0, 1)
 TOO_MANY = f"the spans have more than {explain_sql.MOST_GROUPS:,} groups of models, routes and prices: ask for less, or filter"
+
+TOO_LARGE = "the spans are too large to explain: ask for shorter ones, or filter"
 
 
 class ExplainDesk:
@@ -24,9 +28,22 @@ class ExplainDesk:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
         self._shelf = PriceShelf(warehouse)
+        self._turns = Turns()
 
     async def explain(self, before: Question, after: Question) -> dict[str, Any]:
-        """The answer as JSON. Raises :class:`QueryRefusedError` where it would take too much."""
+        """The answer as JSON. Raises :class:`QueryRefusedError` where it would take too much.
+
+        One of an account at a time: it is more than a dozen queries, and seconds of reckoning where there are many models.
+        """
+        try:
+            async with self._turns.of(after.accounts):
+                return await self._explanation(before, after)
+        except WarehouseAwayError as error:
+            if gave_up(error):
+                raise QueryRefusedError("from", TOO_LARGE) from error
+            raise
+
+    async def _explanation(self, before: Question, after: Question) -> dict[str, Any]:
         spans = (before, after)
         parameters = explain_sql.parameters(spans)
         ask = await self._statements(after, parameters)

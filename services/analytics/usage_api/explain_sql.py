@@ -35,7 +35,7 @@ class Statements:
 
     def old_rows(self, number: int) -> str:
         """Whether a span has charges in the rollups that know no price version."""
-        return self._blocks["old_rows"].replace("$table", self._sources[number])
+        return self._filled("old_rows", number, None)
 
     def _source(self, number: int, rolled: bool) -> str:
         text = self._blocks["rolled"].replace("$columns", self._blocks["columns"]) if rolled else self._blocks["raw"]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from clickhouse_connect.driver.client import Client
 
@@ -13,12 +14,14 @@ from schemas.envelope import Event
 from schemas.money import Usage
 from schemas.registry import topic_of
 from services.analytics.batch import Batch
+from services.analytics.errors import QueryRefusedError
 from services.analytics.placing import leave_out_known, place
 from services.analytics.rows.decode import decode
+from services.analytics.usage_api.api import sized
 from services.analytics.usage_api.desk import UsageDesk
 from services.analytics.usage_api.explain_desk import ExplainDesk
 from services.analytics.usage_api.question import Question, question, span_against
-from services.analytics.warehouse import Warehouse, connector
+from services.analytics.warehouse import QUERY_LIMITS, Warehouse, connector
 from tests.integration.analytics.explained import Week, cost_of, price_book
 from tests.integration.analytics.stories import stories
 from tests.unit.analytics.records import Record
@@ -124,7 +127,7 @@ async def test_sizes_of_prompts_and_answers_and_the_cache_are_what_they_are_by_h
     after.charge(10, Usage(input_tokens=400, cached_input_tokens=600, output_tokens=100), "large")
     found = (await told(warehouse, before, after))["USD"]
     assert effects(found) == {"prompt_size": 6_000_000, "output_size": -1_000_000, "cache": -54_000_000}
-    assert "(0% → 23% of prompt tokens read from it)" in found["summary"]
+    assert "(0% → 23% of prompt tokens read from them)" in found["summary"]
 
 
 async def test_a_fallback_into_the_other_currency_is_told_in_both(warehouse: Warehouse) -> None:
@@ -200,3 +203,47 @@ async def test_costs_equal_the_usage_report_of_the_same_spans_to_the_nano(wareho
         wanted = {each["currency"]: each["cost_nano"] for each in report["totals"]["costs"]}
         assert {currency: each[name]["cost_nano"] for currency, each in blocks.items()} == wanted
         assert len(wanted) == 2
+
+
+async def test_costs_equal_the_usage_report_under_every_filter(warehouse: Warehouse) -> None:
+    begin = AFTER - timedelta(days=1)
+    await load(warehouse, [event for story in stories(200, seed=12, start=begin, spread_s=2 * 86_400) for event in story])
+    compared = 0
+    for name in ("upstream_model", "route_type", "channel", "bucket", "tag"):
+        values = (await UsageDesk(warehouse).page(ask(begin, END, by=name), 3, None))["data"]
+        for value in [row[name] for row in values if row[name] and row["costs"]]:
+            narrow: dict[str, Any] = {"tags": [value]} if name == "tag" else {"filters": {name: value}}
+            after = ask(AFTER + timedelta(minutes=5), AFTER + timedelta(hours=23, minutes=5), **narrow)
+            blocks = await explain(warehouse, after)
+            report = await UsageDesk(warehouse).page(after, 10, None)
+            wanted = {each["currency"]: each["cost_nano"] for each in report["totals"]["costs"]}
+            assert {key: each["after"]["cost_nano"] for key, each in blocks.items() if each["after"]["cost_nano"]} == wanted
+            compared += bool(wanted)
+    assert compared >= 8
+
+
+async def test_costs_of_more_than_64_bits_are_explained_and_written(warehouse: Warehouse) -> None:
+    before, after = (Week(begin, step=timedelta(hours=1)) for begin in (BEFORE, AFTER))
+    before.lose(2**62)
+    before.charge(1, SIZE)
+    for _ in range(4):
+        after.lose(2**62)
+    after.charge(2, SIZE)
+    found = (await told(warehouse, before, after))["USD"]
+    assert found["after"]["cost_nano"] == 2**64 + 2 * SMALL
+    assert f'"cost_nano":{2**64 + 2 * SMALL}'.encode() in orjson.dumps(sized(found))
+
+
+async def test_spans_beyond_the_limits_are_refused_and_the_next_ones_explained(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = weeks()
+    before.charge(2, SIZE)
+    after.charge(2, SIZE, "large")
+    after.charge(2, SIZE)
+    await load(warehouse, [*BOOKS, *before.events, *after.events])
+    with monkeypatch.context() as patched:
+        patched.setitem(QUERY_LIMITS, "max_result_rows", 1)
+        with pytest.raises(QueryRefusedError, match="too large to explain"):
+            await explain(warehouse)
+    assert effects((await explain(warehouse))["USD"]) != {}
