@@ -22,7 +22,8 @@ def router(book: RuleBook, usuals: Callable[[], Usuals], service_token: str) -> 
 
     @routes.get("/rules", dependencies=may)
     async def told_rules(known: Known = 0) -> Response:
-        if known == book.version:
+        # A process that has just started, or never reached Postgres, has read none yet: the meter goes on by what it knows.
+        if not book.is_read or known == book.version:
             return Response(status_code=204)
         return json_response({"version": book.version, "file": book.file})
 

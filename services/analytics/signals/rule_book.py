@@ -13,13 +13,14 @@ log = structlog.get_logger("analytics.rules")
 
 
 class RuleBook:
-    """What was read last. While Postgres is away, or a stored file is refused, that stays."""
+    """What was read last. While Postgres is away, or a stored file is refused, that stays. `is_read`: whether anything was."""
 
     def __init__(self, store: RuleStore) -> None:
         self._store = store
         self.version = 0
         self.file: str = NONE_YET["file"]
         self.rules = parsed(NONE_YET)
+        self.is_read = False
         self._looked_at: int | None = None
 
     def receivers(self) -> tuple[str, ...]:
@@ -41,7 +42,7 @@ class RuleBook:
         return True
 
     def _take(self, version: int, file: str, rules: AlertRules) -> None:
-        self.version, self.file, self.rules = version, file, rules
+        self.version, self.file, self.rules, self.is_read = version, file, rules, True
         log.info("alert rules in force", version=version, rules=len(rules.rules))
 
     async def run(self) -> None:

@@ -79,8 +79,9 @@ class Schedule:
         log.info("baselines read", hour=hour, keys=len(self.usuals.keys), channels=len(self.usuals.errors))
 
     async def judge(self) -> None:
-        """Judge every scheduled rule once, unless another process does so now. Nothing before it is known what is usual."""
-        if not self.usuals.hour and self._clock() - self._begun_s < HELD_S:
+        """Judge every scheduled rule once, unless another process does so now. Nothing before it is known what is usual, nor
+        before the rules are: without any, every open alert would be one of which nothing is seen any more."""
+        if not self._book.is_read or (not self.usuals.hour and self._clock() - self._begun_s < HELD_S):
             return
         async with self._database.transaction() as connection:
             if not (await rows_of(connection, "rules.sql", "take_schedule"))[0]["taken"]:

@@ -43,8 +43,12 @@ class Ground:
         self._database = database
         self.store = RuleStore(database)
         self.book = RuleBook(self.store)
-        desk = AlertDesk(database, lambda: None)
-        self.schedule = Schedule(warehouse, database, self.book, desk, lambda: self.now_s)
+        self.schedule = self.begun(self.book)
+
+    def begun(self, book: RuleBook) -> Schedule:
+        """A schedule that judges by a book."""
+        desk = AlertDesk(self._database, lambda: None)
+        return Schedule(self.warehouse, self._database, book, desk, lambda: self.now_s)
 
     def used(self, table: str, at_s: int, model: str = "large", **sums: int) -> None:
         """Rows of a rollup: what account a1 used at an instant."""
@@ -108,6 +112,16 @@ async def test_nothing_is_judged_before_it_is_known_what_is_usual(ground: Ground
     ground.schedule.usuals = Usuals()
     ground.now_s += 600
     await ground.schedule.judge()
+    assert [rule for rule, _, _ in await ground.opened()] == ["spend"]
+
+
+async def test_a_process_that_has_read_no_rules_yet_ends_no_alert(ground: Ground) -> None:
+    await ground.apply(FILE)
+    ground.used("usage_minute", NOW_S - 120, "other", requests=190, cost_nano=9 * 10**9)
+    assert [rule for rule, _, _ in await ground.judged()] == ["spend"]
+    another = ground.begun(RuleBook(ground.store))
+    await another.refresh()
+    await another.judge()
     assert [rule for rule, _, _ in await ground.opened()] == ["spend"]
 
 
