@@ -7,16 +7,20 @@ from uuid import UUID
 from services.analytics import metrics
 from services.analytics.drilldown.question import Place, Question, hours_of, micros
 from services.analytics.drilldown.shown import request_shown
+from services.analytics.errors import QueryRefusedError
 from services.analytics.sqlfile import queries
+from services.analytics.usage_api.desk import gave_up
 from services.analytics.usage_api.turns import Turns
-from services.analytics.warehouse import Warehouse
+from services.analytics.warehouse import Warehouse, WarehouseAwayError
 
 Row = dict[str, Any]
 FILE = "drilldown.sql"
+TOO_LARGE = "the list takes too much to find: ask for a shorter range, or filter by key, project or run"
 
 
 class RequestDesk:
-    """Raises WarehouseAwayError, and TooManyReportsError where an account lists too much at once."""
+    """Raises WarehouseAwayError, TooManyReportsError where an account asks for too many lists at once, and QueryRefusedError
+    where ClickHouse gives up: a smaller question helps, the same again holds up others."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -24,8 +28,13 @@ class RequestDesk:
 
     async def page(self, asked: Question) -> dict[str, Any]:
         """A page, the newest first. It may be shorter than asked for and have a next one nevertheless."""
-        async with self._turns.of(asked.only.accounts):
-            return await self._page(asked)
+        try:
+            async with self._turns.of(asked.only.accounts):
+                return await self._page(asked)
+        except WarehouseAwayError as error:
+            if gave_up(error):
+                raise QueryRefusedError("from", TOO_LARGE) from error
+            raise
 
     async def _page(self, asked: Question) -> dict[str, Any]:
         found = await self._rows(asked.only.by, asked.parameters, tagged=bool(asked.only.tag))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 from fastapi import FastAPI
 
 from schemas.access import ROOT
@@ -19,7 +20,7 @@ from services.analytics.drilldown.peer import Peer, PeerAwayError
 from services.analytics.drilldown.question import Filter, Place, Question, hours_of
 from services.analytics.errors import QueryRefusedError
 from services.analytics.usage_api.turns import MOST_WAITING, TooManyReportsError
-from services.analytics.warehouse import Warehouse
+from services.analytics.warehouse import Warehouse, WarehouseAwayError
 
 NOON = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
@@ -138,6 +139,18 @@ async def test_an_account_that_lists_much_at_once_holds_up_nobody_else() -> None
             await page("a")
         warehouse.let_go.set()
         assert {len((await each)["data"]) for each in pages} == {0}
+
+
+@pytest.mark.parametrize(("code", "raised"), [(159, QueryRefusedError), (241, QueryRefusedError), (None, WarehouseAwayError)])
+async def test_a_list_that_takes_too_much_is_refused_rather_than_asked_for_again(
+    code: int | None, raised: type[Exception]
+) -> None:
+    def connect() -> Any:
+        raise DatabaseError("it ended", code=code)
+
+    asked = Question(since=NOON - timedelta(hours=1), until=NOON, only=Filter())
+    with pytest.raises(raised):
+        await RequestDesk(Warehouse(connect, "list")).page(asked)
 
 
 def _away(_: httpx.Request) -> httpx.Response:
