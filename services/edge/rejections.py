@@ -20,6 +20,8 @@ COPIED = (
     "client_api",
     "requested_model",
 )
+DOTS = {".", ".."}
+"""They would lead to another call of analytics, and nothing has such a name."""
 EMPTY: dict[str, Any] = {"plan": [], "attempts": [], "fallbacks": [], "holds": [], "charge": None, "balance": None}
 
 
@@ -46,6 +48,8 @@ class AnalyticsRejections:
 
     async def find(self, account_id: str, request_id: str) -> dict[str, Any] | None:
         """As :class:`Rejections` says."""
+        if {account_id, request_id} & DOTS:
+            return None
         path = f"/internal/accounts/{quote(account_id, safe='')}/rejections/{quote(request_id, safe='')}"
         try:
             reply = await self._client.get(path)
