@@ -1,10 +1,10 @@
 """`tollbook route` and `tollbook routes` on the running stack: dry runs, and tables that are compared before they change."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import yaml
 from deploy.local.stack import Stack
 from deploy.local.traffic import Size
 from tests.e2e.driver import Driver, chat_body
+from tests.e2e.resting import until_none_rests
 
 pytestmark = pytest.mark.stack
 
@@ -40,17 +41,6 @@ class Ran:
 Tollbook = Callable[..., Ran]
 
 
-RESTED_WITHIN_S = 120
-
-
-def _wait_until_none_rests(tollbook: Tollbook) -> None:
-    """Until no channel is skipped: tests beside these let providers fail, after which channels rest for a while."""
-    until = time.monotonic() + RESTED_WITHIN_S
-    while skipped := [each for each in explained(tollbook, "--model", "gpt-4o")["candidates"] if each["skipped"]]:
-        assert time.monotonic() < until, skipped
-        time.sleep(1)
-
-
 @pytest.fixture(scope="module")
 def tollbook(running: Stack, described: dict[str, Any]) -> Iterator[Tollbook]:
     """The command line of this stack. The table of before is in force again afterwards."""
@@ -63,7 +53,7 @@ def tollbook(running: Stack, described: dict[str, Any]) -> Iterator[Tollbook]:
         )  # fmt: skip
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    _wait_until_none_rests(run)
+    asyncio.run(until_none_rests(described, "gpt-4o"))
     yield run
     done = run("routes", "import", str(DEMO), "--yes")
     assert done.code == 0, done.err

@@ -11,6 +11,7 @@ from openai import OpenAI
 from deploy.local.traffic import Size
 from tests.e2e import books
 from tests.e2e.driver import Customer, Driver, Reply, amount, chat_body
+from tests.e2e.resting import until_none_rests
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -18,6 +19,12 @@ CALL = chat_body("gpt-4o", Size(100, 100))
 DEPOSIT = Decimal(5)
 LOOPS = 16
 MOST_CALLS = 200
+
+
+@pytest.fixture(autouse=True)
+async def rested(driver: Driver, described: dict[str, Any]) -> None:
+    """Channels that tests before let fail answer again: what stops a run is its budget."""
+    await until_none_rests(described, "gpt-4o")
 
 
 async def _customer(driver: Driver) -> Customer:
