@@ -39,8 +39,8 @@ def test_tags_that_rules_name_are_those_of_a_key_for_as_long_as_its_window_has_t
     windows.add("k", SECOND, 100, 7, ["job=nightly", "other=1"])
     windows.add("k", SECOND, 1, 8)
     windows.add("k", SECOND + 59, 1, 8, ["a=b"])
-    assert windows.last_minute("k", SECOND + 59) == (102, {"job=nightly", "a=b"})
-    assert windows.last_minute("k", SECOND + 60) == (1, {"a=b"})
+    assert windows.last_minute("k", SECOND + 59) == (102, frozenset({"job=nightly", "a=b"}))
+    assert windows.last_minute("k", SECOND + 60) == (1, frozenset({"a=b"}))
 
 
 def test_panes_of_a_meter_of_before_are_counted_on() -> None:
